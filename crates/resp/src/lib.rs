@@ -1,7 +1,17 @@
 //! RESP2 and RESP3, without I/O.
 //!
-//! [`Value`] is a reply as a tree, for answers that are built away from a connection.
+//! [`RequestParser`] finds the arguments of commands in a connection's bytes and copies nothing;
+//! [`Reply`] writes answers in the protocol version that the client chose; [`Value`] is a reply as
+//! a tree, for answers that are built away from a connection.
+//!
+//! Deliberately not here: sockets, buffers' ownership, the meaning of commands.
 
+mod reply;
+mod request;
+mod split;
 mod value;
 
+pub use reply::{Protocol, Reply};
+pub use request::{Limits, ProtocolError, RequestParser, Span, Step};
+pub use split::{UnbalancedQuotes, split_args_in_place};
 pub use value::Value;

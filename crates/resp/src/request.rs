@@ -1,0 +1,430 @@
+//! The request parser: from the bytes of a connection to the arguments of a command.
+//!
+//! A request is an array of bulk strings (`*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n`) or an inline line
+//! (`ECHO hi\r\n`). The parser yields positions in the caller's buffer, never copies. What it has
+//! found of a command that is not whole yet it keeps, so that a command which arrives in many reads
+//! costs linear time.
+
+use crate::split::split_args_in_place;
+
+/// The longest line that may announce something or be an inline command, in bytes.
+const MAX_LINE: usize = 64 * 1024;
+/// The most arguments that a client may announce before it has authenticated.
+const MAX_ARGS_UNAUTHENTICATED: i64 = 10;
+/// The longest argument that a client may announce before it has authenticated, in bytes.
+const MAX_BULK_UNAUTHENTICATED: i64 = 16_384;
+/// Room reserved for the arguments of one command before they have arrived.
+const MAX_SPANS_RESERVED: usize = 1024;
+
+/// Where an argument stands, relative to the first byte of its command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// The offset of the first byte.
+    pub start: u32,
+    /// The length in bytes.
+    pub len: u32,
+}
+
+impl Span {
+    /// The argument's bytes; `command` begins with the command's first byte.
+    #[inline]
+    pub fn of(self, command: &[u8]) -> &[u8] {
+        &command[self.start as usize..][..self.len as usize]
+    }
+}
+
+/// What the parser refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// `proto-max-bulk-len`, in bytes.
+    pub max_bulk: u64,
+    /// Whether the client may run commands at all; narrower limits hold until it may.
+    pub authenticated: bool,
+}
+
+/// Why a connection's bytes are no requests. The text follows `-ERR Protocol error: `, after which
+/// the connection is closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolError {
+    /// An inline request longer than 64 KiB.
+    TooBigInline,
+    /// The quotes of an inline request do not match.
+    UnbalancedQuotes,
+    /// An array announced on a line longer than 64 KiB.
+    TooBigArrayLine,
+    /// The announced number of arguments is no number, or beyond the limit.
+    InvalidArrayLength,
+    /// More arguments than a client may announce before it has authenticated.
+    UnauthenticatedArrayLength,
+    /// A bulk string announced on a line longer than 64 KiB.
+    TooBigBulkLine,
+    /// Another byte where `$` must stand.
+    ExpectedBulk(u8),
+    /// The announced length is no number, or beyond the limit.
+    InvalidBulkLength,
+    /// A longer argument than a client may announce before it has authenticated.
+    UnauthenticatedBulkLength,
+}
+
+impl std::fmt::Display for ProtocolError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Self::TooBigInline => "too big inline request",
+            Self::UnbalancedQuotes => "unbalanced quotes in request",
+            Self::TooBigArrayLine => "too big mbulk count string",
+            Self::InvalidArrayLength => "invalid multibulk length",
+            Self::UnauthenticatedArrayLength => "unauthenticated multibulk length",
+            Self::TooBigBulkLine => "too big bulk count string",
+            Self::ExpectedBulk(byte) => {
+                // An error is one line: what is not printable is shown as a question mark.
+                let shown = if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
+                return write!(f, "expected '$', got '{shown}'");
+            }
+            Self::InvalidBulkLength => "invalid bulk length",
+            Self::UnauthenticatedBulkLength => "unauthenticated bulk length",
+        };
+        f.write_str(text)
+    }
+}
+
+impl std::error::Error for ProtocolError {}
+
+/// What one call of [`RequestParser::next`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A whole command. Its arguments were appended to the caller's list: none for an empty line
+    /// or array, which is to be passed over. `len`: how many bytes of the buffer it took.
+    Command {
+        /// The command's length in bytes.
+        len: usize,
+    },
+    /// More bytes are needed. `missing`: at least how many, as far as that is known.
+    Incomplete {
+        /// A lower bound of the bytes to come.
+        missing: usize,
+    },
+}
+
+/// The state of a connection's parser. The buffer that it is given must begin with the same
+/// command until that command is whole.
+#[derive(Debug, Default)]
+pub struct RequestParser {
+    /// Arguments of the unfinished array that are still to come; 0: at the start of a command.
+    args_left: usize,
+    /// The length of the argument under way, once announced.
+    bulk: Option<usize>,
+    /// How far the unfinished command has been parsed.
+    pos: usize,
+    /// How far the search for the end of the present line got.
+    scanned: usize,
+    /// The arguments found so far of the unfinished command.
+    spans: Vec<Span>,
+}
+
+impl RequestParser {
+    /// A parser at the start of a connection.
+    pub fn new() -> RequestParser {
+        RequestParser::default()
+    }
+
+    /// Bytes of memory held for an unfinished command's arguments.
+    pub fn memory(&self) -> usize {
+        self.spans.capacity() * size_of::<Span>()
+    }
+
+    /// Finds the next command at the start of `buf` and appends its arguments to `args`.
+    ///
+    /// # Errors
+    /// [`ProtocolError`]; the connection must then be closed.
+    #[inline]
+    pub fn next(
+        &mut self,
+        buf: &mut [u8],
+        limits: Limits,
+        args: &mut Vec<Span>,
+    ) -> Result<Step, ProtocolError> {
+        if self.args_left == 0 {
+            match buf.first() {
+                None => return Ok(Step::Incomplete { missing: 1 }),
+                Some(b'*') => {
+                    let Some((count, next)) =
+                        self.number(buf, 1, ProtocolError::TooBigArrayLine)?
+                    else {
+                        return Ok(Step::Incomplete { missing: 1 });
+                    };
+                    let count = count
+                        .filter(|&n| n <= i64::from(i32::MAX))
+                        .ok_or(ProtocolError::InvalidArrayLength)?;
+                    if count > MAX_ARGS_UNAUTHENTICATED && !limits.authenticated {
+                        return Err(ProtocolError::UnauthenticatedArrayLength);
+                    }
+                    if count <= 0 {
+                        return Ok(Step::Command { len: next });
+                    }
+                    self.args_left = count as usize;
+                    self.pos = next;
+                }
+                Some(_) => return self.inline(buf, args),
+            }
+        }
+        self.bulks(buf, limits, args)
+    }
+
+    fn bulks(
+        &mut self,
+        buf: &[u8],
+        limits: Limits,
+        args: &mut Vec<Span>,
+    ) -> Result<Step, ProtocolError> {
+        let first = args.len();
+        if self.spans.is_empty() {
+            args.reserve(self.args_left.min(MAX_SPANS_RESERVED));
+        } else {
+            args.append(&mut self.spans);
+        }
+        while self.args_left > 0 {
+            let len = match self.bulk {
+                Some(len) => len,
+                None => {
+                    match buf.get(self.pos) {
+                        None => return Ok(self.suspend(args, first, 4)),
+                        Some(b'$') => {}
+                        Some(&byte) => return Err(ProtocolError::ExpectedBulk(byte)),
+                    }
+                    let line = self.pos + 1;
+                    let Some((len, next)) =
+                        self.number(buf, line, ProtocolError::TooBigBulkLine)?
+                    else {
+                        return Ok(self.suspend(args, first, 3));
+                    };
+                    let len = len
+                        .filter(|&n| n >= 0 && n as u64 <= limits.max_bulk)
+                        .ok_or(ProtocolError::InvalidBulkLength)?;
+                    if len > MAX_BULK_UNAUTHENTICATED && !limits.authenticated {
+                        return Err(ProtocolError::UnauthenticatedBulkLength);
+                    }
+                    self.pos = next;
+                    len as usize
+                }
+            };
+            let end = self.pos + len + 2;
+            if end > u32::MAX as usize {
+                return Err(ProtocolError::InvalidBulkLength);
+            }
+            if buf.len() < end {
+                self.bulk = Some(len);
+                return Ok(self.suspend(args, first, end - buf.len()));
+            }
+            self.bulk = None;
+            args.push(Span { start: self.pos as u32, len: len as u32 });
+            self.pos = end;
+            self.args_left -= 1;
+        }
+        let len = std::mem::take(&mut self.pos);
+        Ok(Step::Command { len })
+    }
+
+    /// Keeps the arguments found so far until more bytes have come.
+    #[cold]
+    fn suspend(&mut self, args: &mut Vec<Span>, first: usize, missing: usize) -> Step {
+        self.spans.extend(args.drain(first..));
+        Step::Incomplete { missing }
+    }
+
+    /// Reads the number on the line that begins at `start`. Outer `None`: the line's end has not
+    /// arrived; inner `None`: it is no number. Also gives the position after the line.
+    #[inline]
+    #[allow(clippy::type_complexity)] // two kinds of nothing, and a pair
+    fn number(
+        &mut self,
+        buf: &[u8],
+        start: usize,
+        too_long: ProtocolError,
+    ) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+        // The usual case: one to three digits.
+        let rest = &buf[start..];
+        let mut value = 0i64;
+        for (i, &byte) in rest.iter().take(4).enumerate() {
+            match byte {
+                b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
+                b'\r' if i > 0 && rest.len() > i + 1 => {
+                    // As in Redis, whatever stands behind the carriage return counts as line feed.
+                    self.scanned = 0;
+                    return Ok(Some((Some(value), start + i + 2)));
+                }
+                _ => break,
+            }
+        }
+        self.number_slow(buf, start, too_long)
+    }
+
+    #[allow(clippy::type_complexity)]
+    fn number_slow(
+        &mut self,
+        buf: &[u8],
+        start: usize,
+        too_long: ProtocolError,
+    ) -> Result<Option<(Option<i64>, usize)>, ProtocolError> {
+        let from = self.scanned.max(start);
+        let Some(found) = buf[from..].iter().position(|&b| b == b'\r') else {
+            if buf.len() - start > MAX_LINE {
+                return Err(too_long);
+            }
+            self.scanned = buf.len();
+            return Ok(None);
+        };
+        let end = from + found;
+        if buf.len() < end + 2 {
+            self.scanned = end;
+            return Ok(None);
+        }
+        self.scanned = 0;
+        Ok(Some((parse_strict_i64(&buf[start..end]), end + 2)))
+    }
+
+    fn inline(&mut self, buf: &mut [u8], args: &mut Vec<Span>) -> Result<Step, ProtocolError> {
+        let Some(found) = buf[self.scanned..].iter().position(|&b| b == b'\n') else {
+            if buf.len() > MAX_LINE {
+                return Err(ProtocolError::TooBigInline);
+            }
+            self.scanned = buf.len();
+            return Ok(Step::Incomplete { missing: 1 });
+        };
+        let end = self.scanned + found;
+        self.scanned = 0;
+        if end > MAX_LINE {
+            return Err(ProtocolError::TooBigInline);
+        }
+        let line = buf[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
+        split_args_in_place(&mut buf[..line], args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
+        Ok(Step::Command { len: end + 1 })
+    }
+}
+
+/// A decimal 64-bit integer without sign `+`, spaces or leading zeros.
+fn parse_strict_i64(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    match digits {
+        [b'0'] if text.len() == 1 => return Some(0),
+        [b'1'..=b'9', ..] if digits.len() <= 19 => {}
+        _ => return None,
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LIMITS: Limits = Limits { max_bulk: 512 << 20, authenticated: true };
+
+    /// Feeds `bytes` in pieces; gives the commands and the error, if any.
+    fn feed(pieces: &[&[u8]], limits: Limits) -> (Vec<Vec<Vec<u8>>>, Option<ProtocolError>) {
+        let (mut parser, mut buf) = (RequestParser::new(), Vec::new());
+        let mut commands = Vec::new();
+        for piece in pieces {
+            buf.extend_from_slice(piece);
+            loop {
+                let mut args = Vec::new();
+                match parser.next(&mut buf, limits, &mut args) {
+                    Err(error) => return (commands, Some(error)),
+                    Ok(Step::Incomplete { missing }) => {
+                        assert!(missing > 0 && args.is_empty());
+                        break;
+                    }
+                    Ok(Step::Command { len }) => {
+                        if !args.is_empty() {
+                            commands.push(args.iter().map(|span| span.of(&buf).to_vec()).collect());
+                        }
+                        buf.drain(..len);
+                    }
+                }
+            }
+        }
+        (commands, None)
+    }
+
+    fn error_of(bytes: &[u8], limits: Limits) -> Option<String> {
+        feed(&[bytes], limits).1.map(|error| error.to_string())
+    }
+
+    #[test]
+    fn errors_are_those_of_redis() {
+        let long_line = [b"*".as_slice(), &[b'1'; 70_000]].concat();
+        let long_bulk = [b"*1\r\n$".as_slice(), &[b'1'; 70_000]].concat();
+        for (bytes, text) in [
+            (b"*x\r\n".as_slice(), "invalid multibulk length"),
+            (b"*2147483648\r\n", "invalid multibulk length"),
+            (b"*1\r\n+x\r\n", "expected '$', got '+'"),
+            (b"*1\r\n$-1\r\n", "invalid bulk length"),
+            (b"*1\r\n$600000000\r\n", "invalid bulk length"),
+            (b"*1\r\n$1 \r\n", "invalid bulk length"),
+            (b"SET \"a\r\n", "unbalanced quotes in request"),
+            (&[b'x'; 70_000], "too big inline request"),
+            (&long_line, "too big mbulk count string"),
+            (&long_bulk, "too big bulk count string"),
+        ] {
+            assert_eq!(error_of(bytes, LIMITS).as_deref(), Some(text));
+        }
+        let stranger = Limits { authenticated: false, ..LIMITS };
+        assert_eq!(
+            error_of(b"*11\r\n", stranger).as_deref(),
+            Some("unauthenticated multibulk length")
+        );
+        assert_eq!(
+            error_of(b"*1\r\n$16385\r\n", stranger).as_deref(),
+            Some("unauthenticated bulk length")
+        );
+    }
+
+    #[test]
+    fn empty_requests_are_passed_over() {
+        let (commands, error) = feed(&[b"\r\n*0\r\n*-1\r\n  \r\nPING\r\n"], LIMITS);
+        assert_eq!(error, None);
+        assert_eq!(commands, [[b"PING".to_vec()]]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pipeline_in_any_pieces(
+            commands in proptest::collection::vec(
+                proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..6), 0..6),
+            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..8),
+        ) {
+            let mut bytes = Vec::new();
+            for command in &commands {
+                bytes.extend(format!("*{}\r\n", command.len()).bytes());
+                for arg in command {
+                    bytes.extend(format!("${}\r\n", arg.len()).bytes());
+                    bytes.extend(arg);
+                    bytes.extend(b"\r\n");
+                }
+            }
+            let mut at: Vec<usize> = cuts.iter().map(|i| i.index(bytes.len() + 1)).collect();
+            at.extend([0, bytes.len()]);
+            at.sort_unstable();
+            let pieces: Vec<&[u8]> = at.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+            prop_assert_eq!(feed(&pieces, LIMITS), (commands, None));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = feed(&bytes.chunks(7).collect::<Vec<_>>(), LIMITS);
+        }
+    }
+
+    #[test]
+    fn one_byte_at_a_time_is_linear() {
+        // A megabyte in single bytes takes far longer than any test may if each byte rescans.
+        let mut bytes = b"*2\r\n$4\r\nECHO\r\n$1000000\r\n".to_vec();
+        bytes.resize(bytes.len() + 1_000_000, b'x');
+        bytes.extend(b"\r\n");
+        let mut parser = RequestParser::new();
+        for end in 1..=bytes.len() {
+            let mut args = Vec::new();
+            let step = parser.next(&mut bytes[..end], LIMITS, &mut args).unwrap();
+            assert_eq!(matches!(step, Step::Command { .. }), end == bytes.len());
+        }
+    }
+}
