@@ -1,0 +1,115 @@
+//! The process' allocator, which counts what is in use.
+
+use crossbeam_utils::CachePadded;
+use mimalloc::MiMalloc;
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+/// Counters; threads beyond this number share.
+const COUNTERS: usize = 64;
+
+static USED: [CachePadded<AtomicI64>; COUNTERS] =
+    [const { CachePadded::new(AtomicI64::new(0)) }; COUNTERS];
+static NEXT_THREAD: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static COUNTER: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// mimalloc, with each thread counting the usable bytes that it has taken and given back. A
+/// program that wants [`used_memory`] to mean something makes it its `#[global_allocator]`.
+pub struct CountingAlloc;
+
+/// Bytes in use by the process' allocations, rounded up as the allocator rounds them. The
+/// threads' counters are read one after another: exact when nothing is being allocated.
+pub fn used_memory() -> usize {
+    let sum: i64 = USED.iter().map(|counter| counter.load(Ordering::Relaxed)).sum();
+    usize::try_from(sum).unwrap_or(0)
+}
+
+#[inline]
+fn count(bytes: i64) {
+    // While a thread ends its thread-locals may be gone; then any counter will do.
+    let index = COUNTER
+        .try_with(|cell| {
+            if cell.get() == usize::MAX {
+                cell.set(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
+            }
+            cell.get()
+        })
+        .unwrap_or(COUNTERS - 1);
+    if index < COUNTERS - 1 {
+        // Only this thread writes this counter.
+        let counter = &USED[index];
+        counter.store(counter.load(Ordering::Relaxed) + bytes, Ordering::Relaxed);
+    } else {
+        USED[COUNTERS - 1].fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+// SAFETY: every call is passed on to mimalloc unchanged; the counters do not allocate.
+unsafe impl GlobalAlloc for CountingAlloc {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are mimalloc's.
+        let ptr = unsafe { MiMalloc.alloc(layout) };
+        count_taken(ptr);
+        ptr
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promises are mimalloc's.
+        let ptr = unsafe { MiMalloc.alloc_zeroed(layout) };
+        count_taken(ptr);
+        ptr
+    }
+
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: `ptr` came from this allocator.
+        let size = unsafe { MiMalloc.usable_size(ptr) };
+        count(-(size as i64));
+        // SAFETY: the caller's promises are mimalloc's.
+        unsafe { MiMalloc.dealloc(ptr, layout) }
+    }
+
+    unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        // SAFETY: `ptr` came from this allocator.
+        let before = unsafe { MiMalloc.usable_size(ptr) };
+        // SAFETY: the caller's promises are mimalloc's.
+        let new = unsafe { MiMalloc.realloc(ptr, layout, new_size) };
+        if !new.is_null() {
+            // SAFETY: `new` was just allocated.
+            let after = unsafe { MiMalloc.usable_size(new) };
+            count(after as i64 - before as i64);
+        }
+        new
+    }
+}
+
+#[inline]
+fn count_taken(ptr: *mut u8) {
+    if !ptr.is_null() {
+        // SAFETY: `ptr` was just allocated by mimalloc.
+        count(unsafe { MiMalloc.usable_size(ptr) } as i64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_is_counted_and_given_back() {
+        let layout = Layout::from_size_align(1000, 8).unwrap();
+        let before = used_memory();
+        // SAFETY: allocated, grown and freed with matching layouts.
+        unsafe {
+            let ptr = CountingAlloc.alloc(layout);
+            assert!(used_memory() >= before + 1000);
+            let ptr = CountingAlloc.realloc(ptr, layout, 5000);
+            assert!(used_memory() >= before + 5000);
+            CountingAlloc.dealloc(ptr, Layout::from_size_align(5000, 8).unwrap());
+        }
+        assert_eq!(used_memory(), before);
+    }
+}

@@ -1,0 +1,263 @@
+//! All slots, and the world lock above them.
+
+use crate::hash::{KeyHash, KeyHasher};
+use crate::slot::{ManySlots, SlotCell, SlotGuard};
+use crate::snapshot::Snapshots;
+use crate::table::Table;
+use crossbeam_utils::CachePadded;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tessera_slot::{SLOT_COUNT, Slot, SlotState};
+
+/// What chooses a key's slot.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Placement {
+    /// CRC16 of the hash tag, as a cluster demands.
+    Cluster,
+    /// The keyed hash: cheaper, and nobody outside can tell.
+    Local,
+}
+
+/// How a keyspace is made.
+#[derive(Clone, Copy, Debug)]
+pub struct KeyspaceOptions {
+    /// The number of databases, at least 1.
+    pub databases: usize,
+    /// What chooses a key's slot.
+    pub placement: Placement,
+    /// The secret seed of the hash function.
+    pub seed: u64,
+    /// Shards of the world lock: one for each thread that runs commands.
+    pub threads: usize,
+}
+
+/// All keys of a node.
+pub struct Keyspace {
+    cells: Box<[SlotCell]>,
+    world: Box<[CachePadded<RwLock<()>>]>,
+    hasher: KeyHasher,
+    placement: Placement,
+    databases: usize,
+    snapshots: Snapshots,
+}
+
+/// Hints to the processor that this address will be read soon. Any address is allowed.
+#[inline]
+pub(crate) fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address, even an invalid one, has no effect that can be observed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+impl Keyspace {
+    /// An empty keyspace, all of whose slots are served.
+    pub fn new(options: KeyspaceOptions) -> Keyspace {
+        Keyspace {
+            cells: (0..SLOT_COUNT).map(|_| SlotCell::default()).collect(),
+            world: (0..options.threads.max(1)).map(|_| CachePadded::default()).collect(),
+            hasher: KeyHasher::new(options.seed),
+            placement: options.placement,
+            databases: options.databases.max(1),
+            snapshots: Snapshots::default(),
+        }
+    }
+
+    /// The number of databases.
+    pub fn databases(&self) -> usize {
+        self.databases
+    }
+
+    /// Where a key belongs.
+    #[inline]
+    pub fn locate(&self, key: &[u8]) -> KeyHash {
+        let hash = self.hasher.hash(key);
+        let slot = match self.placement {
+            Placement::Cluster => Slot::of_key(key),
+            Placement::Local => Slot::from_low_bits((hash >> 32) as u16),
+        };
+        KeyHash { slot, hash }
+    }
+
+    /// Stage one of prefetching: the slot itself.
+    #[inline]
+    pub fn prefetch_slot(&self, hash: KeyHash) {
+        prefetch(std::ptr::from_ref(self.cell(hash.slot)).cast());
+    }
+
+    /// Stage two: the bucket of database 0.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: KeyHash) {
+        self.cell(hash.slot).prefetch_bucket(hash);
+    }
+
+    /// Stage three: the entry in database 0.
+    #[inline]
+    pub fn prefetch_entry(&self, hash: KeyHash) {
+        self.cell(hash.slot).prefetch_entry(hash);
+    }
+
+    /// Enters the world for a batch of commands; `thread` chooses the shard of the lock.
+    #[inline]
+    pub fn enter(&self, thread: usize) -> World<'_> {
+        let shard = &self.world[thread % self.world.len()];
+        World { keyspace: self, _shard: shard.read() }
+    }
+
+    /// Enters the world alone. Waits until all batches under way are through.
+    pub fn enter_exclusive(&self) -> WorldExclusive<'_> {
+        let shards = self.world.iter().map(|shard| shard.write()).collect();
+        WorldExclusive { keyspace: self, _shards: shards }
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self, slot: Slot) -> &SlotCell {
+        &self.cells[slot.index()]
+    }
+
+    #[inline]
+    pub(crate) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    #[inline]
+    pub(crate) fn snapshots(&self) -> &Snapshots {
+        &self.snapshots
+    }
+
+    /// Whether database 0 had no keys in this slot when somebody last looked.
+    pub(crate) fn seems_empty(&self, slot: Slot) -> bool {
+        self.cell(slot).seems_empty()
+    }
+}
+
+/// Commands are running: nobody else can have the world alone. Slots are locked through it, one
+/// guard at a time, which keeps the lock order.
+pub struct World<'k> {
+    keyspace: &'k Keyspace,
+    _shard: RwLockReadGuard<'k, ()>,
+}
+
+impl<'k> World<'k> {
+    /// The keyspace.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// Locks one slot.
+    #[inline]
+    pub fn lock<'w>(&'w mut self, slot: Slot) -> SlotGuard<'w> {
+        SlotGuard::new(self.keyspace, slot)
+    }
+
+    /// Locks several slots, in ascending order, each once.
+    pub fn lock_many<'w>(&'w mut self, slots: &mut Vec<Slot>) -> ManySlots<'w> {
+        slots.sort_unstable();
+        slots.dedup();
+        ManySlots(slots.iter().map(|&slot| SlotGuard::new(self.keyspace, slot)).collect())
+    }
+
+    /// Locks all slots, one after another, and calls `see` with each.
+    pub fn for_each_slot(&mut self, mut see: impl FnMut(&mut SlotGuard<'_>)) {
+        Slot::all().for_each(|slot| see(&mut self.lock(slot)));
+    }
+
+    /// The number of keys of a database, and how many have an expiry. Each slot is counted at its own moment.
+    pub fn count(&mut self, db: usize) -> (u64, u64) {
+        let (mut keys, mut expiring) = (0, 0);
+        self.for_each_slot(|guard| {
+            keys += guard.len(db) as u64;
+            expiring += guard.expiring(db) as u64;
+        });
+        (keys, expiring)
+    }
+}
+
+/// Nobody else is in the world.
+pub struct WorldExclusive<'k> {
+    keyspace: &'k Keyspace,
+    _shards: Vec<RwLockWriteGuard<'k, ()>>,
+}
+
+/// Tables that were flushed. Dropping it frees them, which may take long.
+#[derive(Default)]
+pub struct Flushed(Vec<Table>);
+
+impl Flushed {
+    /// The number of keys that were flushed.
+    pub fn keys(&self) -> usize {
+        self.0.iter().map(Table::len).sum()
+    }
+}
+
+impl<'k> WorldExclusive<'k> {
+    /// The keyspace.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
+    }
+
+    /// Locks one slot; nobody contends for it.
+    pub fn lock<'w>(&'w mut self, slot: Slot) -> SlotGuard<'w> {
+        SlotGuard::new(self.keyspace, slot)
+    }
+
+    /// Empties one database, or all. A running snapshot keeps the entries that it still needs.
+    pub fn flush(&mut self, db: Option<usize>) -> Flushed {
+        let mut flushed = Flushed::default();
+        Slot::all().for_each(|slot| self.flush_slot(slot, db, &mut flushed));
+        flushed
+    }
+
+    /// Empties one slot in one database, or in all.
+    pub fn flush_slot(&mut self, slot: Slot, db: Option<usize>, flushed: &mut Flushed) {
+        let Keyspace { snapshots, databases, .. } = self.keyspace;
+        let mut guard = self.lock(slot);
+        let walked = guard.data.walked;
+        for index in 0..=guard.data.others.len() {
+            if db.is_none_or(|db| db == index) && guard.len(index) > 0 {
+                let table = guard.data.table_mut(index, *databases);
+                let table = std::mem::take(table);
+                flushed.0.extend(snapshots.keep_flushed(walked, index, table));
+            }
+        }
+        guard.note_layout();
+    }
+
+    /// Exchanges two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a == b {
+            return;
+        }
+        for slot in Slot::all() {
+            let databases = self.keyspace.databases;
+            let mut guard = self.lock(slot);
+            let first = std::mem::take(guard.data.table_mut(a, databases));
+            let second = std::mem::replace(guard.data.table_mut(b, databases), first);
+            *guard.data.table_mut(a, databases) = second;
+            guard.note_layout();
+        }
+    }
+
+    /// Changes what this node may do with the keys of some slots.
+    pub fn set_states(&mut self, slots: impl Iterator<Item = Slot>, state: SlotState) {
+        slots.for_each(|slot| self.lock(slot).set_state(state));
+    }
+
+    /// Marks every entry as written by the snapshot with this epoch.
+    pub(crate) fn mark_all(&self, epoch: u8) {
+        for slot in Slot::all() {
+            let mut data = self.keyspace.cell(slot).lock();
+            for db in 0..=data.others.len() {
+                let table = data.table_mut(db, self.keyspace.databases);
+                for bucket in 0..table.bucket_count() {
+                    table.for_bucket_mut(bucket, |entry| entry.set_epoch(epoch));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! The keyspace under many threads, and snapshots against a model.
+
+use super::*;
+use crate::{Lookup, NewValue, ScanCursor, Snapshot, SnapshotBusy, SnapshotSink, ValueRef};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+fn keyspace(placement: Placement, threads: usize) -> Arc<Keyspace> {
+    Arc::new(Keyspace::new(KeyspaceOptions { databases: 4, placement, seed: 42, threads }))
+}
+
+fn set(world: &mut World<'_>, db: usize, key: &[u8], value: &[u8]) {
+    let hash = world.keyspace().locate(key);
+    let mut guard = world.lock(hash.slot());
+    match guard.lookup(db, key, hash) {
+        Lookup::Found(mut found) => found.replace(NewValue::String(value), None, 0),
+        Lookup::Vacant(vacant) => vacant.insert(NewValue::String(value), None, 0),
+    }
+}
+
+fn get(world: &mut World<'_>, db: usize, key: &[u8]) -> Option<Vec<u8>> {
+    let hash = world.keyspace().locate(key);
+    let mut guard = world.lock(hash.slot());
+    match guard.lookup(db, key, hash) {
+        Lookup::Found(found) => Some(text(found.entry().value())),
+        Lookup::Vacant(_) => None,
+    }
+}
+
+fn delete(world: &mut World<'_>, db: usize, key: &[u8]) {
+    let hash = world.keyspace().locate(key);
+    let mut guard = world.lock(hash.slot());
+    if let Lookup::Found(found) = guard.lookup(db, key, hash) {
+        found.delete();
+    }
+}
+
+fn text(value: ValueRef<'_>) -> Vec<u8> {
+    match value {
+        ValueRef::Integer(number) => number.to_string().into_bytes(),
+        ValueRef::Bytes(bytes) => bytes.to_vec(),
+    }
+}
+
+#[test]
+fn threads_count_together() {
+    let keyspace = keyspace(Placement::Cluster, 4);
+    const KEYS: usize = 50;
+    const ROUNDS: usize = 2000;
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let keyspace = &keyspace;
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let mut world = keyspace.enter(thread);
+                    let key = format!("k{}", (round * 7 + thread) % KEYS);
+                    let hash = keyspace.locate(key.as_bytes());
+                    let mut guard = world.lock(hash.slot());
+                    match guard.lookup(0, key.as_bytes(), hash) {
+                        Lookup::Found(mut found) => {
+                            let ValueRef::Integer(n) = found.entry().value() else { panic!() };
+                            found.replace(NewValue::Integer(n + 1), None, 0);
+                        }
+                        Lookup::Vacant(vacant) => vacant.insert(NewValue::Integer(1), None, 0),
+                    }
+                }
+            });
+        }
+    });
+    let mut world = keyspace.enter(0);
+    let sum: i64 = (0..KEYS)
+        .filter_map(|k| get(&mut world, 0, format!("k{k}").as_bytes()))
+        .map(|value| String::from_utf8(value).unwrap().parse::<i64>().unwrap())
+        .sum();
+    assert_eq!(sum as usize, 4 * ROUNDS);
+}
+
+#[test]
+fn scan_shows_every_key_of_one_database() {
+    for placement in [Placement::Cluster, Placement::Local] {
+        let keyspace = keyspace(placement, 1);
+        let mut world = keyspace.enter(0);
+        for n in 0..5000 {
+            set(&mut world, n % 2, format!("{{tag{}}}:{n}", n % 10).as_bytes(), b"v");
+        }
+        for db in 0..3 {
+            let (mut cursor, mut keys, mut calls) = (ScanCursor(0), HashSet::new(), 0);
+            loop {
+                cursor = world.scan(db, cursor, 10, false, |entry| {
+                    keys.insert(entry.key().to_vec());
+                });
+                calls += 1;
+                if cursor == ScanCursor(0) {
+                    break;
+                }
+            }
+            assert_eq!(keys.len(), [2500, 2500, 0][db]);
+            assert!(calls < 1000, "a call shows about as many as it was asked for");
+        }
+    }
+}
+
+#[test]
+fn flush_and_swap() {
+    let keyspace = keyspace(Placement::Local, 1);
+    for n in 0..100 {
+        set(&mut keyspace.enter(0), n % 2, format!("{n}").as_bytes(), b"v");
+    }
+    keyspace.enter_exclusive().swap(0, 3);
+    assert_eq!(keyspace.enter(0).count(3), (50, 0));
+    assert_eq!(keyspace.enter_exclusive().flush(Some(3)).keys(), 50);
+    assert_eq!(keyspace.enter(0).count(3), (0, 0));
+    assert_eq!(keyspace.enter_exclusive().flush(None).keys(), 50);
+}
+
+/// Collects what writers hand over.
+#[derive(Default)]
+struct Sink(parking_lot::Mutex<Vec<Handed>>);
+
+/// Database, key and value.
+type Handed = (usize, Vec<u8>, Vec<u8>);
+
+impl SnapshotSink for Sink {
+    fn preserve(&self, db: usize, entry: &crate::Entry) {
+        self.0.lock().push((db, entry.key().to_vec(), text(entry.value())));
+    }
+}
+
+type Content = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
+
+fn collect(content: &mut Content, db: usize, key: Vec<u8>, value: Vec<u8>) {
+    let again = content.insert((db, key.clone()), value);
+    assert_eq!(again, None, "{} is written once", String::from_utf8_lossy(&key));
+}
+
+#[derive(Debug, Clone)]
+enum Change {
+    Set(usize, u16, u8),
+    Delete(usize, u16),
+    Flush(Option<usize>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        20 => (0usize..3, 0u16..400, any::<u8>()).prop_map(|(db, k, v)| Change::Set(db, k, v)),
+        20 => (0usize..3, 0u16..400).prop_map(|(db, k)| Change::Delete(db, k)),
+        1 => proptest::option::of(0usize..3).prop_map(Change::Flush),
+    ]
+}
+
+fn apply(keyspace: &Keyspace, model: &mut Content, change: &Change) {
+    // One hash tag: all keys in one slot, so that a walk is often in the middle of a table.
+    let key = |k: u16| format!("{{t}}{k}").into_bytes();
+    match *change {
+        Change::Set(db, k, v) => {
+            set(&mut keyspace.enter(0), db, &key(k), &[b'v', v]);
+            model.insert((db, key(k)), vec![b'v', v]);
+        }
+        Change::Delete(db, k) => {
+            delete(&mut keyspace.enter(0), db, &key(k));
+            model.remove(&(db, key(k)));
+        }
+        Change::Flush(db) => {
+            drop(keyspace.enter_exclusive().flush(db));
+            model.retain(|&(at, _), _| db.is_some_and(|db| db != at));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn a_snapshot_is_the_state_at_its_start(
+        before in proptest::collection::vec(change(), 0..800),
+        during in proptest::collection::vec(change(), 0..800),
+        give_up_first in 0u32..3,
+    ) {
+        let keyspace = keyspace(Placement::Cluster, 1);
+        let mut model = Content::new();
+        before.iter().for_each(|change| apply(&keyspace, &mut model, change));
+        for _ in 0..give_up_first {
+            let sink = Arc::new(Sink::default());
+            let mut snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
+            for _ in 0..9000 {
+                snapshot.step(&mut keyspace.enter(0), |_, _| {});
+            }
+        }
+        let wanted = model.clone();
+        let sink = Arc::new(Sink::default());
+        let mut snapshot =
+            Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink.clone()).unwrap();
+        prop_assert_eq!(
+            Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink.clone()).err(),
+            Some(SnapshotBusy)
+        );
+        let (mut content, mut during) = (Content::new(), during.iter());
+        loop {
+            let more = snapshot.step(&mut keyspace.enter(0), |db, entry| {
+                collect(&mut content, db, entry.key().to_vec(), text(entry.value()));
+            });
+            if !more {
+                break;
+            }
+            // All the changes come around the slot where the keys are.
+            let at = (snapshot.progress() * SLOT_COUNT as f64) as u16;
+            if at.abs_diff(Slot::of_key(b"t").number()) < 3 {
+                for change in during.by_ref().take(60) {
+                    apply(&keyspace, &mut model, change);
+                }
+            }
+        }
+        drop(snapshot);
+        for (db, key, value) in std::mem::take(&mut *sink.0.lock()) {
+            collect(&mut content, db, key, value);
+        }
+        prop_assert_eq!(content, wanted);
+    }
+}
+
+#[test]
+fn given_up_walks_do_not_confuse_later_ones() {
+    let keyspace = keyspace(Placement::Local, 1);
+    set(&mut keyspace.enter(0), 0, b"old", b"v");
+    for _ in 0..600 {
+        let sink = Arc::new(Sink::default());
+        let snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
+        drop(snapshot);
+    }
+    let mut seen = 0;
+    let sink = Arc::new(Sink::default());
+    let mut snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
+    while snapshot.step(&mut keyspace.enter(0), |_, _| seen += 1) {}
+    assert_eq!(seen, 1);
+}

@@ -1,0 +1,33 @@
+//! The keyspace: 16,384 slots, each with its own mutex, state and tables.
+//!
+//! How it works: a key's [`KeyHash`] names its slot; [`World::lock`] locks that slot; the guard
+//! finds, inserts and removes entries of one of the databases. An entry is one allocation with key,
+//! expiry and a small value together (`entry.rs`); a table is a linear hash table of cache-line
+//! buckets that grows a bucket at a time (`table/`). A [`Snapshot`] walks all slots while writers go
+//! on: who is about to change an entry that the walk has not reached hands it over first.
+//!
+//! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be taken
+//! from it at a time; [`World::lock_many`] sorts.
+//!
+//! Deliberately not here: commands, file formats, clocks, threads. This is the only crate with
+//! `unsafe` data structures; everything public is safe to use.
+
+mod alloc;
+mod entry;
+mod hash;
+mod keyspace;
+mod lookup;
+mod scan;
+mod slot;
+mod snapshot;
+mod table;
+
+pub use alloc::{CountingAlloc, used_memory};
+pub use entry::{Entry, NewValue, Object, Value, ValueRef};
+pub use hash::KeyHash;
+pub use keyspace::{Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive};
+pub use lookup::{Found, Lookup, Vacant};
+pub use scan::ScanCursor;
+pub use slot::{ManySlots, SlotGuard};
+pub use snapshot::{Snapshot, SnapshotBusy, SnapshotSink};
+pub use table::EntryRef;

@@ -1,0 +1,191 @@
+//! What a lookup found, and what can be done with it. All changes of entries go through here, so
+//! that a running snapshot always gets to see the old one first.
+
+use crate::entry::{Entry, NewValue, Object, Value};
+use crate::hash::KeyHash;
+use crate::slot::SlotGuard;
+use crate::table::{EntryRef, Place, Table};
+use tessera_slot::Millis;
+
+/// A key's place in its table.
+pub enum Lookup<'g, 'k, 'key> {
+    /// There is an entry.
+    Found(Found<'g, 'k>),
+    /// There is none.
+    Vacant(Vacant<'g, 'k, 'key>),
+}
+
+/// An entry in a locked slot.
+pub struct Found<'g, 'k> {
+    guard: &'g mut SlotGuard<'k>,
+    db: usize,
+    hash: KeyHash,
+    place: Place,
+}
+
+/// The place of a key that is not there.
+pub struct Vacant<'g, 'k, 'key> {
+    guard: &'g mut SlotGuard<'k>,
+    db: usize,
+    key: &'key [u8],
+    hash: KeyHash,
+}
+
+impl<'g, 'k, 'key> Lookup<'g, 'k, 'key> {
+    #[inline]
+    pub(crate) fn new(
+        guard: &'g mut SlotGuard<'k>,
+        db: usize,
+        key: &'key [u8],
+        hash: KeyHash,
+        place: Option<Place>,
+    ) -> Self {
+        match place {
+            Some(place) => Lookup::Found(Found { guard, db, hash, place }),
+            None => Lookup::Vacant(Vacant { guard, db, key, hash }),
+        }
+    }
+}
+
+impl Found<'_, '_> {
+    fn table(&mut self) -> &mut Table {
+        let databases = self.guard.keyspace.databases();
+        self.guard.data.table_mut(self.db, databases)
+    }
+
+    /// The entry.
+    #[inline]
+    pub fn entry(&self) -> EntryRef<'_> {
+        self.guard.data.table(self.db).expect("it has this entry").entry(&self.place)
+    }
+
+    /// The expiry time, Unix ms.
+    #[inline]
+    pub fn expiry(&self) -> Option<Millis> {
+        self.entry().expiry()
+    }
+
+    /// Sets the access clock: no change that a snapshot cares about.
+    #[inline]
+    pub fn touch(&mut self, access: u32) {
+        let place = self.place;
+        self.table().entry_mut(&place).set_access(access);
+    }
+
+    /// Lets a running snapshot have the entry as it is, before it changes.
+    #[inline]
+    fn preserve(&mut self) {
+        let Some(epoch) = self.guard.keyspace.snapshots().pending(self.guard.data.walked) else {
+            return;
+        };
+        let (place, db) = (self.place, self.db);
+        let keyspace = self.guard.keyspace;
+        let table = self.table();
+        let mut entry = table.entry_mut(&place);
+        if entry.epoch() != epoch {
+            keyspace.snapshots().preserve(db, &entry);
+            entry.set_epoch(epoch);
+        }
+    }
+
+    /// Replaces value and expiry. The access clock is set.
+    #[inline]
+    pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
+        self.preserve();
+        let place = self.place;
+        let mut entry = self.table().entry_mut(&place);
+        if entry.try_replace(&value, expiry) {
+            entry.set_access(access);
+            return;
+        }
+        let mut new = Entry::new(entry.key(), value, expiry, access);
+        new.set_epoch(entry.epoch());
+        drop(self.table().replace(&place, new));
+    }
+
+    /// Sets or removes the expiry.
+    pub fn set_expiry(&mut self, expiry: Option<Millis>) {
+        self.preserve();
+        let place = self.place;
+        let mut entry = self.table().entry_mut(&place);
+        if entry.expiry().is_some() == expiry.is_some() {
+            entry.set_expiry_in_place(expiry);
+            return;
+        }
+        self.rebuild(expiry, |value| value);
+    }
+
+    /// Edits the string in place. Its encoding is `raw` from then on.
+    ///
+    /// # Panics
+    /// If the value is no string; the caller has looked at it.
+    pub fn edit_string<R>(&mut self, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.preserve();
+        if self.table_entry_is_embedded() {
+            let expiry = self.expiry();
+            self.rebuild(expiry, |value| {
+                let bytes = match value {
+                    Value::Integer(number) => number.to_string().into_bytes(),
+                    Value::Bytes(bytes, _) => bytes.into_vec(),
+                    Value::Object(object) => return Value::Object(object),
+                };
+                Value::Object(Box::new(Object::String(bytes)))
+            });
+        }
+        let place = self.place;
+        let mut entry = self.table().entry_mut(&place);
+        edit(entry.editable().expect("just made an object"))
+    }
+
+    fn table_entry_is_embedded(&mut self) -> bool {
+        let place = self.place;
+        self.table().entry_mut(&place).editable().is_none()
+    }
+
+    /// Puts a new entry in place of this one, with the value that `change` makes of the old one.
+    fn rebuild(&mut self, expiry: Option<Millis>, change: impl FnOnce(Value) -> Value) {
+        let place = self.place;
+        // A stand-in keeps the place while the old entry is taken apart.
+        let stand_in = Entry::new(b"", NewValue::Integer(0), None, 0);
+        let old = self.table().replace(&place, stand_in);
+        let (key, access, epoch) = (old.key().to_vec(), old.access(), old.epoch());
+        let mut new = Entry::new(&key, NewValue::Owned(change(old.into_value())), expiry, access);
+        new.set_epoch(epoch);
+        drop(self.table().replace(&place, new));
+    }
+
+    /// Removes the entry and gives its value and expiry.
+    pub fn remove(mut self) -> (Value, Option<Millis>) {
+        self.preserve();
+        let entry = self.take();
+        let expiry = entry.expiry();
+        (entry.into_value(), expiry)
+    }
+
+    /// Removes the entry and frees it.
+    pub fn delete(mut self) {
+        self.preserve();
+        drop(self.take());
+    }
+
+    fn take(mut self) -> Entry {
+        let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
+        let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
+        let entry = self.table().remove(&place, hash, !walking, hasher);
+        self.guard.note_layout();
+        entry
+    }
+}
+
+impl Vacant<'_, '_, '_> {
+    /// Adds an entry.
+    #[inline]
+    pub fn insert(self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
+        let keyspace = self.guard.keyspace;
+        let mut entry = Entry::new(self.key, value, expiry, access);
+        entry.set_epoch(keyspace.snapshots().epoch());
+        let table = self.guard.data.table_mut(self.db, keyspace.databases());
+        table.insert(self.hash, entry, keyspace.hasher());
+        self.guard.note_layout();
+    }
+}

@@ -1,0 +1,241 @@
+//! One slot: its mutex, its state and its tables.
+
+use crate::hash::{KeyHash, KeyHasher};
+use crate::keyspace::{Keyspace, prefetch};
+use crate::lookup::Lookup;
+use crate::table::Table;
+use parking_lot::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use tessera_slot::{Slot, SlotState};
+
+/// A slot on a cache line of its own. `hint_*` tell where database 0's buckets are without the
+/// lock: good for prefetching and for passing over empty slots, for nothing else.
+#[repr(align(64))]
+pub(crate) struct SlotCell {
+    data: Mutex<SlotData>,
+    hint_buckets: AtomicPtr<u8>,
+    hint_count: AtomicU32,
+}
+
+/// What the slot's mutex guards.
+#[derive(Default)]
+pub(crate) struct SlotData {
+    pub(crate) first: Table,
+    /// The tables of databases 1 and up; empty until one of them is written to.
+    pub(crate) others: Vec<Table>,
+    pub(crate) state: SlotState,
+    /// The last snapshot that has written this slot as a whole.
+    pub(crate) walked: u8,
+}
+
+impl Default for SlotCell {
+    fn default() -> SlotCell {
+        SlotCell {
+            data: Mutex::default(),
+            hint_buckets: AtomicPtr::new(std::ptr::null_mut()),
+            hint_count: AtomicU32::new(0),
+        }
+    }
+}
+
+impl SlotCell {
+    /// Prefetches the bucket of database 0 where `hash` belongs.
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, hash: KeyHash) {
+        let count = self.hint_count.load(Ordering::Relaxed) as usize;
+        let start = self.hint_buckets.load(Ordering::Relaxed);
+        if count > 0 && !start.is_null() {
+            let index = Table::bucket_of(count, hash.index_bits());
+            prefetch(start.wrapping_add(index * 64));
+        }
+    }
+
+    /// Prefetches the entry of database 0 with this hash, if the slot is free just now.
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, hash: KeyHash) {
+        if let Some(data) = self.data.try_lock() {
+            data.first.prefetch_entry(hash);
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, SlotData> {
+        self.data.lock()
+    }
+
+    pub(crate) fn seems_empty(&self) -> bool {
+        self.hint_count.load(Ordering::Relaxed) == 0
+    }
+
+    fn note_layout(&self, table: &Table) {
+        self.hint_buckets.store(table.array().cast_mut(), Ordering::Relaxed);
+        self.hint_count.store(table.bucket_count() as u32, Ordering::Relaxed);
+    }
+}
+
+impl SlotData {
+    #[inline]
+    pub(crate) fn table(&self, db: usize) -> Option<&Table> {
+        if db == 0 { Some(&self.first) } else { self.others.get(db - 1) }
+    }
+
+    #[inline]
+    pub(crate) fn table_mut(&mut self, db: usize, databases: usize) -> &mut Table {
+        if db == 0 {
+            return &mut self.first;
+        }
+        if self.others.is_empty() {
+            self.others.resize_with(databases - 1, Table::default);
+        }
+        &mut self.others[db - 1]
+    }
+
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
+        std::iter::once(&self.first).chain(&self.others).enumerate()
+    }
+}
+
+/// A locked slot.
+pub struct SlotGuard<'k> {
+    pub(crate) keyspace: &'k Keyspace,
+    pub(crate) slot: Slot,
+    pub(crate) data: MutexGuard<'k, SlotData>,
+}
+
+impl<'k> SlotGuard<'k> {
+    #[inline]
+    pub(crate) fn new(keyspace: &'k Keyspace, slot: Slot) -> SlotGuard<'k> {
+        SlotGuard { keyspace, slot, data: keyspace.cell(slot).lock() }
+    }
+
+    /// Which slot this is.
+    pub fn slot(&self) -> Slot {
+        self.slot
+    }
+
+    /// What this node may do with the slot's keys.
+    #[inline]
+    pub fn state(&self) -> SlotState {
+        self.data.state
+    }
+
+    /// Changes what this node may do with the slot's keys.
+    pub fn set_state(&mut self, state: SlotState) {
+        self.data.state = state;
+    }
+
+    /// The number of keys in one database.
+    pub fn len(&self, db: usize) -> usize {
+        self.data.table(db).map_or(0, Table::len)
+    }
+
+    /// Whether one database has no keys here.
+    pub fn is_empty(&self, db: usize) -> bool {
+        self.len(db) == 0
+    }
+
+    /// The number of keys with an expiry in one database.
+    pub fn expiring(&self, db: usize) -> usize {
+        self.data.table(db).map_or(0, Table::expiring)
+    }
+
+    /// Bytes of the buckets of all databases.
+    pub fn table_memory(&self) -> usize {
+        self.data.tables().map(|(_, table)| table.memory()).sum()
+    }
+
+    /// Looks a key up, for reading or writing.
+    #[inline]
+    pub fn lookup<'g, 'key>(
+        &'g mut self,
+        db: usize,
+        key: &'key [u8],
+        hash: KeyHash,
+    ) -> Lookup<'g, 'k, 'key> {
+        debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
+        let place = self.data.table(db).and_then(|table| table.find(key, hash));
+        Lookup::new(self, db, key, hash, place)
+    }
+
+    #[inline]
+    pub(crate) fn hasher(&self) -> &'k KeyHasher {
+        self.keyspace.hasher()
+    }
+
+    /// To be called after buckets of database 0 may have been added or given back.
+    #[inline]
+    pub(crate) fn note_layout(&self) {
+        let cell = self.keyspace.cell(self.slot);
+        if cell.hint_count.load(Ordering::Relaxed) as usize != self.data.first.bucket_count() {
+            cell.note_layout(&self.data.first);
+        }
+    }
+
+    /// Calls `see` with the keys of a database, at most `limit` of them.
+    pub fn keys(&self, db: usize, limit: usize, mut see: impl FnMut(&[u8])) {
+        let Some(table) = self.data.table(db) else { return };
+        let mut left = limit;
+        for bucket in 0..table.bucket_count() {
+            table.for_bucket(bucket, |entry| {
+                if left > 0 {
+                    left -= 1;
+                    see(entry.key());
+                }
+            });
+            if left == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Calls `see` with the keys that have an expiry in some buckets of a database: at most `buckets`,
+    /// from the cursor on. Gives the next cursor, 0 after the last bucket.
+    pub fn expiring_keys(
+        &self,
+        db: usize,
+        cursor: usize,
+        buckets: usize,
+        mut see: impl FnMut(&crate::Entry),
+    ) -> usize {
+        let Some(table) = self.data.table(db) else { return 0 };
+        let end = (cursor + buckets).min(table.bucket_count());
+        for bucket in cursor..end {
+            table.for_expiring(bucket, &mut see);
+        }
+        if end >= table.bucket_count() { 0 } else { end }
+    }
+
+    /// The key of some entry of the database, chosen by `random` among the entries of one
+    /// bucket, if that bucket has any.
+    pub fn random_entry(&self, db: usize, random: u64, mut see: impl FnMut(&crate::Entry)) -> bool {
+        let Some(table) = self.data.table(db).filter(|table| table.len() > 0) else {
+            return false;
+        };
+        let (bucket, pick) = ((random >> 32) as usize % table.bucket_count(), random as u32);
+        let mut count = 0;
+        table.for_bucket(bucket, |_| count += 1);
+        let (mut index, mut seen) = (0, false);
+        table.for_bucket(bucket, |entry| {
+            if index == pick % count {
+                see(entry);
+                seen = true;
+            }
+            index += 1;
+        });
+        seen
+    }
+}
+
+/// Several locked slots, in ascending order.
+pub struct ManySlots<'k>(pub(crate) Vec<SlotGuard<'k>>);
+
+impl<'k> ManySlots<'k> {
+    /// The guard of one of the slots.
+    ///
+    /// # Panics
+    /// If the slot is not among them.
+    #[inline]
+    pub fn get(&mut self, slot: Slot) -> &mut SlotGuard<'k> {
+        let at = self.0.binary_search_by_key(&slot, |guard| guard.slot);
+        &mut self.0[at.expect("the slot was locked with the others")]
+    }
+}

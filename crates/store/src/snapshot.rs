@@ -1,0 +1,189 @@
+//! Snapshots without fork.
+//!
+//! A snapshot starts with the world locked for a moment: the epoch is raised. From then on every
+//! entry whose own epoch is another is still to be written. The walk goes slot by slot and marks what it
+//! writes; who is about to change an entry that is not marked hands it to the sink first and marks it; a new
+//! entry is born marked. While a slot is still to be walked its tables do not shrink, so that nothing
+//! moves to buckets which the walk has passed. Tables that are flushed meanwhile go to the walk whole.
+//!
+//! Epochs are eight bits. A walk that ends has marked every entry, so only walks which were given up leave old
+//! marks behind; before these could be taken for new ones a silent walk marks everything.
+
+use crate::entry::Entry;
+use crate::keyspace::{Keyspace, World, WorldExclusive};
+use crate::table::Table;
+use parking_lot::{Mutex, RwLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tessera_slot::Slot;
+
+/// Set in `Snapshots::state` while a snapshot is under way; the low eight bits are the epoch.
+const ACTIVE: u32 = 1 << 8;
+/// Walks that may be given up in a row before a silent walk is needed.
+const MAX_GIVEN_UP: u32 = 200;
+/// Buckets that one step of the walk looks at under one lock.
+const BUCKETS_PER_STEP: usize = 16;
+
+/// Receives entries that are about to change. Called with a slot locked: it must not block.
+pub trait SnapshotSink: Send + Sync {
+    /// The entry as it stood when the snapshot started.
+    fn preserve(&self, db: usize, entry: &Entry);
+}
+
+/// Another snapshot is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SnapshotBusy;
+
+/// The keyspace's part of snapshots.
+#[derive(Default)]
+pub(crate) struct Snapshots {
+    /// Epoch and [`ACTIVE`]; changed only with the world locked.
+    state: AtomicU32,
+    /// Walks given up since the last one that ended; guarded by the world lock.
+    given_up: AtomicU32,
+    /// Set while a snapshot is under way.
+    sink: RwLock<Option<Arc<dyn SnapshotSink>>>,
+    /// Tables that were flushed while the snapshot still needed them.
+    flushed: Mutex<Vec<(usize, Table)>>,
+}
+
+impl Snapshots {
+    /// The epoch of the snapshot which still has to write the entries of a slot walked last at `walked`.
+    #[inline]
+    pub(crate) fn pending(&self, walked: u8) -> Option<u8> {
+        let state = self.state.load(Ordering::Relaxed);
+        (state & ACTIVE != 0 && state as u8 != walked).then_some(state as u8)
+    }
+
+    /// The epoch with which entries are born.
+    #[inline]
+    pub(crate) fn epoch(&self) -> u8 {
+        self.state.load(Ordering::Relaxed) as u8
+    }
+
+    #[cold]
+    pub(crate) fn preserve(&self, db: usize, entry: &Entry) {
+        if let Some(sink) = &*self.sink.read() {
+            sink.preserve(db, entry);
+        }
+    }
+
+    /// Takes a flushed table if the snapshot still needs its entries; else gives it back.
+    pub(crate) fn keep_flushed(&self, walked: u8, db: usize, table: Table) -> Option<Table> {
+        if table.len() > 0 && self.pending(walked).is_some() {
+            self.flushed.lock().push((db, table));
+            return None;
+        }
+        Some(table)
+    }
+}
+
+/// A snapshot under way: the walk over all entries. Dropping it before the end gives it up.
+pub struct Snapshot {
+    keyspace: Arc<Keyspace>,
+    epoch: u8,
+    slot: Option<Slot>,
+    db: usize,
+    bucket: usize,
+    ended: bool,
+}
+
+impl Snapshot {
+    /// Starts a snapshot of the keyspace as it stands under this lock. `sink` receives, from other
+    /// threads, the entries that change before the walk reaches them.
+    ///
+    /// # Errors
+    /// [`SnapshotBusy`] while another one is under way.
+    pub fn start(
+        keyspace: &Arc<Keyspace>,
+        world: &WorldExclusive<'_>,
+        sink: Arc<dyn SnapshotSink>,
+    ) -> Result<Snapshot, SnapshotBusy> {
+        let snapshots = keyspace.snapshots();
+        let state = snapshots.state.load(Ordering::Relaxed);
+        if state & ACTIVE != 0 {
+            return Err(SnapshotBusy);
+        }
+        if snapshots.given_up.load(Ordering::Relaxed) >= MAX_GIVEN_UP {
+            world.mark_all(state as u8);
+            snapshots.given_up.store(0, Ordering::Relaxed);
+        }
+        let epoch = (state as u8).wrapping_add(1);
+        *snapshots.sink.write() = Some(sink);
+        snapshots.state.store(u32::from(epoch) | ACTIVE, Ordering::Relaxed);
+        Ok(Snapshot {
+            keyspace: Arc::clone(keyspace),
+            epoch,
+            slot: Some(Slot::MIN),
+            db: 0,
+            bucket: 0,
+            ended: false,
+        })
+    }
+
+    /// Shows the entries of some more buckets; false at the end of the walk. Never holds a slot's
+    /// lock for more than a few buckets.
+    pub fn step(&mut self, world: &mut World<'_>, mut see: impl FnMut(usize, &Entry)) -> bool {
+        let Some(slot) = self.slot else {
+            let flushed = self.keyspace.snapshots().flushed.lock().pop();
+            let Some((db, mut table)) = flushed else {
+                self.ended = true;
+                return false;
+            };
+            for bucket in 0..table.bucket_count() {
+                self.show(&mut table, bucket, |entry| see(db, entry));
+            }
+            return true;
+        };
+        let databases = self.keyspace.databases();
+        let mut guard = world.lock(slot);
+        let mut budget = BUCKETS_PER_STEP;
+        while self.db < databases {
+            let Some(count) = guard.data.table(self.db).map(Table::bucket_count) else { break };
+            // After a flush the table may end before the walk's place: all in it is new.
+            let end = (self.bucket + budget).min(count).max(self.bucket);
+            let (db, table) = (self.db, guard.data.table_mut(self.db, databases));
+            for bucket in self.bucket..end {
+                self.show(table, bucket, |entry| see(db, entry));
+            }
+            budget -= end - self.bucket;
+            self.bucket = end;
+            if end < count {
+                return true;
+            }
+            (self.db, self.bucket) = (self.db + 1, 0);
+        }
+        guard.data.walked = self.epoch;
+        (self.db, self.bucket) = (0, 0);
+        self.slot = Slot::new(slot.number() + 1);
+        true
+    }
+
+    fn show(&self, table: &mut Table, bucket: usize, mut see: impl FnMut(&Entry)) {
+        table.for_bucket_mut(bucket, |entry| {
+            if entry.epoch() != self.epoch {
+                see(entry);
+                entry.set_epoch(self.epoch);
+            }
+        });
+    }
+
+    /// The share of slots that have been walked, from 0 to 1.
+    pub fn progress(&self) -> f64 {
+        self.slot.map_or(1.0, |slot| slot.index() as f64 / tessera_slot::SLOT_COUNT as f64)
+    }
+}
+
+impl Drop for Snapshot {
+    fn drop(&mut self) {
+        let world = self.keyspace.enter_exclusive();
+        let snapshots = self.keyspace.snapshots();
+        snapshots.state.fetch_and(!ACTIVE, Ordering::Relaxed);
+        *snapshots.sink.write() = None;
+        let given_up = if self.ended { 0 } else { snapshots.given_up.load(Ordering::Relaxed) + 1 };
+        snapshots.given_up.store(given_up, Ordering::Relaxed);
+        let flushed = std::mem::take(&mut *snapshots.flushed.lock());
+        drop(world);
+        drop(flushed);
+    }
+}

@@ -1,0 +1,235 @@
+//! A growable sequence of buckets: one array at first, then a directory of segments.
+
+use super::SEGMENT;
+use super::bucket::Bucket;
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::ptr::NonNull;
+
+/// With at most [`SEGMENT`] buckets `start` is the array, of `capacity(len)` buckets. With more it
+/// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets.
+pub(crate) struct Buckets {
+    start: NonNull<u8>,
+    len: u32,
+}
+
+// SAFETY: the buckets are owned, and entries are `Send` and `Sync`.
+unsafe impl Send for Buckets {}
+// SAFETY: as above.
+unsafe impl Sync for Buckets {}
+
+impl Default for Buckets {
+    fn default() -> Buckets {
+        Buckets { start: NonNull::dangling(), len: 0 }
+    }
+}
+
+/// How many buckets are allocated for `len`: the allocator's own size classes, four to a doubling.
+fn capacity(len: usize) -> usize {
+    if len <= 8 {
+        return len;
+    }
+    let step = 1usize << (len - 1).ilog2() >> 2;
+    len.next_multiple_of(step)
+}
+
+fn segments(len: usize) -> usize {
+    len.div_ceil(SEGMENT)
+}
+
+fn directory_capacity(len: usize) -> usize {
+    segments(len).next_power_of_two()
+}
+
+fn array_layout(buckets: usize) -> Layout {
+    Layout::array::<Bucket>(buckets).expect("at most a segment")
+}
+
+fn directory_layout(pointers: usize) -> Layout {
+    Layout::array::<*mut Bucket>(pointers).expect("a few thousand pointers")
+}
+
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: no layout here is empty.
+    NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+impl Buckets {
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The array while there is but one; else null.
+    pub(crate) fn array(&self) -> *const u8 {
+        if self.len() <= SEGMENT { self.start.as_ptr() } else { std::ptr::null() }
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        match self.len() {
+            len if len <= SEGMENT => capacity(len) * size_of::<Bucket>(),
+            len => {
+                segments(len) * SEGMENT * size_of::<Bucket>()
+                    + directory_capacity(len) * size_of::<*mut Bucket>()
+            }
+        }
+    }
+
+    #[inline]
+    fn pointer(&self, index: usize) -> *mut Bucket {
+        assert!(index < self.len(), "a bucket of the table");
+        if self.len() <= SEGMENT {
+            // SAFETY: the array has more than `index` buckets.
+            return unsafe { self.start.as_ptr().cast::<Bucket>().add(index) };
+        }
+        // SAFETY: the directory has a pointer for every segment below `len`, and each segment has
+        // `SEGMENT` buckets.
+        unsafe {
+            let segment = *self.start.as_ptr().cast::<*mut Bucket>().add(index / SEGMENT);
+            segment.add(index % SEGMENT)
+        }
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, index: usize) -> &Bucket {
+        // SAFETY: buckets below `len` are initialised and live as long as `self`.
+        unsafe { &*self.pointer(index) }
+    }
+
+    #[inline]
+    pub(crate) fn at_mut(&mut self, index: usize) -> &mut Bucket {
+        // SAFETY: as above; `self` is borrowed mutably.
+        unsafe { &mut *self.pointer(index) }
+    }
+
+    /// Adds an empty bucket at the end.
+    pub(crate) fn push(&mut self) {
+        let (old, new) = (self.len(), self.len() + 1);
+        if new <= SEGMENT {
+            self.resize_array(capacity(old), capacity(new));
+        } else {
+            if old == SEGMENT {
+                let directory = allocate(directory_layout(directory_capacity(new)));
+                // SAFETY: the directory has room for two pointers.
+                unsafe { directory.cast::<*mut Bucket>().write(self.start.as_ptr().cast()) };
+                self.start = directory;
+            } else {
+                self.resize_directory(directory_capacity(old), directory_capacity(new));
+            }
+            if segments(new) > segments(old) {
+                let segment = allocate(array_layout(SEGMENT));
+                // SAFETY: the directory has room for `segments(new)` pointers.
+                unsafe {
+                    self.start
+                        .cast::<*mut Bucket>()
+                        .add(segments(old))
+                        .write(segment.as_ptr().cast());
+                }
+            }
+        }
+        self.len = u32::try_from(new).expect("fewer than 2^32 buckets");
+        // SAFETY: the place is allocated; what was there needs no drop.
+        unsafe { self.pointer(old).write(Bucket::EMPTY) };
+    }
+
+    /// Removes the last bucket, which must be empty.
+    pub(crate) fn pop(&mut self) {
+        let (old, new) = (self.len(), self.len() - 1);
+        if old <= SEGMENT {
+            self.resize_array(capacity(old), capacity(new));
+        } else if segments(new) < segments(old) {
+            // SAFETY: the last segment was allocated by `push`, and has no bucket any more.
+            unsafe {
+                let segment = self.start.cast::<*mut u8>().add(segments(new)).read();
+                dealloc(segment, array_layout(SEGMENT));
+            }
+            if new == SEGMENT {
+                // SAFETY: the first pointer of the directory is the array of the first segment.
+                let first = unsafe { self.start.cast::<*mut u8>().read() };
+                self.free_directory(old);
+                self.start = NonNull::new(first).expect("a segment's address");
+            } else {
+                self.resize_directory(directory_capacity(old), directory_capacity(new));
+            }
+        }
+        self.len = new as u32;
+    }
+
+    fn resize_array(&mut self, old: usize, new: usize) {
+        if old == new {
+            return;
+        }
+        self.start = self.resized(old, new, array_layout);
+    }
+
+    fn resize_directory(&mut self, old: usize, new: usize) {
+        if old != new {
+            self.start = self.resized(old, new, directory_layout);
+        }
+    }
+
+    fn resized(&self, old: usize, new: usize, layout: fn(usize) -> Layout) -> NonNull<u8> {
+        match (old, new) {
+            (0, _) => allocate(layout(new)),
+            (_, 0) => {
+                // SAFETY: allocated with this layout.
+                unsafe { dealloc(self.start.as_ptr(), layout(old)) };
+                NonNull::dangling()
+            }
+            _ => {
+                // SAFETY: allocated with this layout; the new size is not 0.
+                let ptr = unsafe { realloc(self.start.as_ptr(), layout(old), layout(new).size()) };
+                NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(layout(new)))
+            }
+        }
+    }
+
+    fn free_directory(&self, len: usize) {
+        // SAFETY: with more than a segment of buckets `start` is a directory of this capacity.
+        unsafe { dealloc(self.start.as_ptr(), directory_layout(directory_capacity(len))) };
+    }
+}
+
+impl Drop for Buckets {
+    fn drop(&mut self) {
+        let len = self.len();
+        if len <= SEGMENT {
+            self.resize_array(capacity(len), 0);
+            return;
+        }
+        for index in 0..segments(len) {
+            // SAFETY: each segment was allocated with this layout.
+            unsafe {
+                let segment = self.start.cast::<*mut u8>().add(index).read();
+                dealloc(segment, array_layout(SEGMENT));
+            }
+        }
+        self.free_directory(len);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capacity_grows_by_a_quarter_at_most() {
+        for len in 1..=SEGMENT {
+            let capacity = capacity(len);
+            assert!(capacity >= len && capacity <= SEGMENT && capacity * 4 <= len * 5 + 4, "{len}");
+        }
+    }
+
+    #[test]
+    fn grows_and_shrinks_across_segments() {
+        let mut buckets = Buckets::default();
+        for len in 0..5 * SEGMENT + 3 {
+            assert_eq!(buckets.len(), len);
+            buckets.push();
+            assert!(!buckets.at(len).words()[0].is_entry());
+        }
+        while buckets.len() > 0 {
+            buckets.pop();
+        }
+        assert_eq!(buckets.memory(), 0);
+    }
+}
