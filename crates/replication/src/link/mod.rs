@@ -251,28 +251,23 @@ impl ReplicaLink {
     }
 
     fn on_tick(&mut self, now: Millis, effects: &mut Vec<LinkEffect>) {
-        let timed_out = now >= self.last_io.plus(self.config.timeout_ms);
+        if self.deadline().is_none_or(|deadline| now < deadline) {
+            return;
+        }
         match &mut self.state {
-            State::Waiting { until } => {
-                if now >= *until {
-                    self.state = State::Connecting;
-                    self.last_io = now;
-                    effects.push(LinkEffect::Connect);
-                }
+            State::Waiting { .. } => {
+                self.state = State::Connecting;
+                self.last_io = now;
+                effects.push(LinkEffect::Connect);
             }
             State::Loading { newline_at, .. } => {
-                if now >= *newline_at {
-                    *newline_at = now.plus(NEWLINE_PERIOD);
-                    effects.push(LinkEffect::Send(b"\n".to_vec()));
-                }
+                *newline_at = now.plus(NEWLINE_PERIOD);
+                effects.push(LinkEffect::Send(b"\n".to_vec()));
             }
-            _ if timed_out => self.fail(now, LinkFault::Timeout, effects),
-            State::Streaming { ack_at } => {
-                if now >= *ack_at {
-                    self.send_ack(now, effects);
-                }
+            State::Streaming { .. } if now < self.last_io.plus(self.config.timeout_ms) => {
+                self.send_ack(now, effects);
             }
-            _ => {}
+            _ => self.fail(now, LinkFault::Timeout, effects),
         }
     }
 

@@ -292,11 +292,9 @@ impl ReplicaSession {
             (SessionEvent::Psync(args, permission), S::Configuring) => {
                 self.on_psync(now, args, permission, effects);
             }
-            (SessionEvent::Sync(permission), S::Configuring) => {
-                if permit(permission, effects) {
-                    self.old_protocol = true;
-                    self.start_full_sync(now, effects);
-                }
+            (SessionEvent::Sync(permission), S::Configuring) if permit(permission, effects) => {
+                self.old_protocol = true;
+                self.start_full_sync(now, effects);
             }
             (SessionEvent::Newline, S::AwaitAck | S::Online | S::SendBulk(_)) => {
                 self.last_sign = now;

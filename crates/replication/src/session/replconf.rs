@@ -23,7 +23,7 @@ impl ReplicaSession {
         args: &[&[u8]],
         effects: &mut Vec<SessionEffect>,
     ) {
-        if args.len() % 2 != 0 {
+        if !args.len().is_multiple_of(2) {
             return send(effects, wrong("syntax error"));
         }
         for at in (0..args.len()).step_by(2) {
