@@ -16,6 +16,7 @@ mod encode;
 mod error;
 mod format;
 mod input;
+mod lzf;
 mod reader;
 mod strings;
 mod writer;

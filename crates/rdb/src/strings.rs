@@ -1,6 +1,7 @@
 //! Lengths and strings, as they are written.
 
 use crate::format::{length, special};
+use crate::lzf;
 
 /// Whether long strings are compressed (directive `rdbcompression`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -87,18 +88,14 @@ fn small_integer(text: &[u8]) -> Option<i32> {
 
 /// Appends `text` compressed; appends nothing and returns false if that gains too little.
 fn put_lzf(out: &mut Vec<u8>, text: &[u8]) -> bool {
-    let mut compressed = vec![0; text.len() - COMPRESS_GAIN];
-    match lzf_rust::compress(text, &mut compressed) {
-        Ok(len) if len > 0 => {
-            out.push(length::SPECIAL << 6 | special::LZF);
-            put_length(out, len as u64);
-            put_length(out, text.len() as u64);
-            out.extend_from_slice(&compressed[..len]);
-            true
-        }
-        // The output did not fit: not worth compressing.
-        _ => false,
-    }
+    let Some(compressed) = lzf::compress(text, text.len() - COMPRESS_GAIN) else {
+        return false;
+    };
+    out.push(length::SPECIAL << 6 | special::LZF);
+    put_length(out, compressed.len() as u64);
+    put_length(out, text.len() as u64);
+    out.extend_from_slice(&compressed);
+    true
 }
 
 #[cfg(test)]
