@@ -18,9 +18,18 @@ pub struct HistoryReplaced;
 /// A place in the history. While the reader lives, the history from its place on is kept, whatever the
 /// backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too slow.
 ///
-/// ```ignore
+/// ```
+/// # use std::io::Write;
+/// # let name = tessera_log::ReplId::from_random([0; 20]);
+/// # let log = tessera_log::Log::new(name, 0);
+/// # log.activate(name);
+/// # let (_, mut reader) = log.start_full_sync();
+/// # log.append_control(&["PING"]);
+/// # let mut socket = Vec::new();
 /// let sent = socket.write(reader.peek()?)?;
 /// reader.advance(sent);
+/// # assert_eq!((socket.len(), reader.lag()), (14, 0));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Reader {
     shared: Arc<Shared>,
