@@ -1,0 +1,123 @@
+//! A piece of the history: bytes that are appended by one writer while others read what is already there.
+//!
+//! This is the one place of the crate with `unsafe`. The reason is measured by the example
+//! `append_cost`: with a lock around the bytes a reader's copy would stop every writer of the node.
+
+use std::cell::UnsafeCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Bytes of the history from `start` on. Those before `committed` never change again.
+pub(crate) struct Chunk {
+    start: u64,
+    committed: AtomicUsize,
+    bytes: Box<[UnsafeCell<u8>]>,
+}
+
+// SAFETY: the bytes below `committed` are only read, by anyone; those from `committed` on are only touched by the
+// one `ChunkWriter` of this chunk, through `&mut`. `committed` grows with release order after the
+// bytes are written and is loaded with acquire order before they are read.
+unsafe impl Sync for Chunk {}
+
+impl Chunk {
+    /// Offset of the first byte.
+    pub(crate) fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// How many bytes fit.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Offset after the last byte that fits.
+    pub(crate) fn end_when_full(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+
+    /// The bytes that are there.
+    pub(crate) fn committed(&self) -> &[u8] {
+        let len = self.committed.load(Ordering::Acquire);
+        // SAFETY: `len` never exceeds the capacity, all bytes were initialised at creation, and no
+        // byte below `committed` is ever written again while the chunk lives.
+        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast::<u8>(), len) }
+    }
+}
+
+/// The right to append to a chunk. There is one per chunk, and it cannot be cloned.
+pub(crate) struct ChunkWriter {
+    chunk: Arc<Chunk>,
+}
+
+impl ChunkWriter {
+    /// A new chunk for `capacity` bytes of the history from `start` on.
+    pub(crate) fn new(start: u64, capacity: usize) -> ChunkWriter {
+        let zeroed = Box::into_raw(vec![0u8; capacity].into_boxed_slice());
+        // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just released.
+        let bytes = unsafe { Box::from_raw(zeroed as *mut [UnsafeCell<u8>]) };
+        ChunkWriter { chunk: Arc::new(Chunk { start, committed: AtomicUsize::new(0), bytes }) }
+    }
+
+    /// The chunk, for readers.
+    pub(crate) fn chunk(&self) -> &Arc<Chunk> {
+        &self.chunk
+    }
+
+    /// Appends as much of `bytes` as fits and returns how much that was.
+    #[inline]
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        // Only this writer changes the number, so it needs no order with itself.
+        let at = self.chunk.committed.load(Ordering::Relaxed);
+        let count = bytes.len().min(self.chunk.bytes.len() - at);
+        // SAFETY: `at + count` is within the capacity. No reader looks at these bytes before the
+        // store below, nobody else writes (this is the only writer, borrowed mutably), and `bytes`
+        // cannot overlap them, for the only references handed out end at `committed`.
+        unsafe {
+            let target = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, count);
+        }
+        self.chunk.committed.store(at + count, Ordering::Release);
+        count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fills_up_and_keeps_what_was_read() {
+        let mut writer = ChunkWriter::new(100, 8);
+        let chunk = Arc::clone(writer.chunk());
+        assert_eq!(chunk.committed(), b"");
+        assert_eq!(writer.append(b"hello"), 5);
+        let early = chunk.committed();
+        assert_eq!(writer.append(b"world"), 3);
+        assert_eq!(writer.append(b"more"), 0);
+        assert_eq!(early, b"hello");
+        assert_eq!(chunk.committed(), b"hellowor");
+        assert_eq!((chunk.start(), chunk.end_when_full()), (100, 108));
+    }
+
+    #[test]
+    fn a_reader_on_another_thread_sees_whole_prefixes() {
+        let mut writer = ChunkWriter::new(0, 10_000);
+        let chunk = Arc::clone(writer.chunk());
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for number in 0..10_000u32 {
+                    writer.append(&[number as u8]);
+                }
+            });
+            let mut seen = 0;
+            while seen < 10_000 {
+                let bytes = chunk.committed();
+                assert!(bytes.len() >= seen);
+                for (at, byte) in bytes.iter().enumerate().skip(seen) {
+                    assert_eq!(*byte, at as u8);
+                }
+                seen = bytes.len();
+            }
+        });
+    }
+}

@@ -1,0 +1,224 @@
+//! The history itself, as the rest of the node sees it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use tessera_slot::Offset;
+
+use crate::append::Appender;
+use crate::identity::{CannotServe, Identity, ReplId};
+use crate::inner::Inner;
+use crate::reader::Reader;
+
+/// What readers and appenders share.
+pub(crate) struct Shared {
+    active: AtomicBool,
+    /// End of the last whole append.
+    pub(crate) end: AtomicU64,
+    /// Raised whenever the bytes are replaced by another history.
+    pub(crate) generation: AtomicU64,
+    pub(crate) inner: Mutex<Inner>,
+}
+
+/// The ordered history of writes. Cheap to clone; all clones are the same history.
+///
+/// Appends of one key come in order because the caller holds the key's slot locked. What replaces
+/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with the
+/// world locked, so that no write falls between the data and the history.
+#[derive(Clone)]
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+impl Log {
+    /// An inactive history called `id`, which will keep at least `backlog_limit` bytes
+    /// (directive `repl-backlog-size`).
+    pub fn new(id: ReplId, backlog_limit: u64) -> Log {
+        Log {
+            shared: Arc::new(Shared {
+                active: AtomicBool::new(false),
+                end: AtomicU64::new(0),
+                generation: AtomicU64::new(0),
+                inner: Mutex::new(Inner::new(backlog_limit, Identity::new(id))),
+            }),
+        }
+    }
+
+    /// Whether anybody needs the history. If not, appends do nothing.
+    #[inline]
+    pub fn is_active(&self) -> bool {
+        // Relaxed: it changes with the world locked, which orders it with every write.
+        self.shared.active.load(Ordering::Relaxed)
+    }
+
+    /// The end of the history.
+    #[inline]
+    pub fn offset(&self) -> Offset {
+        Offset(self.shared.end.load(Ordering::Acquire))
+    }
+
+    /// Adds one write in database `db`. Returns the end of the history after it.
+    #[inline]
+    pub fn append_command<A: AsRef<[u8]>>(&self, db: u32, args: &[A]) -> Offset {
+        self.append(|to| to.command(db, args))
+    }
+
+    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and EXEC.
+    pub fn append_transaction<A: AsRef<[u8]>>(&self, db: u32, commands: &[&[A]]) -> Offset {
+        self.append(|to| {
+            to.command(db, &[b"MULTI"]);
+            for args in commands {
+                to.command(db, args);
+            }
+            to.control(&[b"EXEC"]);
+        })
+    }
+
+    /// Adds a command that belongs to no database, such as PING or REPLCONF GETACK.
+    pub fn append_control<A: AsRef<[u8]>>(&self, args: &[A]) -> Offset {
+        self.append(|to| to.control(args))
+    }
+
+    /// Adds bytes of the primary's stream, as they are: a replica's history is its primary's.
+    pub fn append_raw(&self, bytes: &[u8]) -> Offset {
+        self.append(|to| to.raw(bytes))
+    }
+
+    /// Adds what `fill` adds, as one step that readers see whole or not at all. The mutex is held
+    /// meanwhile: `fill` only copies, and does not use this log. Does nothing if inactive.
+    #[inline]
+    pub fn append(&self, fill: impl FnOnce(&mut Appender<'_>)) -> Offset {
+        if !self.is_active() {
+            return self.offset();
+        }
+        let mut inner = self.shared.inner.lock();
+        if inner.active {
+            fill(&mut Appender::new(&mut inner));
+            self.shared.end.store(inner.end, Ordering::Release);
+        }
+        Offset(inner.end)
+    }
+
+    /// Begins to keep the history, under a name of its own since no past can be vouched for. Returns false and changes
+    /// nothing if it is kept already. The world is locked.
+    pub fn activate(&self, fresh: ReplId) -> bool {
+        let mut inner = self.shared.inner.lock();
+        if inner.active {
+            return false;
+        }
+        inner.identity = Identity::new(fresh);
+        self.set_active(&mut inner, true);
+        true
+    }
+
+    /// Stops keeping the history and frees it (`repl-backlog-ttl`). Readers are cut off.
+    /// The world is locked.
+    pub fn deactivate(&self) {
+        let mut inner = self.shared.inner.lock();
+        let end = inner.end;
+        self.replace(&mut inner, end);
+        self.set_active(&mut inner, false);
+    }
+
+    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a full resync as a
+    /// replica. Readers are cut off and need a full resync too. The world is locked.
+    pub fn adopt(&self, id: ReplId, offset: Offset) {
+        let mut inner = self.shared.inner.lock();
+        inner.identity = Identity::new(id);
+        self.replace(&mut inner, offset.0);
+        self.set_active(&mut inner, true);
+    }
+
+    /// The history goes on under a new name: at promotion, and when a primary answers PSYNC with a new
+    /// id. The old name stays good for what was written until now.
+    pub fn shift_replication_id(&self, new: ReplId) {
+        let mut inner = self.shared.inner.lock();
+        let at = Offset(inner.end);
+        inner.identity.shift(new, at);
+        inner.stream_db = None;
+    }
+
+    /// The names of the history.
+    pub fn identity(&self) -> Identity {
+        self.shared.inner.lock().identity
+    }
+
+    /// Whether a replica at `offset` of the history called `id` can continue from there. To
+    /// act on the answer use [`Log::open_reader`], which also keeps the bytes.
+    pub fn can_serve(&self, id: &ReplId, offset: Offset) -> Result<(), CannotServe> {
+        self.shared.inner.lock().check(id, offset)
+    }
+
+    /// A reader that continues at `offset` of the history called `id`; the bytes from there on are kept
+    /// for it.
+    pub fn open_reader(&self, id: &ReplId, offset: Offset) -> Result<Reader, CannotServe> {
+        let mut inner = self.shared.inner.lock();
+        inner.check(id, offset)?;
+        Ok(self.reader_at(&mut inner, offset.0))
+    }
+
+    /// The beginning of a full resync: the current name, and a reader at the current end. What
+    /// follows there begins with SELECT. The history is active and the world is locked, so that the snapshot is of
+    /// this very moment.
+    pub fn start_full_sync(&self) -> (ReplId, Reader) {
+        let mut inner = self.shared.inner.lock();
+        inner.stream_db = None;
+        let end = inner.end;
+        (inner.identity.id, self.reader_at(&mut inner, end))
+    }
+
+    /// The oldest offset that can be served; INFO shows the number of the byte after it
+    /// (`repl_backlog_first_byte_offset`).
+    pub fn first_offset(&self) -> Offset {
+        Offset(self.shared.inner.lock().first())
+    }
+
+    /// How many bytes are kept for replicas that come back.
+    pub fn backlog_limit(&self) -> u64 {
+        self.shared.inner.lock().limit
+    }
+
+    /// Changes how many bytes are kept; what is too much is freed at once.
+    pub fn set_backlog_limit(&self, bytes: u64) {
+        let mut inner = self.shared.inner.lock();
+        inner.limit = bytes;
+        inner.trim();
+    }
+
+    /// Bytes of memory that the history takes.
+    pub fn bytes(&self) -> u64 {
+        self.shared.inner.lock().allocated
+    }
+
+    /// How many readers there are.
+    pub fn reader_count(&self) -> usize {
+        self.shared.inner.lock().reader_count()
+    }
+
+    fn set_active(&self, inner: &mut Inner, active: bool) {
+        inner.active = active;
+        self.shared.active.store(active, Ordering::Relaxed);
+    }
+
+    fn replace(&self, inner: &mut Inner, end: u64) {
+        inner.reset(end);
+        self.shared.generation.fetch_add(1, Ordering::Release);
+        self.shared.end.store(end, Ordering::Release);
+    }
+
+    fn reader_at(&self, inner: &mut Inner, offset: u64) -> Reader {
+        let generation = self.shared.generation.load(Ordering::Acquire);
+        Reader::new(Arc::clone(&self.shared), inner.register(offset), generation)
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log")
+            .field("active", &self.is_active())
+            .field("offset", &self.offset())
+            .finish_non_exhaustive()
+    }
+}

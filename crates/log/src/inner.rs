@@ -1,0 +1,151 @@
+//! What the mutex guards: the chunks, who reads them, and under which name.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tessera_slot::Offset;
+
+use crate::chunk::{Chunk, ChunkWriter};
+use crate::identity::{CannotServe, Identity};
+
+/// Size of an ordinary chunk in bytes.
+pub(crate) const CHUNK: usize = 64 * 1024;
+/// Size of the largest chunk: a value up to this size is copied into one chunk of its own.
+pub(crate) const LARGEST_CHUNK: usize = 16 * 1024 * 1024;
+
+/// Where a reader stands; shared with the reader, which moves it without the mutex.
+pub(crate) type Position = Arc<AtomicU64>;
+
+pub(crate) struct Inner {
+    pub(crate) active: bool,
+    pub(crate) identity: Identity,
+    /// The database that the last SELECT of the stream named; unknown after bytes of other origin.
+    pub(crate) stream_db: Option<u32>,
+    /// End of the history. The atomic copy of it that readers see follows when an append is whole.
+    pub(crate) end: u64,
+    /// Bytes to keep for replicas that come back.
+    pub(crate) limit: u64,
+    /// Bytes allocated for chunks.
+    pub(crate) allocated: u64,
+    /// Oldest first; the last one is the writer's. All but the last are full.
+    chunks: VecDeque<Arc<Chunk>>,
+    tail: Option<ChunkWriter>,
+    readers: Vec<Position>,
+}
+
+impl Inner {
+    pub(crate) fn new(limit: u64, identity: Identity) -> Inner {
+        Inner {
+            active: false,
+            identity,
+            stream_db: None,
+            end: 0,
+            limit,
+            allocated: 0,
+            chunks: VecDeque::new(),
+            tail: None,
+            readers: Vec::new(),
+        }
+    }
+
+    /// Copies `bytes` to the end of the history.
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        if let Some(tail) = &mut self.tail
+            && tail.append(bytes) == bytes.len()
+        {
+            self.end += bytes.len() as u64;
+            return;
+        }
+        self.put_across_chunks(bytes);
+    }
+
+    /// `put` has filled the last chunk with the head of `bytes`; the rest needs new chunks.
+    #[cold]
+    fn put_across_chunks(&mut self, bytes: &[u8]) {
+        let filled = self.chunks.back().map_or(0, |chunk| chunk.end_when_full() - self.end);
+        self.end += filled;
+        let mut rest = &bytes[filled as usize..];
+        while !rest.is_empty() {
+            let tail = self.grow(rest.len());
+            let count = tail.append(rest);
+            self.end += count as u64;
+            rest = &rest[count..];
+        }
+    }
+
+    fn grow(&mut self, wanted: usize) -> &mut ChunkWriter {
+        self.trim();
+        let capacity = wanted.clamp(CHUNK, LARGEST_CHUNK);
+        let writer = ChunkWriter::new(self.end, capacity);
+        self.allocated += capacity as u64;
+        self.chunks.push_back(Arc::clone(writer.chunk()));
+        self.tail.insert(writer)
+    }
+
+    /// Drops chunks that neither the backlog nor a reader needs.
+    pub(crate) fn trim(&mut self) {
+        let oldest_reader = self.readers.iter().map(|at| at.load(Ordering::Acquire)).min();
+        let backlog = self.end.saturating_sub(self.limit);
+        let keep_from = oldest_reader.map_or(backlog, |at| at.min(backlog));
+        while self.chunks.len() > 1 {
+            let Some(chunk) = self.chunks.front().filter(|c| c.end_when_full() <= keep_from) else {
+                break;
+            };
+            self.allocated -= chunk.capacity() as u64;
+            self.chunks.pop_front();
+        }
+    }
+
+    /// Forgets all bytes; the history goes on from `end`. Readers of the old bytes are cut off.
+    pub(crate) fn reset(&mut self, end: u64) {
+        self.chunks.clear();
+        self.tail = None;
+        self.readers.clear();
+        self.allocated = 0;
+        self.stream_db = None;
+        self.end = end;
+    }
+
+    /// The oldest offset that is kept.
+    pub(crate) fn first(&self) -> u64 {
+        self.chunks.front().map_or(self.end, |chunk| chunk.start())
+    }
+
+    /// Checks that the history called `id` can be followed from `offset` on.
+    pub(crate) fn check(&self, id: &crate::ReplId, offset: Offset) -> Result<(), CannotServe> {
+        if !self.active {
+            return Err(CannotServe::Inactive);
+        }
+        self.identity.covers(id, offset)?;
+        let (first, end) = (Offset(self.first()), Offset(self.end));
+        if offset < first || offset > end {
+            return Err(CannotServe::NotInBacklog { first, end });
+        }
+        Ok(())
+    }
+
+    /// The chunk that holds, or will hold, the byte at `offset`; `None` if there is none yet.
+    pub(crate) fn chunk_at(&self, offset: u64) -> Option<Arc<Chunk>> {
+        let after = self.chunks.partition_point(|chunk| chunk.start() <= offset);
+        let chunk = self.chunks.get(after.checked_sub(1)?)?;
+        (offset < chunk.end_when_full()).then(|| Arc::clone(chunk))
+    }
+
+    /// Adds a reader at `offset`, which must be kept.
+    pub(crate) fn register(&mut self, offset: u64) -> Position {
+        let position = Arc::new(AtomicU64::new(offset));
+        self.readers.push(Arc::clone(&position));
+        position
+    }
+
+    /// Removes a reader; nothing happens if a reset has done so already.
+    pub(crate) fn unregister(&mut self, position: &Position) {
+        self.readers.retain(|other| !Arc::ptr_eq(other, position));
+    }
+
+    pub(crate) fn reader_count(&self) -> usize {
+        self.readers.len()
+    }
+}

@@ -1,0 +1,68 @@
+//! One entry as bytes, without state: any thread may do it for any key.
+
+use tessera_slot::Millis;
+
+use crate::format::{ValueType, opcode};
+use crate::strings::{Compression, put_integer, put_length, put_string};
+
+/// What eviction knows about a key. It is stored so that a restart does not forget it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Eviction {
+    /// Seconds since the key was last used (an LRU policy).
+    Idle(u64),
+    /// Logarithmic counter of uses (an LFU policy).
+    Frequency(u8),
+}
+
+/// A value that is to be written, borrowed from its owner.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ValueRef<'a> {
+    /// A string's bytes.
+    String(&'a [u8]),
+    /// A string that is held as a number.
+    Integer(i64),
+}
+
+impl ValueRef<'_> {
+    pub(crate) fn value_type(self) -> ValueType {
+        match self {
+            ValueRef::String(_) | ValueRef::Integer(_) => ValueType::String,
+        }
+    }
+
+    pub(crate) fn put(self, out: &mut Vec<u8>, compression: Compression) {
+        match self {
+            ValueRef::String(text) => put_string(out, text, compression),
+            ValueRef::Integer(value) => put_integer(out, value),
+        }
+    }
+}
+
+/// Appends one entry to `out`: expiry, eviction, type, key, value. `expires_at` is in milliseconds
+/// since 1970.
+///
+/// The entry belongs to the database whose selector precedes it in the stream ([`crate::Writer`]).
+pub fn encode_entry(
+    out: &mut Vec<u8>,
+    key: &[u8],
+    expires_at: Option<Millis>,
+    eviction: Option<Eviction>,
+    value: ValueRef<'_>,
+    compression: Compression,
+) {
+    if let Some(at) = expires_at {
+        out.push(opcode::EXPIRE_MS);
+        out.extend_from_slice(&at.0.to_le_bytes());
+    }
+    match eviction {
+        Some(Eviction::Idle(seconds)) => {
+            out.push(opcode::IDLE);
+            put_length(out, seconds);
+        }
+        Some(Eviction::Frequency(counter)) => out.extend_from_slice(&[opcode::FREQ, counter]),
+        None => {}
+    }
+    out.push(value.value_type().to_byte());
+    put_string(out, key, compression);
+    value.put(out, compression);
+}

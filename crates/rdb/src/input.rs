@@ -1,0 +1,183 @@
+//! The bytes that are read: counted, summed up, never trusted.
+
+use std::io::{ErrorKind, Read};
+
+use crate::crc::Crc64;
+use crate::error::Error;
+use crate::format::{length, special};
+
+const BUFFER: usize = 64 * 1024;
+/// A claimed length is believed in steps of this many bytes, so that a hostile one costs nothing.
+const GROWTH_STEP: u64 = 1024 * 1024;
+/// LZF's best case: three bytes for 264.
+const LZF_MAX_EXPANSION: u64 = 88;
+
+/// A length field: a plain number, or the announcement of a specially encoded string.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Length {
+    Plain(u64),
+    Special(u8),
+}
+
+/// A buffered source which knows its position and the checksum of what was taken from it.
+#[derive(Debug)]
+pub(crate) struct Input<R> {
+    source: R,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    taken: u64,
+    crc: Crc64,
+    limit: u64,
+}
+
+impl<R: Read> Input<R> {
+    /// `limit`: longest string in bytes.
+    pub(crate) fn new(source: R, limit: u64) -> Input<R> {
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        Input { source, buffer, start: 0, end: 0, taken: 0, crc: Crc64::new(), limit }
+    }
+
+    /// Bytes taken so far.
+    pub(crate) fn offset(&self) -> u64 {
+        self.taken
+    }
+
+    /// Checksum of the bytes taken so far.
+    pub(crate) fn checksum(&self) -> u64 {
+        self.crc.value()
+    }
+
+    /// The source, and what was read from it but not taken.
+    pub(crate) fn into_parts(self) -> (R, Vec<u8>) {
+        let rest = self.buffer[self.start..self.end].to_vec();
+        (self.source, rest)
+    }
+
+    pub(crate) fn corrupt(&self, what: &'static str) -> Error {
+        Error::Corrupt { offset: self.taken, what }
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Error> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let mut bytes = [0; N];
+        self.fill(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// A length that must be a plain number.
+    pub(crate) fn plain_length(&mut self) -> Result<u64, Error> {
+        match self.length()? {
+            Length::Plain(value) => Ok(value),
+            Length::Special(_) => Err(self.corrupt("a string encoding where a number belongs")),
+        }
+    }
+
+    /// A string in any of its encodings.
+    pub(crate) fn string(&mut self) -> Result<Vec<u8>, Error> {
+        match self.length()? {
+            Length::Plain(len) => self.bytes(len),
+            Length::Special(special::INT8) => {
+                Ok(decimal(i32::from(i8::from_le_bytes(self.array()?))))
+            }
+            Length::Special(special::INT16) => {
+                Ok(decimal(i32::from(i16::from_le_bytes(self.array()?))))
+            }
+            Length::Special(special::INT32) => Ok(decimal(i32::from_le_bytes(self.array()?))),
+            Length::Special(special::LZF) => self.compressed(),
+            Length::Special(_) => Err(self.corrupt("unknown string encoding")),
+        }
+    }
+
+    fn length(&mut self) -> Result<Length, Error> {
+        let first = self.byte()?;
+        Ok(match first >> 6 {
+            length::BITS_6 => Length::Plain(u64::from(first)),
+            length::BITS_14 => {
+                Length::Plain(u64::from(first & 0x3f) << 8 | u64::from(self.byte()?))
+            }
+            length::SPECIAL => Length::Special(first & 0x3f),
+            _ => match first {
+                length::BITS_32 => Length::Plain(u64::from(u32::from_be_bytes(self.array()?))),
+                length::BITS_64 => Length::Plain(u64::from_be_bytes(self.array()?)),
+                _ => return Err(self.corrupt("unknown form of a length")),
+            },
+        })
+    }
+
+    fn compressed(&mut self) -> Result<Vec<u8>, Error> {
+        let packed_len = self.plain_length()?;
+        let len = self.plain_length()?;
+        self.check_limit(len)?;
+        if len > packed_len.saturating_mul(LZF_MAX_EXPANSION) {
+            return Err(self.corrupt("a compressed string that cannot be as long as it says"));
+        }
+        let packed = self.bytes(packed_len)?;
+        lzf_rust::decompress_into_vec(&packed, len as usize)
+            .map_err(|_| self.corrupt("a compressed string that cannot be unpacked"))
+    }
+
+    fn check_limit(&self, length: u64) -> Result<(), Error> {
+        if length > self.limit {
+            return Err(Error::TooLong { offset: self.taken, length, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// `len` bytes, the memory for them growing as they arrive.
+    fn bytes(&mut self, len: u64) -> Result<Vec<u8>, Error> {
+        self.check_limit(len)?;
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < len {
+            let have = bytes.len();
+            let step = (len - have as u64).min(GROWTH_STEP.max(have as u64)) as usize;
+            bytes.reserve_exact(step);
+            bytes.resize(have + step, 0);
+            self.fill(&mut bytes[have..])?;
+        }
+        Ok(bytes)
+    }
+
+    fn fill(&mut self, target: &mut [u8]) -> Result<(), Error> {
+        let mut done = 0;
+        while done < target.len() {
+            if self.start == self.end {
+                // What is larger than the buffer goes straight to its place.
+                let direct = target.len() - done >= BUFFER;
+                let space = if direct { &mut target[done..] } else { &mut self.buffer[..] };
+                let read = read_some(&mut self.source, space, self.taken + done as u64)?;
+                if direct {
+                    done += read;
+                    continue;
+                }
+                (self.start, self.end) = (0, read);
+            }
+            let count = (target.len() - done).min(self.end - self.start);
+            target[done..done + count]
+                .copy_from_slice(&self.buffer[self.start..self.start + count]);
+            self.start += count;
+            done += count;
+        }
+        self.taken += target.len() as u64;
+        self.crc.update(target);
+        Ok(())
+    }
+}
+
+fn read_some(source: &mut impl Read, space: &mut [u8], offset: u64) -> Result<usize, Error> {
+    loop {
+        match source.read(space) {
+            Ok(0) => return Err(Error::Truncated { offset }),
+            Ok(read) => return Ok(read),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(source) => return Err(Error::Io { offset, source }),
+        }
+    }
+}
+
+fn decimal(value: i32) -> Vec<u8> {
+    itoa::Buffer::new().format(value).as_bytes().to_vec()
+}

@@ -1,0 +1,31 @@
+//! RDB files and streams, and the payloads of DUMP and RESTORE.
+//!
+//! Writing is piecewise: [`encode_entry`] turns one key into bytes and has no state, so any number of
+//! threads may call it; [`Writer`] owns the order, the header, the database selectors and the
+//! checksum. Reading is a pull parser, [`Reader`]: each call of [`Reader::next_item`] gives one [`Item`].
+//!
+//! What is deliberately not here: files, sockets, clocks, keyspaces. The crate works on
+//! `std::io::Read` and `std::io::Write` and holds at most one entry in memory.
+//!
+//! Hostile input gives an [`Error`] with the byte offset, never a panic; a length that the input claims is
+//! not believed until its bytes have arrived.
+
+mod crc;
+mod dump;
+mod encode;
+mod error;
+mod format;
+mod input;
+mod lzf;
+mod reader;
+mod strings;
+mod writer;
+
+pub use crc::Crc64;
+pub use dump::{dump, parse_dump};
+pub use encode::{Eviction, ValueRef, encode_entry};
+pub use error::Error;
+pub use format::{Dialect, SourceVersion, ValueType, Version};
+pub use reader::{Entry, Item, Limits, Reader, Value};
+pub use strings::Compression;
+pub use writer::{Checksum, Writer};
