@@ -130,7 +130,7 @@ impl Shape {
 
 /// The integer of which `text` is the canonical decimal form, if any.
 #[inline]
-pub(crate) fn canonical_integer(text: &[u8]) -> Option<i64> {
+pub fn canonical_integer(text: &[u8]) -> Option<i64> {
     let digits = match text {
         [b'0'] => return Some(0),
         [b'-', rest @ ..] | rest => rest,

@@ -23,7 +23,7 @@ mod snapshot;
 mod table;
 
 pub use alloc::{CountingAlloc, used_memory};
-pub use entry::{Entry, NewValue, Object, Value, ValueRef};
+pub use entry::{Entry, NewValue, Object, Value, ValueRef, canonical_integer};
 pub use hash::KeyHash;
 pub use keyspace::{Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive};
 pub use lookup::{Found, Lookup, Vacant};

@@ -47,6 +47,15 @@ impl<'g, 'k, 'key> Lookup<'g, 'k, 'key> {
     }
 }
 
+impl<'g, 'k> Found<'g, 'k> {
+    /// Removes the entry and frees it; what is left is the place of its key, which `key` repeats.
+    pub fn vacate<'key>(mut self, key: &'key [u8]) -> Vacant<'g, 'k, 'key> {
+        self.preserve();
+        drop(self.take());
+        Vacant { guard: self.guard, db: self.db, key, hash: self.hash }
+    }
+}
+
 impl Found<'_, '_> {
     fn table(&mut self) -> &mut Table {
         let databases = self.guard.keyspace.databases();
@@ -168,7 +177,8 @@ impl Found<'_, '_> {
         drop(self.take());
     }
 
-    fn take(mut self) -> Entry {
+    /// Takes the entry out; `self` must not be used for it any more.
+    fn take(&mut self) -> Entry {
         let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         let entry = self.table().remove(&place, hash, !walking, hasher);

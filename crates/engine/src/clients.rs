@@ -1,0 +1,262 @@
+//! The clients of the server, as CLIENT LIST and CLIENT KILL see them.
+
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// What kind of client a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientKind {
+    /// A client that sends commands.
+    Normal,
+    /// A replica of this node.
+    Replica,
+    /// The link to this node's primary.
+    Primary,
+    /// A client with subscriptions.
+    PubSub,
+}
+
+/// Names a client has given itself.
+#[derive(Clone, Debug, Default)]
+pub struct ClientNames {
+    /// CLIENT SETNAME.
+    pub name: Vec<u8>,
+    /// CLIENT SETINFO lib-name.
+    pub library: Vec<u8>,
+    /// CLIENT SETINFO lib-ver.
+    pub library_version: Vec<u8>,
+}
+
+/// What others see of a client. The connection's thread stores; anybody reads.
+#[derive(Debug)]
+pub struct ClientInfo {
+    /// CLIENT ID.
+    pub id: u64,
+    /// The peer's address, `ip:port` or `path:0`.
+    pub addr: String,
+    /// The local address.
+    pub laddr: String,
+    /// The file descriptor.
+    pub fd: i32,
+    /// Whether the client connected over the unix socket or loopback.
+    pub local: bool,
+    /// Whether it is a unix socket.
+    pub unix: bool,
+    /// The I/O thread that owns the connection.
+    pub thread: usize,
+    /// When it connected, Unix ms.
+    pub created: u64,
+    /// When it last sent something, Unix ms.
+    pub last_active: AtomicU64,
+    /// Its last command: an index into the command table plus 1, 0 if none.
+    pub last_command: AtomicUsize,
+    /// The selected database.
+    pub db: AtomicUsize,
+    /// 2 or 3.
+    pub resp: AtomicUsize,
+    /// Bytes waiting to be parsed.
+    pub query_bytes: AtomicUsize,
+    /// Bytes waiting to be sent.
+    pub reply_bytes: AtomicUsize,
+    /// Bytes received.
+    pub total_in: AtomicU64,
+    /// Bytes sent.
+    pub total_out: AtomicU64,
+    /// Commands run.
+    pub commands: AtomicU64,
+    /// CLIENT NO-EVICT.
+    pub no_evict: AtomicBool,
+    /// CLIENT NO-TOUCH.
+    pub no_touch: AtomicBool,
+    /// READONLY.
+    pub readonly: AtomicBool,
+    /// Waiting in a blocking command.
+    pub blocked: AtomicBool,
+    /// To be disconnected by its thread.
+    pub killed: AtomicBool,
+    /// The kind, as a number of [`ClientKind`].
+    kind: AtomicUsize,
+    /// Names; changed rarely.
+    pub names: Mutex<ClientNames>,
+}
+
+const KINDS: [ClientKind; 4] =
+    [ClientKind::Normal, ClientKind::Replica, ClientKind::Primary, ClientKind::PubSub];
+
+impl ClientInfo {
+    /// A client which connects at `now` (Unix ms).
+    pub fn new(id: u64, addr: String, laddr: String, fd: i32, thread: usize, now: u64) -> Self {
+        ClientInfo {
+            id,
+            addr,
+            laddr,
+            fd,
+            local: false,
+            unix: false,
+            thread,
+            created: now,
+            last_active: AtomicU64::new(now),
+            last_command: AtomicUsize::new(0),
+            db: AtomicUsize::new(0),
+            resp: AtomicUsize::new(2),
+            query_bytes: AtomicUsize::new(0),
+            reply_bytes: AtomicUsize::new(0),
+            total_in: AtomicU64::new(0),
+            total_out: AtomicU64::new(0),
+            commands: AtomicU64::new(0),
+            no_evict: AtomicBool::new(false),
+            no_touch: AtomicBool::new(false),
+            readonly: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            killed: AtomicBool::new(false),
+            kind: AtomicUsize::new(0),
+            names: Mutex::default(),
+        }
+    }
+
+    /// The kind of client.
+    pub fn kind(&self) -> ClientKind {
+        KINDS[self.kind.load(Relaxed)]
+    }
+
+    /// Changes the kind of client.
+    pub fn set_kind(&self, kind: ClientKind) {
+        self.kind.store(kind as usize, Relaxed);
+    }
+
+    /// The line of CLIENT LIST, without line break.
+    pub fn line(&self, now: u64) -> String {
+        let names = self.names.lock().clone();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let (query, reply) = (self.query_bytes.load(Relaxed), self.reply_bytes.load(Relaxed));
+        let command = crate::commands::name_of(self.last_command.load(Relaxed));
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
+             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs={reply} rbp={reply} obl=0 oll=0 omem={reply} \
+             tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
+             tot-net-out={} tot-cmds={}",
+            self.id,
+            self.addr,
+            self.laddr,
+            self.fd,
+            text(&names.name),
+            now.saturating_sub(self.created) / 1000,
+            now.saturating_sub(self.last_active.load(Relaxed)) / 1000,
+            self.flags(),
+            self.db.load(Relaxed),
+            query + reply + size_of::<ClientInfo>(),
+            self.resp.load(Relaxed),
+            text(&names.library),
+            text(&names.library_version),
+            self.total_in.load(Relaxed),
+            self.total_out.load(Relaxed),
+            self.commands.load(Relaxed),
+        )
+    }
+
+    /// The letters of CLIENT LIST.
+    fn flags(&self) -> String {
+        let mut flags = String::new();
+        match self.kind() {
+            ClientKind::Replica => flags.push('S'),
+            ClientKind::Primary => flags.push('M'),
+            ClientKind::PubSub => flags.push('P'),
+            ClientKind::Normal => {}
+        }
+        for (set, letter) in [
+            (&self.blocked, 'b'),
+            (&self.killed, 'c'),
+            (&self.readonly, 'r'),
+            (&self.no_evict, 'e'),
+            (&self.no_touch, 'T'),
+        ] {
+            if set.load(Relaxed) {
+                flags.push(letter);
+            }
+        }
+        if self.unix {
+            flags.push('U');
+        }
+        if flags.is_empty() { "N".to_owned() } else { flags }
+    }
+}
+
+/// Which clients CLIENT LIST or CLIENT KILL means; every condition must hold.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFilter {
+    /// One of these ids; empty: any.
+    pub ids: Vec<u64>,
+    /// The peer's address.
+    pub addr: Option<Vec<u8>>,
+    /// The local address.
+    pub laddr: Option<Vec<u8>>,
+    /// The kind.
+    pub kind: Option<ClientKind>,
+    /// The user; only `default` exists.
+    pub user: Option<Vec<u8>>,
+    /// Connected for at least this many seconds.
+    pub max_age: Option<u64>,
+    /// Not this client.
+    pub except: Option<u64>,
+}
+
+impl ClientFilter {
+    fn matches(&self, client: &ClientInfo, now: u64) -> bool {
+        let is = |wanted: &Option<Vec<u8>>, text: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == text.as_bytes())
+        };
+        (self.ids.is_empty() || self.ids.contains(&client.id))
+            && is(&self.addr, &client.addr)
+            && is(&self.laddr, &client.laddr)
+            && is(&self.user, "default")
+            && self.kind.is_none_or(|kind| kind == client.kind())
+            && self.max_age.is_none_or(|age| now.saturating_sub(client.created) / 1000 >= age)
+            && self.except != Some(client.id)
+    }
+}
+
+/// All connected clients, guarded by one mutex that only connecting, disconnecting and CLIENT take.
+#[derive(Default)]
+pub struct Clients {
+    by_id: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    next_id: AtomicU64,
+}
+
+impl Clients {
+    /// The id of a new client: 1, 2, …
+    pub fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Relaxed) + 1
+    }
+
+    /// Adds a client.
+    pub fn add(&self, client: Arc<ClientInfo>) {
+        self.by_id.lock().insert(client.id, client);
+    }
+
+    /// Removes a client.
+    pub fn remove(&self, id: u64) {
+        self.by_id.lock().remove(&id);
+    }
+
+    /// A client by its id.
+    pub fn get(&self, id: u64) -> Option<Arc<ClientInfo>> {
+        self.by_id.lock().get(&id).cloned()
+    }
+
+    /// The number of clients.
+    pub fn len(&self) -> usize {
+        self.by_id.lock().len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The clients that a filter means, by id.
+    pub fn matching(&self, filter: &ClientFilter, now: u64) -> Vec<Arc<ClientInfo>> {
+        self.by_id.lock().values().filter(|client| filter.matches(client, now)).cloned().collect()
+    }
+}

@@ -1,0 +1,304 @@
+//! What a command is: the one place that everything about it is read from (execution, COMMAND, ACL categories).
+
+use crate::{Args, Cx, Db, Done, Fail};
+
+/// Properties of a command, as COMMAND INFO shows them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flags(u32);
+
+macro_rules! flags {
+    ($($bit:literal $name:ident $word:literal, $doc:literal;)*) => {
+        impl Flags {
+            $(#[doc = $doc] pub const $name: Flags = Flags(1 << $bit);)*
+            /// The flags with the words that COMMAND INFO shows; an empty word is not shown.
+            const WORDS: &[(Flags, &str)] = &[$((Flags::$name, $word)),*];
+        }
+    };
+}
+
+flags! {
+    0 WRITE "write", "May change keys.";
+    1 READONLY "readonly", "Reads keys, and changes none.";
+    2 DENYOOM "denyoom", "May need memory: refused when there is none left.";
+    3 ADMIN "admin", "Administers the server.";
+    4 PUBSUB "pubsub", "Belongs to publish/subscribe.";
+    5 NOSCRIPT "noscript", "Not allowed in scripts.";
+    6 BLOCKING "blocking", "May make its client wait.";
+    7 LOADING "loading", "Allowed while the data is being loaded.";
+    8 STALE "stale", "Allowed on a replica that has lost its primary.";
+    9 SKIP_MONITOR "skip_monitor", "Not shown by MONITOR.";
+    10 SKIP_SLOWLOG "skip_slowlog", "Not in the slow log.";
+    11 ASKING "asking", "Allowed on a slot that is being imported.";
+    12 FAST "fast", "Constant or logarithmic time.";
+    13 NO_AUTH "no_auth", "Allowed before authentication.";
+    14 MAY_REPLICATE "may_replicate", "May be sent to replicas though it writes nothing.";
+    15 NO_MANDATORY_KEYS "no_mandatory_keys", "Works without any key too.";
+    16 NO_ASYNC_LOADING "no_async_loading", "Not allowed during a load beside the old data.";
+    17 NO_MULTI "no_multi", "Not allowed in a transaction.";
+    18 MOVABLE_KEYS "movablekeys", "Where the keys stand depends on the arguments.";
+    19 ALLOW_BUSY "allow_busy", "Allowed while a script is busy.";
+    20 EXCLUSIVE "", "Runs with the world to itself. Not shown.";
+}
+
+impl Flags {
+    /// No property.
+    pub const NONE: Flags = Flags(0);
+
+    /// Both sets of properties.
+    pub const fn or(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+
+    /// Whether all properties of `other` are there.
+    #[inline]
+    pub const fn has(self, other: Flags) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether any property of `other` is there.
+    #[inline]
+    pub const fn any(self, other: Flags) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The words that COMMAND INFO shows.
+    pub fn words(self) -> impl Iterator<Item = &'static str> {
+        Flags::WORDS
+            .iter()
+            .filter(move |(flag, word)| self.has(*flag) && !word.is_empty())
+            .map(|&(_, word)| word)
+    }
+}
+
+impl std::ops::BitOr for Flags {
+    type Output = Flags;
+    fn bitor(self, other: Flags) -> Flags {
+        self.or(other)
+    }
+}
+
+/// Where the keys stand among the arguments.
+#[derive(Clone, Copy)]
+pub enum Keys {
+    /// The command has no keys.
+    None,
+    /// From `first` to `last` (negative: counted from the end), every `step`-th argument.
+    Range {
+        /// The first key.
+        first: usize,
+        /// The last key; -1 is the last argument.
+        last: i32,
+        /// The distance from key to key.
+        step: usize,
+    },
+    /// Found by looking at the arguments.
+    Search(fn(Args<'_>) -> Result<Vec<usize>, Fail>),
+}
+
+impl Keys {
+    /// The positions of the keys in these arguments, whose number fits the command's arity.
+    ///
+    /// # Errors
+    /// If the arguments do not say where the keys are.
+    pub fn positions(self, args: Args<'_>) -> Result<Vec<usize>, Fail> {
+        match self {
+            Keys::None => Ok(Vec::new()),
+            Keys::Range { first, last, step } => {
+                Ok((first..=range_end(last, args.len())).step_by(step).collect())
+            }
+            Keys::Search(search) => search(args),
+        }
+    }
+
+    /// The position of the first key, if it is the same in all calls.
+    #[inline]
+    pub fn first(self) -> Option<usize> {
+        match self {
+            Keys::Range { first, .. } => Some(first),
+            _ => None,
+        }
+    }
+
+    /// Whether there is exactly one key, at the position [`Keys::first`].
+    #[inline]
+    pub fn is_one(self) -> bool {
+        matches!(self, Keys::Range { first, last, .. } if last == first as i32)
+    }
+}
+
+/// The position of the last key of a range.
+pub(crate) fn range_end(last: i32, len: usize) -> usize {
+    if last < 0 { (len as i64 + i64::from(last)).max(0) as usize } else { last as usize }
+}
+
+/// The family of a command, as COMMAND DOCS names it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Group {
+    /// Commands on any type.
+    Generic,
+    /// Strings.
+    String,
+    /// The connection itself.
+    Connection,
+    /// Administration.
+    Server,
+    /// The cluster.
+    Cluster,
+}
+
+impl Group {
+    /// The name in COMMAND DOCS.
+    pub fn name(self) -> &'static str {
+        match self {
+            Group::Generic => "generic",
+            Group::String => "string",
+            Group::Connection => "connection",
+            Group::Server => "server",
+            Group::Cluster => "cluster",
+        }
+    }
+
+    /// The ACL category of the family, if it has one.
+    fn category(self) -> Option<&'static str> {
+        match self {
+            Group::Generic => Some("@keyspace"),
+            Group::String => Some("@string"),
+            Group::Connection => Some("@connection"),
+            Group::Server | Group::Cluster => None,
+        }
+    }
+}
+
+/// Runs a command: its keys' slots are locked, what was common to all commands has been checked.
+pub type Handler = fn(&mut Db<'_, '_>, &mut Cx<'_>, Args<'_>) -> Done;
+
+/// A command, or a subcommand.
+pub struct Command {
+    /// The name in lower case, a subcommand's without its parent's.
+    pub name: &'static str,
+    /// The number of arguments with the name (and the parent's name); negative: at least so many.
+    pub arity: i32,
+    /// What runs it. A parent's handler runs where no subcommand was found.
+    pub handler: Handler,
+    /// Properties.
+    pub flags: Flags,
+    /// Where the keys stand.
+    pub keys: Keys,
+    /// The family.
+    pub group: Group,
+    /// The version of Redis that brought it.
+    pub since: &'static str,
+    /// The cost, in words.
+    pub complexity: &'static str,
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// Its arguments, in the notation of `syntax.rs`.
+    pub syntax: &'static str,
+    /// ACL categories beyond those that follow from flags and family.
+    pub categories: &'static [&'static str],
+    /// Hints for clients and proxies.
+    pub tips: &'static [&'static str],
+    /// Subcommands.
+    pub subcommands: &'static [Command],
+}
+
+impl Command {
+    /// A command without properties, keys and documentation.
+    pub const fn new(name: &'static str, arity: i32, handler: Handler) -> Command {
+        Command {
+            name,
+            arity,
+            handler,
+            flags: Flags::NONE,
+            keys: Keys::None,
+            group: Group::Generic,
+            since: "1.0.0",
+            complexity: "O(1)",
+            summary: "",
+            syntax: "",
+            categories: &[],
+            tips: &[],
+            subcommands: &[],
+        }
+    }
+
+    /// Sets the properties.
+    pub const fn flags(mut self, flags: Flags) -> Command {
+        self.flags = flags;
+        self
+    }
+
+    /// Sets where the keys stand.
+    pub const fn keys(mut self, first: usize, last: i32, step: usize) -> Command {
+        self.keys = Keys::Range { first, last, step };
+        self
+    }
+
+    /// Sets family, version, cost, summary and arguments.
+    pub const fn doc(
+        mut self,
+        group: Group,
+        since: &'static str,
+        complexity: &'static str,
+        summary: &'static str,
+        syntax: &'static str,
+    ) -> Command {
+        self.group = group;
+        self.since = since;
+        self.complexity = complexity;
+        self.summary = summary;
+        self.syntax = syntax;
+        self
+    }
+
+    /// Adds ACL categories.
+    pub const fn categories(mut self, categories: &'static [&'static str]) -> Command {
+        self.categories = categories;
+        self
+    }
+
+    /// Adds hints for clients and proxies.
+    pub const fn tips(mut self, tips: &'static [&'static str]) -> Command {
+        self.tips = tips;
+        self
+    }
+
+    /// Sets the subcommands.
+    pub const fn subcommands(mut self, subcommands: &'static [Command]) -> Command {
+        self.subcommands = subcommands;
+        self
+    }
+
+    /// Whether this number of arguments fits.
+    #[inline]
+    pub fn takes(&self, args: usize) -> bool {
+        if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
+    }
+
+    /// All ACL categories.
+    pub fn all_categories(&self) -> Vec<&'static str> {
+        let mut all: Vec<&'static str> = Vec::new();
+        all.extend(self.group.category());
+        for (flag, category) in [
+            (Flags::WRITE, "@write"),
+            (Flags::READONLY, "@read"),
+            (Flags::ADMIN, "@admin"),
+            (Flags::ADMIN, "@dangerous"),
+            (Flags::PUBSUB, "@pubsub"),
+            (Flags::BLOCKING, "@blocking"),
+        ] {
+            if self.flags.has(flag) {
+                all.push(category);
+            }
+        }
+        all.push(if self.flags.has(Flags::FAST) { "@fast" } else { "@slow" });
+        all.extend(self.categories);
+        let mut seen = Vec::new();
+        all.retain(|category| {
+            let new = !seen.contains(category);
+            seen.push(*category);
+            new
+        });
+        all
+    }
+}

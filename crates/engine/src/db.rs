@@ -1,0 +1,225 @@
+//! The keys of a command, while their slots are locked.
+
+use crate::stats::ThreadStats;
+use tessera_log::Log;
+use tessera_slot::{Millis, Slot};
+use tessera_store::{
+    Found, KeyHash, Keyspace, Lookup, ManySlots, SlotGuard, Vacant, World, WorldExclusive,
+};
+
+/// What is locked for a command.
+pub(crate) enum Locks<'w, 'k> {
+    /// Nothing but the world: the command locks slots by itself, one at a time.
+    World(&'w mut World<'k>),
+    /// The slot of its key.
+    One(SlotGuard<'w>),
+    /// The slots of its keys.
+    Many(ManySlots<'w>),
+    /// Everything.
+    All(WorldExclusive<'k>),
+}
+
+/// A key with its place in the keyspace.
+#[derive(Clone, Copy)]
+pub struct Key<'a> {
+    /// The key.
+    pub bytes: &'a [u8],
+    /// Where it belongs.
+    pub hash: KeyHash,
+}
+
+/// How keys whose time has come are treated.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ExpiredKeys {
+    /// A primary removes them, and tells its replicas.
+    Remove,
+    /// A replica hides them from its clients, and waits for its primary.
+    Hide,
+    /// What the primary sends is applied as it is.
+    Show,
+}
+
+/// The database that a command works on.
+pub struct Db<'w, 'k> {
+    pub(crate) locks: Locks<'w, 'k>,
+    /// The number of the database.
+    pub index: usize,
+    /// The time of the turn, Unix ms.
+    pub now: Millis,
+    pub(crate) hashes: &'w [KeyHash],
+    pub(crate) access: u32,
+    pub(crate) touch: bool,
+    pub(crate) expired: ExpiredKeys,
+    pub(crate) log: &'w Log,
+    pub(crate) stats: &'w ThreadStats,
+}
+
+impl<'w, 'k> Db<'w, 'k> {
+    /// The command's key number `ordinal` (0 is the first), which is this argument.
+    #[inline]
+    pub fn key<'a>(&self, bytes: &'a [u8], ordinal: usize) -> Key<'a> {
+        Key { bytes, hash: self.hashes[ordinal] }
+    }
+
+    /// The world, for commands without keys.
+    ///
+    /// # Panics
+    /// If the command's table entry says that it has keys, or runs alone.
+    pub fn world(&mut self) -> &mut World<'k> {
+        match &mut self.locks {
+            Locks::World(world) => world,
+            _ => panic!("a command without keys"),
+        }
+    }
+
+    /// The world alone, for commands with [`crate::Flags::EXCLUSIVE`].
+    ///
+    /// # Panics
+    /// If the command's table entry does not have that flag.
+    pub fn exclusive(&mut self) -> &mut WorldExclusive<'k> {
+        match &mut self.locks {
+            Locks::All(world) => world,
+            _ => panic!("an exclusive command"),
+        }
+    }
+
+    /// The keyspace, for commands without keys.
+    pub fn keyspace(&mut self) -> &'k Keyspace {
+        match &mut self.locks {
+            Locks::World(world) => world.keyspace(),
+            Locks::All(world) => world.keyspace(),
+            _ => panic!("a command without keys"),
+        }
+    }
+
+    /// The access clock, for entries that are made.
+    pub fn access(&self) -> u32 {
+        self.access
+    }
+
+    /// Looks a key up in order to change it. A key whose time has come is removed first.
+    #[inline]
+    pub fn lookup<'g, 'a>(&'g mut self, key: Key<'a>) -> Lookup<'g, 'w, 'a>
+    where
+        'k: 'g,
+    {
+        self.lookup_in(self.index, key)
+    }
+
+    /// As [`Db::lookup`], in any database.
+    #[inline]
+    pub fn lookup_in<'g, 'a>(&'g mut self, db: usize, key: Key<'a>) -> Lookup<'g, 'w, 'a>
+    where
+        'k: 'g,
+    {
+        let (now, log, stats, mode) = (self.now, self.log, self.stats, self.expired);
+        let guard = match &mut self.locks {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.get(key.hash.slot()),
+            _ => panic!("a command with keys"),
+        };
+        match guard.lookup(db, key.bytes, key.hash) {
+            Lookup::Found(found)
+                if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
+            {
+                expire(log, stats, db, key.bytes);
+                Lookup::Vacant(found.vacate(key.bytes))
+            }
+            lookup => lookup,
+        }
+    }
+
+    /// The entry of a key that is to be changed, if there is one.
+    #[inline]
+    pub fn find<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
+    where
+        'k: 'g,
+    {
+        match self.lookup(key) {
+            Lookup::Found(found) => Some(found),
+            Lookup::Vacant(_) => None,
+        }
+    }
+
+    /// The entry of a key that is to be read. Counts hits and misses, and touches the access clock.
+    #[inline]
+    pub fn read<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
+    where
+        'k: 'g,
+    {
+        let (access, touch, stats) = (self.access, self.touch, self.stats);
+        match self.peek(key) {
+            Some(mut found) => {
+                stats.bump(|stats| &stats.hits, 1);
+                if touch {
+                    found.touch(access);
+                }
+                Some(found)
+            }
+            None => {
+                stats.bump(|stats| &stats.misses, 1);
+                None
+            }
+        }
+    }
+
+    /// The entry of a key that is to be looked at, without leaving traces.
+    #[inline]
+    pub fn peek<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
+    where
+        'k: 'g,
+    {
+        if self.expired == ExpiredKeys::Hide {
+            return self.peek_hiding(key);
+        }
+        self.find(key)
+    }
+
+    fn peek_hiding<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
+    where
+        'k: 'g,
+    {
+        let (db, now) = (self.index, self.now);
+        let guard = match &mut self.locks {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.get(key.hash.slot()),
+            _ => panic!("a command with keys"),
+        };
+        match guard.lookup(db, key.bytes, key.hash) {
+            Lookup::Found(found) if found.expiry().is_none_or(|at| at > now) => Some(found),
+            _ => None,
+        }
+    }
+
+    /// Whether an entry with this expiry is there for this command's client.
+    pub fn is_live(&self, expiry: Option<Millis>) -> bool {
+        self.expired == ExpiredKeys::Show || expiry.is_none_or(|at| at > self.now)
+    }
+
+    /// The number of keys of the database in one slot.
+    pub fn keys_in_slot(&mut self, slot: Slot) -> usize {
+        let db = self.index;
+        self.world().lock(slot).len(db)
+    }
+}
+
+/// Tells replicas and counters that a key's time has come. The caller removes it under the same lock.
+pub(crate) fn expire(log: &Log, stats: &ThreadStats, db: usize, key: &[u8]) {
+    stats.bump(|stats| &stats.expired, 1);
+    if log.is_active() {
+        log.append_command(db as u32, &[b"UNLINK", key]);
+    }
+}
+
+/// A helper for handlers: inserts where there is nothing, replaces where there is something.
+pub(crate) fn store(
+    lookup: Lookup<'_, '_, '_>,
+    value: tessera_store::NewValue<'_>,
+    expiry: Option<Millis>,
+    access: u32,
+) {
+    match lookup {
+        Lookup::Found(mut found) => found.replace(value, expiry, access),
+        Lookup::Vacant(vacant) => Vacant::insert(vacant, value, expiry, access),
+    }
+}

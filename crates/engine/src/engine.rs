@@ -1,0 +1,171 @@
+//! The engine: everything that commands share.
+
+use crate::{Clients, Host, Stats};
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use tessera_config::Config;
+use tessera_log::{Log, ReplId};
+use tessera_slot::Millis;
+use tessera_store::{Keyspace, KeyspaceOptions, Placement};
+
+/// What stands in the way of some commands. Zero on an ordinary node, so that one load settles it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mode(u32);
+
+impl Mode {
+    /// A replica that refuses writes of clients.
+    pub const READ_ONLY: Mode = Mode(1);
+    /// The data is being loaded.
+    pub const LOADING: Mode = Mode(2);
+    /// A replica without its primary that may not answer (`replica-serve-stale-data no`).
+    pub const STALE: Mode = Mode(4);
+    /// Cluster mode: slots may be served elsewhere.
+    pub const CLUSTER: Mode = Mode(8);
+    /// The cluster is down, as this node sees it.
+    pub const CLUSTER_DOWN: Mode = Mode(16);
+    /// Fewer good replicas than `min-replicas-to-write`.
+    pub const FEW_REPLICAS: Mode = Mode(32);
+    /// Writes wait (manual failover).
+    pub const WRITES_PAUSED: Mode = Mode(64);
+    /// This node is a replica.
+    pub const REPLICA: Mode = Mode(128);
+
+    /// Whether any of these is set.
+    #[inline]
+    pub fn any(self, of: Mode) -> bool {
+        self.0 & of.0 != 0
+    }
+
+    /// Whether nothing is set.
+    #[inline]
+    pub fn is_plain(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// How an engine is made.
+pub struct EngineOptions {
+    /// The configuration.
+    pub config: Config,
+    /// Threads that run commands: I/O threads, then others.
+    pub threads: usize,
+    /// A random secret.
+    pub seed: u64,
+    /// The first replication id.
+    pub replication_id: ReplId,
+    /// The time, Unix ms.
+    pub now: Millis,
+}
+
+/// Everything that commands share.
+pub struct Engine {
+    /// All keys.
+    pub keyspace: Arc<Keyspace>,
+    /// The ordered history of writes.
+    pub log: Arc<Log>,
+    /// Counters.
+    pub stats: Stats,
+    /// The connected clients.
+    pub clients: Clients,
+    /// When the server started, Unix ms.
+    pub started: Millis,
+    config: ArcSwap<Config>,
+    /// Counts changes of the configuration, so that threads see when to load it anew.
+    config_version: AtomicU64,
+    /// Held while the configuration is changed.
+    pub(crate) config_lock: Mutex<()>,
+    mode: AtomicU32,
+    host: OnceLock<Arc<dyn Host>>,
+    random: AtomicU64,
+    /// The time of the last look at it by any thread, Unix ms, and the peak of used memory.
+    pub(crate) peak_memory: AtomicU64,
+}
+
+impl Engine {
+    /// A new engine with an empty keyspace.
+    pub fn new(options: EngineOptions) -> Engine {
+        let cluster = options.config.cluster.enabled;
+        let keyspace = Keyspace::new(KeyspaceOptions {
+            databases: if cluster { 1 } else { options.config.general.databases as usize },
+            placement: if cluster { Placement::Cluster } else { Placement::Local },
+            seed: options.seed,
+            threads: options.threads,
+        });
+        let backlog = options.config.replication.repl_backlog_size.0;
+        Engine {
+            keyspace: Arc::new(keyspace),
+            log: Arc::new(Log::new(options.replication_id, backlog)),
+            stats: Stats::new(options.threads),
+            clients: Clients::default(),
+            started: options.now,
+            config: ArcSwap::from_pointee(options.config),
+            config_version: AtomicU64::new(0),
+            config_lock: Mutex::new(()),
+            mode: AtomicU32::new(if cluster { Mode::CLUSTER.0 } else { 0 }),
+            host: OnceLock::new(),
+            random: AtomicU64::new(options.seed | 1),
+            peak_memory: AtomicU64::new(0),
+        }
+    }
+
+    /// Connects the engine with the rim; once, before the first command.
+    pub fn set_host(&self, host: Arc<dyn Host>) {
+        assert!(self.host.set(host).is_ok(), "the host is set once");
+    }
+
+    /// The rim.
+    pub fn host(&self) -> &dyn Host {
+        &**self.host.get().expect("the host is set before the first command")
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    /// Changes whenever the configuration does.
+    #[inline]
+    pub fn config_version(&self) -> u64 {
+        self.config_version.load(Relaxed)
+    }
+
+    /// Replaces the configuration. The caller holds `config_lock`, or is alone.
+    pub fn set_config(&self, config: Config) {
+        self.config.store(Arc::new(config));
+        self.config_version.fetch_add(1, Relaxed);
+    }
+
+    /// What stands in the way of some commands.
+    #[inline]
+    pub fn mode(&self) -> Mode {
+        Mode(self.mode.load(Relaxed))
+    }
+
+    /// Sets or clears what stands in the way of some commands.
+    pub fn set_mode(&self, mode: Mode, on: bool) {
+        if on {
+            self.mode.fetch_or(mode.0, Relaxed);
+        } else {
+            self.mode.fetch_and(!mode.0, Relaxed);
+        }
+    }
+
+    /// A random number, for picking keys: xorshift64*, fair enough for that, and no secret.
+    pub fn random(&self) -> u64 {
+        let mut x = self.random.load(Relaxed);
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        self.random.store(x, Relaxed);
+        x.wrapping_mul(0x2545_F491_4F6C_DD1D)
+    }
+
+    /// Bytes in use, and the most there have been.
+    pub fn memory(&self) -> (u64, u64) {
+        let used = tessera_store::used_memory() as u64;
+        let peak = self.peak_memory.fetch_max(used, Relaxed).max(used);
+        (used, peak)
+    }
+}

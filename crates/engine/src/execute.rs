@@ -1,0 +1,416 @@
+//! From a request to its reply: what is common to all commands.
+
+use crate::command::{Command, Flags, Keys, range_end};
+use crate::cx::{Cx, Outcome, Park, Propagate};
+use crate::db::{Db, ExpiredKeys, Locks};
+use crate::{Args, Engine, Fail, Mode, Session, commands};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tessera_config::Config;
+use tessera_resp::Reply;
+use tessera_slot::{Millis, Slot, SlotState};
+use tessera_store::{KeyHash, World};
+
+/// A request that has been looked up.
+#[derive(Clone, Copy)]
+pub struct Prepared {
+    /// Its entry in the command table; `None`: unknown.
+    pub command: Option<&'static Command>,
+    /// The entry's index, for counters.
+    pub index: u32,
+    /// Where its first key belongs, if it has one that is always in the same place.
+    pub first: Option<KeyHash>,
+}
+
+/// What a thread keeps from batch to batch.
+pub struct Turn<'a> {
+    /// The thread's number.
+    pub thread: usize,
+    /// The time, Unix ms.
+    pub now: Millis,
+    /// The configuration.
+    pub config: &'a Arc<Config>,
+    /// Room for the places of a command's keys.
+    pub hashes: &'a mut Vec<KeyHash>,
+    /// Room for the slots of a command's keys.
+    pub slots: &'a mut Vec<Slot>,
+}
+
+impl Engine {
+    /// Finds a request's entry in the command table, and where its first key belongs.
+    #[inline]
+    pub fn prepare(&self, args: Args<'_>) -> Prepared {
+        let Some((command, index)) = commands::find(args) else {
+            return Prepared { command: None, index: 0, first: None };
+        };
+        let first = match command.keys.first() {
+            Some(first) if args.len() > first => Some(self.keyspace.locate(args.at(first))),
+            _ => None,
+        };
+        Prepared { command: Some(command), index, first }
+    }
+
+    /// Runs a request. `world` is entered; a command that needs the world alone leaves and enters it again.
+    pub fn execute<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        prepared: Prepared,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let Some(command) = prepared.command else {
+            return self.refuse(session, reply, turn, None, unknown(args));
+        };
+        if let Err(fail) = self.check(session, command, args, turn) {
+            return match fail {
+                Refusal::Fail(fail) => {
+                    self.refuse(session, reply, turn, Some(prepared.index), fail)
+                }
+                Refusal::Wait => Outcome::Wait(Park::WritesPaused),
+            };
+        }
+        let start = reply.buf.len();
+        let outcome = self.run(world, turn, session, prepared, command, args, reply);
+        if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
+            settle_reply_mode(session, reply, start);
+            session.asking = session.asking && command.name == "asking";
+        }
+        outcome
+    }
+
+    #[allow(clippy::too_many_arguments)] // the pieces of one turn, all borrowed from different owners
+    fn run<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        prepared: Prepared,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let stats = self.stats.thread(turn.thread);
+        let start = reply.buf.len();
+        turn.hashes.clear();
+        let (thread, keyspace) = (turn.thread, &self.keyspace);
+        let locks = if command.flags.has(Flags::EXCLUSIVE) {
+            *world = None;
+            Locks::All(keyspace.enter_exclusive())
+        } else {
+            let world = world.get_or_insert_with(|| keyspace.enter(thread));
+            match (prepared.first, command.keys) {
+                (Some(hash), keys) if keys.is_one() => {
+                    turn.hashes.push(hash);
+                    Locks::One(world.lock(hash.slot()))
+                }
+                (_, Keys::None) => Locks::World(world),
+                (first, keys) => match self.lock_keys(world, turn, command, keys, first, args) {
+                    Ok(locks) => locks,
+                    Err(fail) => {
+                        return self.refuse(session, reply, turn, Some(prepared.index), fail);
+                    }
+                },
+            }
+        };
+        let mode = self.mode();
+        let mut db = Db {
+            locks,
+            index: session.db,
+            now: turn.now,
+            hashes: turn.hashes,
+            access: (turn.now.0 / 1000) as u32,
+            touch: !session.no_touch,
+            expired: expired_keys(session, mode),
+            log: &self.log,
+            stats,
+        };
+        if mode.any(Mode::CLUSTER)
+            && let Some(redirect) = self.redirect(&mut db, session, command, args)
+        {
+            drop(db);
+            return self.refuse(session, reply, turn, Some(prepared.index), redirect);
+        }
+        let mut cx = Cx {
+            engine: self,
+            session,
+            reply,
+            config: turn.config,
+            now: turn.now,
+            stats,
+            outcome: Outcome::Next,
+            dirty: 0,
+            propagate: Propagate::AsIs,
+        };
+        let done = (command.handler)(&mut db, &mut cx, args);
+        if cx.dirty > 0 {
+            self.record(&mut cx, db.index, args);
+        }
+        let outcome = cx.outcome;
+        drop(db);
+        let counters = &stats.by_command[prepared.index as usize];
+        crate::stats::bump(&counters.calls, 1);
+        if let Err(fail) = done {
+            reply.buf.truncate(start);
+            reply.error(fail.to_string());
+        }
+        if reply.buf.get(start) == Some(&b'-') {
+            stats.bump(|stats| &stats.errors, 1);
+            crate::stats::bump(&counters.failed, 1);
+        }
+        if command.flags.has(Flags::EXCLUSIVE) {
+            *world = Some(self.keyspace.enter(turn.thread));
+        }
+        session.info.last_command.store(prepared.index as usize + 1, Relaxed);
+        outcome
+    }
+
+    /// Appends a write to the log, under the locks of its slots.
+    fn record(&self, cx: &mut Cx<'_>, db: usize, args: Args<'_>) {
+        cx.stats.bump(|stats| &stats.dirty, cx.dirty);
+        if !self.log.is_active() || cx.session.is_primary {
+            return;
+        }
+        cx.session.last_write = match &cx.propagate {
+            Propagate::AsIs => self.log.append_command(db as u32, &args.to_vec()),
+            Propagate::Instead(command) => self.log.append_command(db as u32, command),
+        };
+    }
+
+    /// Locks the slots of several keys.
+    fn lock_keys<'w, 'k>(
+        &'k self,
+        world: &'w mut World<'k>,
+        turn: &mut Turn<'_>,
+        command: &Command,
+        keys: Keys,
+        first: Option<KeyHash>,
+        args: Args<'_>,
+    ) -> Result<Locks<'w, 'k>, Fail> {
+        let place = |at: usize| self.keyspace.locate(args.at(at));
+        match keys {
+            Keys::Range { first: from, last, step } => {
+                let end = range_end(last, args.len());
+                turn.hashes.extend(first);
+                let skip = usize::from(first.is_some());
+                turn.hashes.extend((from..=end).step_by(step).skip(skip).map(place));
+            }
+            keys => turn.hashes.extend(keys.positions(args)?.into_iter().map(place)),
+        }
+        let Some(&one) = turn.hashes.first() else {
+            return Ok(Locks::World(world));
+        };
+        if turn.hashes.iter().all(|hash| hash.slot() == one.slot()) {
+            return Ok(Locks::One(world.lock(one.slot())));
+        }
+        if self.mode().any(Mode::CLUSTER) {
+            debug_assert!(!command.flags.has(Flags::EXCLUSIVE));
+            return Err(Fail::text("CROSSSLOT Keys in request don't hash to the same slot"));
+        }
+        turn.slots.clear();
+        turn.slots.extend(turn.hashes.iter().map(|hash| hash.slot()));
+        Ok(Locks::Many(world.lock_many(turn.slots)))
+    }
+
+    /// What must hold before a command may run, apart from where its slot is.
+    #[inline]
+    fn check(
+        &self,
+        session: &Session,
+        command: &Command,
+        args: Args<'_>,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
+        if !command.takes(args.len()) {
+            return Err(Fail::Arity(commands::full_name(command, args).into()).into());
+        }
+        if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
+            return Err(Fail::text("NOAUTH Authentication required.").into());
+        }
+        let mode = self.mode();
+        if mode.is_plain() || session.is_primary {
+            return Ok(());
+        }
+        self.check_mode(command, mode, turn)
+    }
+
+    #[cold]
+    fn check_mode(&self, command: &Command, mode: Mode, turn: &Turn<'_>) -> Result<(), Refusal> {
+        let flags = command.flags;
+        let text = if mode.any(Mode::LOADING) && !flags.has(Flags::LOADING) {
+            "LOADING Redis is loading the dataset in memory"
+        } else if mode.any(Mode::STALE)
+            && !turn.config.replication.replica_serve_stale_data
+            && !flags.has(Flags::STALE)
+        {
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+        } else if flags.has(Flags::WRITE) && mode.any(Mode::WRITES_PAUSED) {
+            return Err(Refusal::Wait);
+        } else if flags.has(Flags::WRITE) && mode.any(Mode::READ_ONLY) && !mode.any(Mode::CLUSTER) {
+            "READONLY You can't write against a read only replica."
+        } else if flags.has(Flags::WRITE)
+            && mode.any(Mode::FEW_REPLICAS)
+            && !mode.any(Mode::REPLICA)
+        {
+            "NOREPLICAS Not enough good replicas to write."
+        } else {
+            return Ok(());
+        };
+        Err(Fail::text(text).into())
+    }
+
+    /// In cluster mode: the redirection or refusal for a command whose slot is not simply served here. Called under the
+    /// slot's lock, so the answer is never stale.
+    fn redirect(
+        &self,
+        db: &mut Db<'_, '_>,
+        session: &Session,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Option<Fail> {
+        let Locks::One(guard) = &mut db.locks else { return None };
+        let (slot, state) = (guard.slot(), guard.state());
+        let down = self.mode().any(Mode::CLUSTER_DOWN);
+        if (state == SlotState::Served && !down) || session.is_primary {
+            return None;
+        }
+        let routing = self.host().routing()?;
+        if let Some(refusal) = routing.refusal(slot, command.flags.has(Flags::WRITE)) {
+            return Some(Fail::text(refusal));
+        }
+        let moved = || routing.moved(slot, false).map(Fail::text);
+        match state {
+            SlotState::Served => None,
+            SlotState::Migrating { to } => match presence(db, command, args) {
+                Presence::All => None,
+                Presence::Some => Some(try_again()),
+                Presence::None => routing.ask(slot, to, false).map(Fail::text),
+            },
+            SlotState::Importing { .. } => {
+                if !session.asking && !command.flags.has(Flags::ASKING) {
+                    return moved();
+                }
+                let several = db.hashes.len() > 1;
+                (several && presence(db, command, args) != Presence::All).then(try_again)
+            }
+            SlotState::Remote { .. } => {
+                let may_read = session.readonly
+                    && command.flags.has(Flags::READONLY)
+                    && routing.is_replicated_here(slot);
+                if may_read { None } else { moved() }
+            }
+        }
+    }
+
+    /// Answers an error without running the command.
+    fn refuse(
+        &self,
+        session: &mut Session,
+        reply: &mut Reply,
+        turn: &Turn<'_>,
+        index: Option<u32>,
+        fail: Fail,
+    ) -> Outcome {
+        let stats = self.stats.thread(turn.thread);
+        stats.bump(|stats| &stats.errors, 1);
+        if let Some(index) = index {
+            crate::stats::bump(&stats.by_command[index as usize].rejected, 1);
+        }
+        let start = reply.buf.len();
+        reply.error(fail.to_string());
+        settle_reply_mode(session, reply, start);
+        session.asking = false;
+        Outcome::Next
+    }
+}
+
+/// Why a command does not run now.
+enum Refusal {
+    /// It is answered with this.
+    Fail(Fail),
+    /// It waits until writes go on.
+    Wait,
+}
+
+impl From<Fail> for Refusal {
+    fn from(fail: Fail) -> Refusal {
+        Refusal::Fail(fail)
+    }
+}
+
+/// How many of a command's keys are here.
+#[derive(PartialEq, Eq)]
+enum Presence {
+    All,
+    Some,
+    None,
+}
+
+fn presence(db: &mut Db<'_, '_>, command: &Command, args: Args<'_>) -> Presence {
+    let positions = command.keys.positions(args).unwrap_or_default();
+    let (mut here, total) = (0, positions.len());
+    for (ordinal, at) in positions.into_iter().enumerate() {
+        let key = db.key(args.at(at), ordinal);
+        here += usize::from(db.peek(key).is_some());
+    }
+    match here {
+        n if n == total => Presence::All,
+        0 => Presence::None,
+        _ => Presence::Some,
+    }
+}
+
+fn try_again() -> Fail {
+    Fail::text("TRYAGAIN Multiple keys request during rehashing of slot")
+}
+
+fn expired_keys(session: &Session, mode: Mode) -> ExpiredKeys {
+    if session.is_primary {
+        ExpiredKeys::Show
+    } else if mode.any(Mode::REPLICA) {
+        ExpiredKeys::Hide
+    } else {
+        ExpiredKeys::Remove
+    }
+}
+
+/// Applies CLIENT REPLY to what was written since `start`.
+#[inline]
+fn settle_reply_mode(session: &mut Session, reply: &mut Reply, start: usize) {
+    use crate::ReplyMode;
+    match session.reply_mode {
+        ReplyMode::On => {}
+        ReplyMode::Off => reply.buf.truncate(start),
+        ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skipping,
+        ReplyMode::Skipping => {
+            reply.buf.truncate(start);
+            session.reply_mode = ReplyMode::On;
+        }
+    }
+}
+
+/// The error for a command that is not in the table.
+fn unknown(args: Args<'_>) -> Fail {
+    let shown = |bytes: &[u8], limit: usize| {
+        String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
+    };
+    if let Some((parent, _)) = commands::find_parent(args) {
+        let sub = args.get(1).map(|sub| shown(sub, 128)).unwrap_or_default();
+        return Fail::text(format!(
+            "ERR unknown subcommand '{sub}'. Try {} HELP.",
+            parent.name.to_ascii_uppercase()
+        ));
+    }
+    let mut rest = String::new();
+    for arg in args.from(1) {
+        if rest.len() >= 128 {
+            break;
+        }
+        rest.push_str(&format!("'{}' ", shown(arg, 128 - rest.len())));
+    }
+    Fail::text(format!(
+        "ERR unknown command '{}', with args beginning with: {rest}",
+        shown(args.at(0), 128)
+    ))
+}

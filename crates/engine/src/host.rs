@@ -1,0 +1,74 @@
+//! What commands need of the world outside.
+
+use crate::{Args, ClientInfo, Fail, Outcome};
+use std::sync::Arc;
+use tessera_cluster::RoutingView;
+use tessera_resp::{Reply, Value};
+use tessera_slot::Offset;
+use tessera_store::Flushed;
+
+/// How SHUTDOWN was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct ShutdownMode {
+    /// SAVE or NOSAVE; `None`: as configured.
+    pub save: Option<bool>,
+    /// Do not wait for lagging replicas.
+    pub now: bool,
+    /// Go on even if saving fails.
+    pub force: bool,
+    /// Give up a shutdown that is under way.
+    pub abort: bool,
+}
+
+/// The node's replication, as ROLE and INFO show it.
+#[derive(Clone, Debug, Default)]
+pub struct Replication {
+    /// The lines of INFO's section, without its title, `name:value`.
+    pub info: Vec<(String, String)>,
+    /// The answer to ROLE.
+    pub role: Option<Value>,
+    /// The number of replicas that are online.
+    pub replicas: usize,
+}
+
+/// The rim, as commands see it. Nothing here blocks for long.
+pub trait Host: Send + Sync {
+    /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`.
+    fn cluster(&self, client: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome;
+    /// What commands are routed by; `None` outside cluster mode.
+    fn routing(&self) -> Option<Arc<RoutingView>>;
+    /// Starts to shut the server down. Does not return an answer to the client unless it fails.
+    ///
+    /// # Errors
+    /// Why it cannot be shut down.
+    fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail>;
+    /// Has the thread of this client, whose `killed` flag is set, disconnect it.
+    fn disconnect(&self, client: &ClientInfo);
+    /// REPLICAOF host port, or (`None`) NO ONE.
+    ///
+    /// # Errors
+    /// If the host's name is no address.
+    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail>;
+    /// The state of replication.
+    fn replication(&self) -> Replication;
+    /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than `wanted`.
+    fn acknowledged(&self, offset: Offset, wanted: usize) -> usize;
+    /// CONFIG REWRITE.
+    ///
+    /// # Errors
+    /// Why the file could not be written.
+    fn rewrite_config(&self) -> Result<(), String>;
+    /// Carries out what a changed configuration needs.
+    ///
+    /// # Errors
+    /// The directive that cannot take effect, and why; the configuration is then put back.
+    fn apply_config(
+        &self,
+        changed: &[&'static str],
+        config: &tessera_config::Config,
+    ) -> Result<(), (String, String)>;
+    /// Lines of INFO that only the rim knows: (section, name, value).
+    fn info(&self) -> Vec<(&'static str, &'static str, String)>;
+    /// Frees flushed tables in the background.
+    fn free_later(&self, flushed: Flushed);
+}

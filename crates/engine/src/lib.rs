@@ -1,0 +1,37 @@
+//! Commands: the table that describes them, their handlers, and what they run on.
+//!
+//! How it works: [`Engine::prepare`] finds a request's entry in the command table and where its first key
+//! belongs; [`Engine::execute`] checks what must hold (arity, authentication, role, slot ownership), locks the slots
+//! of its keys, runs the handler and appends the write to the log under the same locks. The rim
+//! (`server`) parses, batches, prefetches between the two steps, and sends what stands in the reply.
+//!
+//! Every command is one entry of a `COMMANDS` table beside its handler, in `commands/`.
+//!
+//! Deliberately not here: sockets, threads, files, clocks. The time is an argument; what a command needs of the outside
+//! goes through the trait [`Host`].
+
+mod args;
+mod clients;
+mod command;
+pub mod commands;
+mod cx;
+mod db;
+mod engine;
+mod execute;
+mod fail;
+mod host;
+mod session;
+mod stats;
+mod syntax;
+
+pub use args::Args;
+pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientNames, Clients};
+pub use command::{Command, Flags, Group, Handler, Keys};
+pub use cx::{Cx, Outcome, Park};
+pub use db::{Db, Key};
+pub use engine::{Engine, EngineOptions, Mode};
+pub use execute::{Prepared, Turn};
+pub use fail::{Done, Fail};
+pub use host::{Host, Replication, ShutdownMode};
+pub use session::{ReplyMode, Session};
+pub use stats::{CommandStats, Stats, ThreadStats};

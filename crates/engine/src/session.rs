@@ -1,0 +1,58 @@
+//! What the server knows about one client, beside its bytes.
+
+use crate::ClientInfo;
+use std::sync::Arc;
+
+/// What CLIENT REPLY chose.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ReplyMode {
+    /// Every command is answered.
+    #[default]
+    On,
+    /// Nothing is answered.
+    Off,
+    /// The command after CLIENT REPLY SKIP is not answered.
+    SkipNext,
+    /// This command is not answered.
+    Skipping,
+}
+
+/// A client's state as commands see and change it. Owned by the client's connection.
+#[derive(Debug)]
+pub struct Session {
+    /// The selected database.
+    pub db: usize,
+    /// Whether the client may run commands that need authentication.
+    pub authenticated: bool,
+    /// READONLY: a replica may answer reads of its primary's slots.
+    pub readonly: bool,
+    /// ASKING: the next command may use a slot that is being imported.
+    pub asking: bool,
+    /// What CLIENT REPLY chose.
+    pub reply_mode: ReplyMode,
+    /// CLIENT NO-TOUCH: reads leave the access clock alone.
+    pub no_touch: bool,
+    /// The link from the primary: its writes are applied as they are, even where clients may not write.
+    pub is_primary: bool,
+    /// The log's offset after this client's last write, for WAIT.
+    pub last_write: tessera_slot::Offset,
+    /// What others see of the client.
+    pub info: Arc<ClientInfo>,
+}
+
+impl Session {
+    /// A new client's state.
+    pub fn new(info: Arc<ClientInfo>, authenticated: bool) -> Session {
+        Session {
+            db: 0,
+            authenticated,
+            readonly: false,
+            asking: false,
+            reply_mode: ReplyMode::On,
+            no_touch: false,
+            is_primary: false,
+            last_write: tessera_slot::Offset(0),
+            info,
+        }
+    }
+}
