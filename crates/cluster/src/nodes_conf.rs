@@ -9,7 +9,7 @@ use crate::node::{FLAG_NAMES, Health, Node, Role, ShardId};
 use crate::nodes::Nodes;
 use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet};
-use tessera_slot::{Epoch, NodeId, Slot, SlotRange};
+use tessera_slot::{Epoch, NodeId, Slot, SlotRange, SlotSet};
 
 /// nodes.conf cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -275,7 +275,7 @@ impl Parser<'_> {
         self.inherit_shards();
         for node in self.nodes.values_mut().filter(|node| node.is_replica()) {
             // A file saved in the middle of a failover may still list them.
-            node.slots = Box::default();
+            *node.slots = SlotSet::EMPTY;
             node.config_epoch = Epoch(0);
         }
         let mut me = self.nodes.remove(&id).ok_or_else(|| "no line for myself".to_owned())?;

@@ -255,7 +255,7 @@ impl Cluster {
             self.log(LogLevel::Notice, text);
             self.become_replica_of(sender, !same_shard);
         } else if !taken.mine.is_empty() {
-            self.out.push(Effect::DropKeys(taken.mine.clone()));
+            self.out.push(Effect::DropKeys(Box::new(taken.mine.clone())));
         }
     }
 
@@ -270,7 +270,7 @@ impl Cluster {
         let body = Body::Update {
             node: owner.id,
             config_epoch: owner.config_epoch,
-            slots: minus(&owner.slots, &self.open.disowned),
+            slots: Box::new(minus(&owner.slots, &self.open.disowned)),
         };
         self.send_to(sender, body);
     }
