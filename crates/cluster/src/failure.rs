@@ -11,6 +11,9 @@ const REPORT_VALIDITY: u64 = 2;
 /// A failed primary that still owns its slots is taken back after this many node timeouts.
 const UNDO_AFTER: u64 = 2;
 
+/// A connection gets at least this long to come about, in milliseconds.
+const MIN_CONNECT: u64 = 1000;
+
 /// What the timers say of a node's silence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Silence {
@@ -28,34 +31,26 @@ impl Cluster {
     }
 
     /// Judges a node by how long it has been silent while a ping was waiting for its answer.
-    ///
-    /// The original counts the timeout from the unanswered ping, which leaves up to half a timeout
-    /// before it. With fast failover it counts from the last word heard, as long as a ping has gone
-    /// unanswered for half the timeout and a second connection was tried meanwhile.
     pub(crate) fn silence_of(&self, node: &Node) -> Silence {
         let now = self.now.mono;
         let timeout = self.config.node_timeout;
         let Some(pinged) = node.ping_sent else { return Silence::No };
         let ping_age = now.since(pinged);
         let heard_age = node.data_received.map_or(ping_age, |heard| now.since(heard));
-        let fast = self.config.fast_failover;
-        let suspect = if fast {
-            heard_age > timeout && ping_age > timeout / 2
-        } else {
-            heard_age.min(ping_age) > timeout
-        };
-        if suspect && node.is_healthy() && now >= self.rhythm.no_suspicion_before {
+        let silent_for = heard_age.min(ping_age);
+        let judging = node.is_healthy() && now >= self.rhythm.no_suspicion_before;
+        if silent_for > timeout && judging {
             return Silence::Suspect;
         }
-        let patience = if fast { timeout / 4 } else { timeout / 2 };
-        let link_patience = if fast { patience } else { timeout };
-        let link_age =
-            node.link.and_then(|link| self.links.get(&link)).map(|l| now.since(l.created));
-        let stuck = ping_age > patience && heard_age > patience;
-        match link_age {
-            Some(age) if stuck && age > link_patience => Silence::Reconnect,
-            _ => Silence::No,
-        }
+        let Some(link) = node.link.and_then(|link| self.links.get(&link)) else {
+            return Silence::No;
+        };
+        let age = now.since(link.created);
+        let never_connected = !link.up && age > (timeout / 2).max(MIN_CONNECT);
+        let broken = silent_for > timeout / 2 && age > timeout;
+        // The peer speaks over its own link, yet does not answer over ours.
+        let one_sided = ping_age.min(age) > timeout.saturating_mul(2);
+        if never_connected || broken || one_sided { Silence::Reconnect } else { Silence::No }
     }
 
     /// This node cannot reach another. `gone`: its host says that the process is not there.

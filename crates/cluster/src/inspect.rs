@@ -46,7 +46,40 @@ impl Snapshot {
     }
 }
 
+/// What a node claims for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims<'a> {
+    /// The node's own name.
+    pub id: NodeId,
+    /// Whether it is a primary.
+    pub is_primary: bool,
+    /// Its own config epoch.
+    pub config_epoch: Epoch,
+    /// The current epoch.
+    pub current_epoch: Epoch,
+    /// The slots it owns.
+    pub slots: &'a SlotSet,
+}
+
 impl Cluster {
+    /// What this node claims for itself now.
+    pub fn claims(&self) -> Claims<'_> {
+        let me = self.nodes.me();
+        Claims {
+            id: me.id,
+            is_primary: me.is_primary(),
+            config_epoch: me.config_epoch,
+            current_epoch: self.epochs.current,
+            slots: &me.slots,
+        }
+    }
+
+    /// What this node is.
+    pub fn role(&self) -> ViewRole {
+        let me = self.nodes.me();
+        if me.is_replica() { ViewRole::Replica(me.primary()) } else { ViewRole::Primary }
+    }
+
     /// What this node believes now.
     pub fn snapshot(&self) -> Snapshot {
         let members = self.nodes.iter().filter(|node| !node.in_handshake()).map(|node| Member {

@@ -43,6 +43,6 @@ pub use command::{CommandContext, Keyspace};
 pub use config::{ClusterConfig, PreferredEndpoint};
 pub use effect::{Batch, Effect, LogLevel, NodesConf};
 pub use event::{Event, LinkDownReason, LinkId, Now, PrimaryLink};
-pub use inspect::{Member, Snapshot};
+pub use inspect::{Claims, Member, Snapshot};
 pub use nodes_conf::NodesConfError;
 pub use view::{ClusterState, FailReason, NodeView, RoutingView, ViewRole};
