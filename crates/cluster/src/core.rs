@@ -1,99 +1,296 @@
-//! The node's state and its four calls.
+//! The node's state and the calls of its contract.
 
+use crate::bus::MessageType;
+use crate::election::Election;
+use crate::manual_failover::ManualFailover;
+use crate::node::{Node, Role, ShardId};
+use crate::nodes::Nodes;
+use crate::nodes_conf::{self, NodesConfError};
+use crate::outbox::{Outbox, Save};
 use crate::rng::Rng;
-use crate::{Batch, ClusterConfig, Effect, Event, Now};
-use std::collections::VecDeque;
-use tessera_resp::Value;
-use tessera_slot::{Millis, NodeId, Slot};
+use crate::routing::Published;
+use crate::state::StateTracker;
+use crate::{Batch, ClusterConfig, Event, LinkId, LogLevel, NodesConf, Now, PrimaryLink};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotSet};
 
-/// What CLUSTER subcommands must know of the data.
-pub trait Keyspace {
-    /// The number of keys in a slot.
-    fn keys_in_slot(&self, slot: Slot) -> usize;
-    /// Whether there is no key at all.
-    fn is_empty(&self) -> bool;
+/// How often the driver ticks at least, in milliseconds.
+const TICK: u64 = 100;
+
+/// The two epochs that are durable promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Epochs {
+    pub(crate) current: Epoch,
+    pub(crate) last_vote: Epoch,
 }
 
-/// Who sends a CLUSTER subcommand.
-pub struct CommandContext<'a> {
-    /// This node's data.
-    pub keyspace: &'a dyn Keyspace,
-    /// Whether the client is connected over TLS: it is then told TLS ports.
-    pub client_tls: bool,
-    /// The client as the log should name it.
-    pub client: &'a str,
+/// Slots on the move.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OpenSlots {
+    pub(crate) migrating: BTreeMap<Slot, NodeId>,
+    pub(crate) importing: BTreeMap<Slot, NodeId>,
+    /// Slots whose owner, by our table, no longer claims them: the new owner has not spoken yet.
+    pub(crate) disowned: SlotSet,
 }
 
-/// nodes.conf cannot be read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("nodes.conf, line {line}: {problem}")]
-pub struct NodesConfError {
-    /// The line, counted from 1.
-    pub line: usize,
-    /// What is wrong with it.
-    pub problem: String,
+/// One connection of the bus.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Link {
+    pub(crate) node: Option<NodeId>,
+    pub(crate) created: Millis,
+    pub(crate) up: bool,
+    pub(crate) peer: Option<IpAddr>,
+    pub(crate) local: Option<IpAddr>,
+}
+
+/// Packets by type, for CLUSTER INFO.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stats {
+    pub(crate) sent: [u64; MessageType::ALL.len()],
+    pub(crate) received: [u64; MessageType::ALL.len()],
+}
+
+/// When things that happen now and then happened last.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rhythm {
+    pub(crate) last_tick: Millis,
+    pub(crate) last_random_ping: Millis,
+    /// Nobody is suspected before: this process itself did not run.
+    pub(crate) no_suspicion_before: Millis,
+}
+
+/// Steps to be taken before the current call returns.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Todo {
+    pub(crate) state: bool,
+    pub(crate) election: bool,
+    pub(crate) view: bool,
 }
 
 /// A cluster node.
+#[derive(Clone, Debug)]
 pub struct Cluster {
-    config: ClusterConfig,
-    now: Now,
-    rng: Rng,
-    me: NodeId,
-    batches: VecDeque<Batch>,
-    effects: Vec<Effect>,
+    pub(crate) config: ClusterConfig,
+    pub(crate) now: Now,
+    pub(crate) rng: Rng,
+    pub(crate) nodes: Nodes,
+    pub(crate) links: BTreeMap<LinkId, Link>,
+    pub(crate) next_link: u64,
+    pub(crate) epochs: Epochs,
+    pub(crate) open: OpenSlots,
+    /// Forgotten nodes, and until when gossip may not bring them back.
+    pub(crate) banned: BTreeMap<NodeId, Millis>,
+    pub(crate) state: StateTracker,
+    pub(crate) election: Election,
+    pub(crate) manual: ManualFailover,
+    pub(crate) offset: Offset,
+    pub(crate) primary_link: PrimaryLink,
+    pub(crate) stats: Stats,
+    pub(crate) rhythm: Rhythm,
+    pub(crate) todo: Todo,
+    pub(crate) out: Outbox,
+    pub(crate) published: Published,
 }
 
 impl Cluster {
     /// A node that continues from the content of its nodes.conf, or a new one with a random name.
-    /// The first batch is ready at once.
+    /// The first batch is ready at once. The seed must be unpredictable in production: names come
+    /// from it.
+    ///
+    /// # Errors
+    /// If the file is malformed; the error names the line.
     pub fn new(
         config: ClusterConfig,
         nodes_conf: Option<&str>,
         now: Now,
         seed: u64,
     ) -> Result<Cluster, NodesConfError> {
-        if let Some(text) = nodes_conf
-            && !text.is_ascii()
-        {
-            return Err(NodesConfError { line: 1, problem: "not a text".to_owned() });
-        }
         let mut rng = Rng::new(seed);
-        let me = rng.node_id();
-        Ok(Cluster { config, now, rng, me, batches: VecDeque::new(), effects: Vec::new() })
+        let loaded = match nodes_conf {
+            Some(text) if !text.trim().is_empty() => {
+                nodes_conf::parse(text, &config, now, &mut rng)?
+            }
+            _ => nodes_conf::Loaded::fresh(new_self(&mut rng, now.mono)),
+        };
+        let fresh = loaded.fresh;
+        let mut cluster = Cluster {
+            config,
+            now,
+            rng,
+            nodes: loaded.nodes,
+            links: BTreeMap::new(),
+            next_link: 0,
+            epochs: loaded.epochs,
+            open: loaded.open,
+            banned: BTreeMap::new(),
+            state: StateTracker::new(now.mono),
+            election: Election::default(),
+            manual: ManualFailover::default(),
+            offset: Offset(0),
+            primary_link: PrimaryLink::Down { since: None },
+            stats: Stats::default(),
+            rhythm: Rhythm {
+                last_tick: now.mono,
+                last_random_ping: now.mono,
+                no_suspicion_before: now.mono,
+            },
+            todo: Todo { state: true, election: false, view: true },
+            out: Outbox::default(),
+            published: Published::default(),
+        };
+        cluster.apply_own_config();
+        let name = cluster.id();
+        if fresh {
+            cluster.log(LogLevel::Notice, format!("No cluster configuration found, I'm {name}"));
+        } else {
+            cluster.log(LogLevel::Notice, format!("Node configuration loaded, I'm {name}"));
+        }
+        cluster.out.save(Save::Durable);
+        cluster.settle();
+        Ok(cluster)
     }
 
     /// This node's name.
     pub fn id(&self) -> NodeId {
-        self.me
+        self.nodes.my_id()
     }
 
     /// Takes an event. Drain [`Cluster::poll_batch`] afterwards.
     pub fn handle(&mut self, now: Now, event: Event) {
         self.now = now;
-        if let Event::ConfigChanged(config) = event {
-            self.config = *config;
+        match event {
+            Event::LinkConnected { link, local } => self.link_connected(link, local),
+            Event::LinkAccepted { link, peer, local } => self.link_accepted(link, peer, local),
+            Event::Packet { link, bytes } => self.receive(link, &bytes),
+            Event::LinkDown { link, reason } => self.link_down(link, reason),
+            Event::Tick => self.tick(),
+            Event::ReplicationOffset(offset) => self.offset_moved(offset),
+            Event::PrimaryLink(state) => self.primary_link = state,
+            Event::WritesPaused { offset } => self.writes_paused(offset),
+            Event::ConfigChanged(config) => {
+                self.config = *config;
+                self.apply_own_config();
+                self.changed();
+            }
+            Event::Publish { channel, message, sharded } => {
+                self.publish(channel, message, sharded);
+            }
         }
-        let then = std::mem::take(&mut self.effects);
-        self.batches.push_back(Batch { save: None, then });
+        self.settle();
     }
 
     /// What is to be done next; `None` when there is nothing more.
     pub fn poll_batch(&mut self) -> Option<Batch> {
-        self.batches.pop_front()
+        self.out.pop()
     }
 
     /// When [`Event::Tick`] is due at the latest, by the monotonic clock.
     pub fn next_timeout(&self) -> Millis {
-        self.now.mono.plus(1 + self.rng.clone().below(100))
+        let mut next = self.rhythm.last_tick.plus(TICK);
+        if let Some(at) = self.election.due() {
+            next = next.min(at);
+        }
+        for node in self.nodes.others().filter(|node| node.refusals.is_some()) {
+            if node.link.is_none() {
+                next = next.min(node.retry_at);
+            }
+        }
+        next.max(self.now.mono.plus(1))
     }
 
-    /// Runs a CLUSTER subcommand; `argv[0]` is its name. Drain [`Cluster::poll_batch`], and carry
-    /// the batches out, before the reply is sent.
-    pub fn command(&mut self, now: Now, context: &CommandContext<'_>, argv: &[&[u8]]) -> Value {
-        self.now = now;
-        let name = String::from_utf8_lossy(argv.first().copied().unwrap_or_default()).into_owned();
-        let _ = context.client;
-        Value::error(format!("ERR unknown subcommand '{name}'. Try CLUSTER HELP."))
+    /// Notes that something shown or stored has changed.
+    pub(crate) fn changed(&mut self) {
+        self.out.save(Save::Lazy);
+        self.todo.state = true;
+        self.todo.view = true;
     }
+
+    /// Notes that a promise (vote, epoch, role, ownership) has changed: nothing may be sent before
+    /// it is on disk.
+    pub(crate) fn changed_durably(&mut self) {
+        self.changed();
+        self.out.save(Save::Durable);
+    }
+
+    pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
+        self.out.log(level, text.into());
+    }
+
+    /// The name of a node as log lines give it: the id, then the human name in brackets.
+    pub(crate) fn name_of(&self, id: NodeId) -> String {
+        let human = self.nodes.get(id).map_or("", |node| node.human_name.as_str());
+        format!("{id} ({human})")
+    }
+
+    /// Takes the steps that the call has made necessary, then closes the batch.
+    pub(crate) fn settle(&mut self) {
+        if std::mem::take(&mut self.todo.election) {
+            self.run_election();
+        }
+        if std::mem::take(&mut self.todo.state) {
+            self.update_state();
+        }
+        if std::mem::take(&mut self.todo.view) {
+            self.publish_slots();
+            self.publish_view();
+            self.publish_role();
+        }
+        let save = self.out.take_save();
+        let save = match save {
+            Save::No => None,
+            Save::Lazy | Save::Durable => {
+                let text = nodes_conf::write(self);
+                Some(NodesConf { text, durable: save == Save::Durable })
+            }
+        };
+        self.out.close_batch(save);
+        #[cfg(any(test, debug_assertions))]
+        self.validate();
+    }
+
+    /// Puts what the operator announces into this node's own record.
+    fn apply_own_config(&mut self) {
+        let config = self.config.clone();
+        let me = self.nodes.me_mut();
+        me.address.port = config.announced_port();
+        me.address.tls_port = config.announced_tls_port();
+        me.address.bus_port = config.announced_bus_port();
+        if let Ok(ip) = config.announce_ip.parse() {
+            me.address.ip = Some(ip);
+        }
+        me.hostname = config.announce_hostname;
+        me.human_name = config.announce_human_nodename;
+        me.no_failover = config.replica_no_failover;
+    }
+
+    /// Checks what must hold between any two calls.
+    ///
+    /// # Panics
+    /// If it does not: a defect of this crate.
+    pub fn validate(&self) {
+        let mut owned = 0;
+        for node in self.nodes.iter() {
+            owned += node.slots.len();
+            assert!(node.slots.is_empty() || !node.is_replica(), "a replica owns slots: {node:?}");
+            assert!(node.config_epoch <= self.epochs.current, "an epoch beyond the current one");
+            for link in [node.link, node.inbound].into_iter().flatten() {
+                let owner = self.links.get(&link).and_then(|link| link.node);
+                assert_eq!(owner, Some(node.id), "link {link:?} does not know its node");
+            }
+        }
+        assert_eq!(owned, self.nodes.assigned().len(), "a slot has two owners");
+        assert!(self.epochs.last_vote <= self.epochs.current, "a vote in a future epoch");
+        let me = self.nodes.me();
+        assert_ne!(me.primary(), Some(me.id), "a node replicates itself");
+        assert!(me.is_primary() || me.is_replica(), "this node has no role");
+    }
+}
+
+/// A record for this node itself, with a random name.
+pub(crate) fn new_self(rng: &mut Rng, now: Millis) -> Node {
+    let mut me = Node::new(rng.node_id(), ShardId(rng.node_id()), now);
+    me.role = Role::Primary;
+    me.extensions = true;
+    me
 }

@@ -67,7 +67,7 @@ pub enum Effect {
     /// keep their state; before the first of these, every slot is `Remote { owner: None }`.
     SetSlots(Vec<(SlotRange, SlotState)>),
     /// Delete the keys of slots that this node served and has lost to another.
-    DropKeys(SlotSet),
+    DropKeys(Box<SlotSet>),
     /// Delete all keys (CLUSTER RESET of a replica).
     DropAllKeys,
     /// Replicate from this node. Emitted again when the primary's address changes.

@@ -12,15 +12,37 @@
 //! What is deliberately not here: sockets, files, threads, any clock or random source, keys.
 
 pub mod bus;
+mod command;
 mod config;
 mod core;
+mod describe;
 mod effect;
+mod election;
 mod event;
+mod failure;
+mod gossip;
+mod inspect;
+mod links;
+mod manual_failover;
+mod node;
+mod nodes;
+mod nodes_conf;
+mod outbox;
+mod ownership;
+mod receive;
+mod replica_migration;
 mod rng;
+mod routing;
+mod state;
+mod tick;
 mod view;
+mod vote;
 
-pub use crate::core::{Cluster, CommandContext, Keyspace, NodesConfError};
+pub use crate::core::Cluster;
+pub use command::{CommandContext, Keyspace};
 pub use config::{ClusterConfig, PreferredEndpoint};
 pub use effect::{Batch, Effect, LogLevel, NodesConf};
 pub use event::{Event, LinkDownReason, LinkId, Now, PrimaryLink};
+pub use inspect::{Claims, Member, Snapshot};
+pub use nodes_conf::NodesConfError;
 pub use view::{ClusterState, FailReason, NodeView, RoutingView, ViewRole};

@@ -161,7 +161,7 @@ fn read_body(bytes: &[u8], kind: Option<MessageType>, number: u16) -> Result<Bod
             Body::Update {
                 config_epoch: Epoch(at(fields, update::CONFIG_EPOCH)?.u64()?),
                 node: at(fields, update::NAME)?.name()?,
-                slots: at(fields, update::SLOTS)?.slots()?,
+                slots: Box::new(at(fields, update::SLOTS)?.slots()?),
             }
         }
         MessageType::Module => {

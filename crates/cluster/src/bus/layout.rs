@@ -74,8 +74,6 @@ pub(super) mod update {
     pub(in crate::bus) const LEN: usize = SLOTS + SLOTS_LEN;
 }
 
-/// The two lengths that begin the body of a PUBLISH.
-pub(super) const PUBLISH_LENGTHS: usize = 8;
 /// The fixed part of a MODULE body: id, length, type.
 pub(super) const MODULE_FIXED: usize = 8 + 4 + 1;
 /// Where the length stands in a MODULE body.

@@ -195,7 +195,7 @@ pub enum Body {
         /// Its config epoch.
         config_epoch: Epoch,
         /// Its slots.
-        slots: SlotSet,
+        slots: Box<SlotSet>,
     },
     /// MFSTART: a replica asks its primary to pause for a manual failover.
     MfStart,

@@ -92,7 +92,7 @@ fn bodies() -> impl Strategy<Value = Body> {
         (ids(), any::<u64>(), slot_sets()).prop_map(|(node, epoch, slots)| Body::Update {
             node,
             config_epoch: Epoch(epoch),
-            slots
+            slots: Box::new(slots),
         }),
     ]
 }

@@ -1,0 +1,103 @@
+//! REPLICATE, REPLICAS, FAILOVER.
+
+use super::{Answer, CommandContext, ok, unknown_node};
+use crate::LogLevel;
+use crate::core::Cluster;
+use crate::describe::Reader;
+use tessera_resp::Value;
+
+pub(super) fn replicate(
+    cluster: &mut Cluster,
+    context: &CommandContext<'_>,
+    argv: &[&[u8]],
+) -> Answer {
+    let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
+    if id == cluster.id() {
+        return Err("ERR Can't replicate myself".to_owned());
+    }
+    if cluster.nodes.get(id).is_some_and(|node| node.is_replica()) {
+        return Err("ERR I can only replicate a master, not a replica.".to_owned());
+    }
+    let me = cluster.nodes.me();
+    if me.is_primary() && (!me.slots.is_empty() || !context.keyspace.is_empty()) {
+        let text = "ERR To set a master the node must be empty and without assigned slots.";
+        return Err(text.to_owned());
+    }
+    if !me.is_replica_of(id) {
+        cluster.become_replica_of(id, true);
+        cluster.broadcast_pong(|_| true);
+    }
+    ok()
+}
+
+pub(super) fn replicas(
+    cluster: &mut Cluster,
+    context: &CommandContext<'_>,
+    argv: &[&[u8]],
+) -> Answer {
+    let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
+    if cluster.nodes.get(id).is_some_and(|node| node.is_replica()) {
+        return Err("ERR The specified node is not a master".to_owned());
+    }
+    let reader = Reader::Client { tls: context.client_tls };
+    let lines = cluster.nodes.replicas_of(id).map(|node| cluster.describe(node, reader));
+    Ok(Value::Array(lines.map(Value::bulk).collect()))
+}
+
+/// How a replica takes over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    /// With its primary's consent, and all its data.
+    Plain,
+    /// By an election, without asking the primary.
+    Force,
+    /// Without asking anybody.
+    Takeover,
+}
+
+pub(super) fn failover(
+    cluster: &mut Cluster,
+    context: &CommandContext<'_>,
+    argv: &[&[u8]],
+) -> Answer {
+    let manner = match argv.first().map(|word| word.to_ascii_lowercase()).as_deref() {
+        None => Manner::Plain,
+        Some(b"force") => Manner::Force,
+        Some(b"takeover") => Manner::Takeover,
+        Some(_) => return Err("ERR syntax error".to_owned()),
+    };
+    if cluster.nodes.me().is_primary() {
+        return Err("ERR You should send CLUSTER FAILOVER to a replica".to_owned());
+    }
+    let primary = cluster.nodes.me().primary().and_then(|id| cluster.nodes.get(id));
+    let Some(primary) = primary.map(|node| (node.id, node.has_failed())) else {
+        return Err("ERR I'm a replica but my master is unknown to me".to_owned());
+    };
+    let (id, failed) = primary;
+    if manner == Manner::Plain && (failed || cluster.link_to(id).is_none()) {
+        let text = "ERR Master is down or failed, please use CLUSTER FAILOVER FORCE";
+        return Err(text.to_owned());
+    }
+    let client = context.client;
+    match manner {
+        Manner::Plain => {
+            let text =
+                format!("Manual failover user request accepted (user request from '{client}').");
+            cluster.log(LogLevel::Notice, text);
+            cluster.begin_manual_failover(id);
+        }
+        Manner::Force => {
+            let text =
+                format!("Forced failover user request accepted (user request from '{client}').");
+            cluster.log(LogLevel::Notice, text);
+            cluster.begin_forced_failover();
+        }
+        Manner::Takeover => {
+            let text = format!("Taking over the primary (user request from '{client}').");
+            cluster.log(LogLevel::Notice, text);
+            cluster.bump_epoch();
+            cluster.replace_primary();
+        }
+    }
+    ok()
+}

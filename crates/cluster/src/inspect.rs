@@ -1,0 +1,109 @@
+//! The node's state as plain data, for tests, simulation and metrics.
+
+use crate::core::Cluster;
+use crate::{ClusterState, ViewRole};
+use tessera_slot::{Epoch, NodeId, SlotSet};
+
+/// What a node believes of one member of the cluster.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Member {
+    /// Its name.
+    pub id: NodeId,
+    /// Its role; a node that has not told counts as a primary.
+    pub role: ViewRole,
+    /// The config epoch that counts for it.
+    pub config_epoch: Epoch,
+    /// Its slots.
+    pub slots: SlotSet,
+    /// Its flags as CLUSTER NODES shows them, `myself` left out.
+    pub flags: String,
+}
+
+/// What a node believes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Snapshot {
+    /// The node's own name.
+    pub id: NodeId,
+    /// `cluster_state`.
+    pub state: ClusterState,
+    /// The current epoch.
+    pub current_epoch: Epoch,
+    /// The epoch of the last vote.
+    pub last_vote_epoch: Epoch,
+    /// Every node whose handshake is complete, this one included, in the order of their names.
+    pub members: Vec<Member>,
+}
+
+impl Snapshot {
+    /// The member with this name.
+    pub fn member(&self, id: NodeId) -> Option<&Member> {
+        self.members.iter().find(|member| member.id == id)
+    }
+
+    /// What the node believes of itself.
+    pub fn myself(&self) -> &Member {
+        self.member(self.id).expect("a node is a member of its own cluster")
+    }
+}
+
+/// What a node claims for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claims<'a> {
+    /// The node's own name.
+    pub id: NodeId,
+    /// Whether it is a primary.
+    pub is_primary: bool,
+    /// Its own config epoch.
+    pub config_epoch: Epoch,
+    /// The current epoch.
+    pub current_epoch: Epoch,
+    /// The slots it owns.
+    pub slots: &'a SlotSet,
+}
+
+impl Cluster {
+    /// What this node claims for itself now.
+    pub fn claims(&self) -> Claims<'_> {
+        let me = self.nodes.me();
+        Claims {
+            id: me.id,
+            is_primary: me.is_primary(),
+            config_epoch: me.config_epoch,
+            current_epoch: self.epochs.current,
+            slots: &me.slots,
+        }
+    }
+
+    /// What this node is.
+    pub fn role(&self) -> ViewRole {
+        let me = self.nodes.me();
+        if me.is_replica() { ViewRole::Replica(me.primary()) } else { ViewRole::Primary }
+    }
+
+    /// What this node believes now.
+    pub fn snapshot(&self) -> Snapshot {
+        let members = self.nodes.iter().filter(|node| !node.in_handshake()).map(|node| Member {
+            id: node.id,
+            role: if node.is_replica() {
+                ViewRole::Replica(node.primary())
+            } else {
+                ViewRole::Primary
+            },
+            config_epoch: self.nodes.epoch_of(node.id),
+            slots: (*node.slots).clone(),
+            flags: node.flag_names(false),
+        });
+        Snapshot {
+            id: self.id(),
+            state: self.state.get(),
+            current_epoch: self.epochs.current,
+            last_vote_epoch: self.epochs.last_vote,
+            members: members.collect(),
+        }
+    }
+
+    /// `cluster_state`.
+    pub fn state(&self) -> ClusterState {
+        self.state.get()
+    }
+}

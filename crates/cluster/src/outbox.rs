@@ -1,0 +1,74 @@
+//! Collects the effects of a call and puts them into the order in which they are safe.
+
+use crate::{Batch, Effect, LogLevel, NodesConf};
+use std::collections::VecDeque;
+
+/// How urgently nodes.conf must be written.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub(crate) enum Save {
+    #[default]
+    No,
+    Lazy,
+    Durable,
+}
+
+/// Effects under way to the driver.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outbox {
+    /// Before slots change: log lines, promotion, pauses.
+    before: Vec<Effect>,
+    /// What this node may do: slots, routing.
+    rights: Vec<Effect>,
+    /// After slots have changed: dropped keys, a new primary.
+    after: Vec<Effect>,
+    /// Links and packets: others are told last.
+    bus: Vec<Effect>,
+    save: Save,
+    batches: VecDeque<Batch>,
+}
+
+impl Outbox {
+    pub(crate) fn push(&mut self, effect: Effect) {
+        let list = match effect {
+            Effect::Log { .. }
+            | Effect::Promote
+            | Effect::PauseWrites { .. }
+            | Effect::Published { .. } => &mut self.before,
+            Effect::SetSlots(_) | Effect::Routing(_) => &mut self.rights,
+            Effect::DropKeys(_)
+            | Effect::DropAllKeys
+            | Effect::Follow { .. }
+            | Effect::ResumeWrites => &mut self.after,
+            Effect::OpenLink { .. } | Effect::CloseLink { .. } | Effect::Send { .. } => {
+                &mut self.bus
+            }
+        };
+        list.push(effect);
+    }
+
+    pub(crate) fn log(&mut self, level: LogLevel, text: String) {
+        self.push(Effect::Log { level, text });
+    }
+
+    pub(crate) fn save(&mut self, urgency: Save) {
+        self.save = self.save.max(urgency);
+    }
+
+    pub(crate) fn take_save(&mut self) -> Save {
+        std::mem::take(&mut self.save)
+    }
+
+    pub(crate) fn close_batch(&mut self, save: Option<NodesConf>) {
+        let mut then = std::mem::take(&mut self.before);
+        then.append(&mut self.rights);
+        then.append(&mut self.after);
+        then.append(&mut self.bus);
+        if save.is_some() || !then.is_empty() {
+            self.batches.push_back(Batch { save, then });
+        }
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Batch> {
+        self.batches.pop_front()
+    }
+}

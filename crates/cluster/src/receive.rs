@@ -1,0 +1,304 @@
+//! Packets in: who speaks, and one handler per type.
+
+use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
+use crate::core::Cluster;
+use crate::node::{Address, Node, Role, ShardId, Stage};
+use crate::{Effect, LinkId, LogLevel};
+use tessera_slot::{Epoch, NodeId};
+
+/// Whether the handlers after a step still have something to do.
+enum Go {
+    On,
+    Stop,
+}
+
+impl Cluster {
+    pub(crate) fn receive(&mut self, link: LinkId, bytes: &[u8]) {
+        if !self.links.contains_key(&link) {
+            return;
+        }
+        let packet = match bus::decode(bytes) {
+            Ok(packet) => packet,
+            Err(error) => {
+                self.log(LogLevel::Warning, format!("Received an invalid packet: {error}"));
+                return;
+            }
+        };
+        if let Some(kind) = packet.message_type() {
+            self.stats.received[kind as usize] += 1;
+        }
+        match packet {
+            Packet::Light(publish) => self.receive_light(link, publish),
+            Packet::Full(header, body) if header.sender == self.id() => {
+                self.receive_own(link, &body);
+            }
+            Packet::Full(header, body) => self.receive_full(link, &header, body),
+        }
+    }
+
+    fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {
+        let sender = self.links.get(&link).and_then(|known| known.node);
+        let Some(node) = sender.and_then(|id| self.nodes.get_mut(id)) else {
+            self.log(LogLevel::Notice, "Closing link that began with a light message");
+            self.close_link(link);
+            return;
+        };
+        node.data_received = Some(self.now.mono);
+        self.publish_locally(publish);
+    }
+
+    fn publish_locally(&mut self, publish: bus::Publish) {
+        let bus::Publish { sharded, channel, message } = publish;
+        self.out.push(Effect::Published { channel, message, sharded });
+    }
+
+    /// This node was told to meet itself. It answers, so that the handshake ends, and then drops
+    /// the record.
+    fn receive_own(&mut self, link: LinkId, body: &Body) {
+        match body {
+            Body::Ping { kind: PingKind::Pong, .. } => {
+                let node = self.links.get(&link).and_then(|known| known.node);
+                if let Some(id) = node.filter(|id| *id != self.id()) {
+                    self.remove_node(id);
+                }
+            }
+            Body::Ping { .. } => self.send_ping(link, PingKind::Pong),
+            _ => {}
+        }
+    }
+
+    /// The known node that speaks: the link's own, or by its name for a link without one.
+    fn sender_of(&mut self, link: LinkId, header: &Header) -> Option<NodeId> {
+        let bound = self.links.get(&link)?.node;
+        let settled = bound.and_then(|id| self.nodes.get(id)).filter(|node| !node.in_handshake());
+        if let Some(node) = settled {
+            return Some(node.id);
+        }
+        let named = self.nodes.get(header.sender)?.id;
+        if bound.is_none() {
+            self.bind_inbound(named, link);
+        }
+        Some(named)
+    }
+
+    fn receive_full(&mut self, link: LinkId, header: &Header, body: Body) {
+        let sender = self.sender_of(link, header);
+        if let Some(id) = sender {
+            self.take_header(id, header);
+        }
+        match (body, sender) {
+            (Body::Ping { kind, gossip, extensions }, _) => {
+                if let (Go::On, Some(sender)) = (self.take_ping(link, sender, header, kind), sender)
+                {
+                    self.take_claims(sender, header);
+                    self.take_gossip(sender, &gossip);
+                    // Gossip may have removed nobody, but extensions can.
+                    self.take_extensions(sender, extensions);
+                }
+            }
+            (Body::Fail(node), Some(sender)) => self.take_fail(sender, node),
+            (Body::Fail(node), None) => {
+                let from = header.sender;
+                let text = format!("Ignoring FAIL message from unknown node {from} about {node}");
+                self.log(LogLevel::Notice, text);
+            }
+            (Body::Publish(publish), Some(_)) => self.publish_locally(publish),
+            (Body::AuthRequest, Some(sender)) => self.take_auth_request(sender, header),
+            (Body::AuthAck, Some(sender)) => self.take_vote(sender, header.current_epoch),
+            (Body::MfStart, Some(sender)) => self.take_mf_start(sender),
+            (Body::Update { node, config_epoch, slots }, Some(_)) => {
+                self.take_update(node, config_epoch, &slots);
+            }
+            _ => {}
+        }
+    }
+
+    /// What every packet of a known node tells.
+    fn take_header(&mut self, sender: NodeId, header: &Header) {
+        let now = self.now.mono;
+        let Some(node) = self.nodes.get_mut(sender) else { return };
+        node.data_received = Some(now);
+        node.extensions |= header.message_flags.has(MessageFlags::EXT_DATA);
+        if node.in_handshake() {
+            return;
+        }
+        node.offset = header.offset;
+        let newer = header.primary.is_none() && header.config_epoch > node.config_epoch;
+        if newer {
+            node.config_epoch = header.config_epoch;
+        }
+        self.see_epoch(header.current_epoch.max(header.config_epoch));
+        if newer {
+            self.changed_durably();
+        }
+        if header.message_flags.has(MessageFlags::PAUSED) {
+            self.primary_has_paused(sender, header.offset);
+        }
+    }
+
+    /// The current epoch follows the highest one seen. It is a promise only together with a vote or
+    /// a claim, so it is saved at leisure.
+    pub(crate) fn see_epoch(&mut self, epoch: Epoch) {
+        if epoch > self.epochs.current {
+            self.epochs.current = epoch;
+            self.out.save(crate::outbox::Save::Lazy);
+        }
+    }
+
+    fn take_ping(
+        &mut self,
+        link: LinkId,
+        sender: Option<NodeId>,
+        header: &Header,
+        kind: PingKind,
+    ) -> Go {
+        if kind != PingKind::Pong {
+            self.learn_own_ip(link, kind);
+            if sender.is_none() && kind == PingKind::Meet {
+                self.begin_handshake_with_guest(link, header);
+            }
+            self.send_ping(link, PingKind::Pong);
+        }
+        if let Some(id) = sender {
+            self.handshake_done(id);
+        }
+        if let LinkId::Outgoing(_) = link
+            && let Go::Stop = self.check_name(link, sender, header)
+        {
+            return Go::Stop;
+        }
+        if let Some(id) = sender {
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.no_failover = header.flags.has(NodeFlags::NOFAILOVER);
+            }
+            if kind == PingKind::Ping {
+                self.take_address(id, link, header);
+            }
+        }
+        if kind == PingKind::Pong {
+            self.take_pong(link);
+        }
+        Go::On
+    }
+
+    fn learn_own_ip(&mut self, link: LinkId, kind: PingKind) {
+        let me = self.nodes.me();
+        let wanted = kind == PingKind::Meet || me.address.ip.is_none();
+        let announced = self.config.announce_ip.parse::<std::net::IpAddr>().is_ok();
+        let local = self.links.get(&link).and_then(|known| known.local);
+        if let Some(ip) = local
+            && wanted
+            && !announced
+            && me.address.ip != Some(ip)
+        {
+            self.nodes.me_mut().address.ip = Some(ip);
+            self.log(LogLevel::Notice, format!("IP address for this node updated to {ip}"));
+            self.changed();
+        }
+    }
+
+    /// Somebody unknown has introduced itself: meet it in turn, to learn its name over a link that
+    /// we have opened ourselves.
+    fn begin_handshake_with_guest(&mut self, link: LinkId, header: &Header) {
+        let address = self.address_in(link, header);
+        if address.ip.is_none() || self.handshake_in_progress(&address) {
+            return;
+        }
+        let id = self.begin_handshake(address, false);
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.extensions = header.message_flags.has(MessageFlags::EXT_DATA);
+        }
+        self.bind_inbound(id, link);
+        self.open_link(id);
+    }
+
+    pub(crate) fn handshake_in_progress(&self, address: &Address) -> bool {
+        self.nodes.others().any(|node| {
+            node.in_handshake()
+                && node.address.ip == address.ip
+                && node.address.bus_port == address.bus_port
+        })
+    }
+
+    pub(crate) fn begin_handshake(&mut self, address: Address, send_meet: bool) -> NodeId {
+        let (id, shard) = (self.rng.node_id(), ShardId(self.rng.node_id()));
+        let mut node = Node::new(id, shard, self.now.mono);
+        node.stage = Stage::Handshake;
+        node.send_meet = send_meet;
+        node.address = address;
+        self.nodes.insert(node);
+        self.changed();
+        id
+    }
+
+    fn address_in(&self, link: LinkId, header: &Header) -> Address {
+        let peer = self.links.get(&link).and_then(|known| known.peer);
+        let ports = (header.port, header.secondary_port);
+        let base_is_tls = self.config.base_port_is_tls();
+        Address::from_wire(header.ip.or(peer), ports, header.bus_port, base_is_tls)
+    }
+
+    fn handshake_done(&mut self, id: NodeId) {
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        if std::mem::take(&mut node.send_meet) {
+            let name = self.name_of(id);
+            self.log(LogLevel::Notice, format!("Successfully completed handshake with {name}"));
+        }
+    }
+
+    /// On a link that we have opened: is this the node we wanted to reach?
+    fn check_name(&mut self, link: LinkId, sender: Option<NodeId>, header: &Header) -> Go {
+        let Some(id) = self.links.get(&link).and_then(|known| known.node) else { return Go::Stop };
+        let Some(node) = self.nodes.get_mut(id) else { return Go::Stop };
+        if node.in_handshake() {
+            if let Some(known) = sender {
+                // Met again, perhaps at a new address.
+                let address = self.address_in(link, header);
+                self.set_address(known, address);
+                self.remove_node(id);
+                return Go::Stop;
+            }
+            node.stage = Stage::Known;
+            if header.flags.has(NodeFlags::PRIMARY) {
+                node.role = Role::Primary;
+            } else if header.flags.has(NodeFlags::REPLICA) {
+                node.role = Role::Replica { of: None };
+            }
+            self.banned.remove(&header.sender);
+            self.rename_node(id, header.sender);
+            self.changed();
+        } else if id != header.sender {
+            let text = format!("PONG contains mismatching sender ID. About node {id}");
+            self.log(LogLevel::Notice, text);
+            if let Some(node) = self.nodes.get_mut(id) {
+                node.address = Address::default();
+            }
+            self.close_link(link);
+            self.changed();
+            return Go::Stop;
+        }
+        Go::On
+    }
+
+    /// A node that pings us from another address than we know has moved.
+    fn take_address(&mut self, id: NodeId, link: LinkId, header: &Header) {
+        let own_link = self.nodes.get(id).and_then(|node| node.link);
+        if own_link != Some(link) {
+            let address = self.address_in(link, header);
+            self.set_address(id, address);
+        }
+    }
+
+    fn take_pong(&mut self, link: LinkId) {
+        let LinkId::Outgoing(_) = link else { return };
+        let Some(id) = self.links.get(&link).and_then(|known| known.node) else { return };
+        let now = self.now.mono;
+        if let Some(node) = self.nodes.get_mut(id) {
+            node.pong_received = Some(now);
+            node.data_received = Some(now);
+            node.ping_sent = None;
+            node.reached = true;
+        }
+        self.clear_suspicion(id);
+    }
+}

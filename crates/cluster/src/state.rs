@@ -1,0 +1,100 @@
+//! `cluster_state`: whether this node, as it sees the cluster, may serve.
+
+use crate::core::Cluster;
+use crate::node::Node;
+use crate::nodes::union;
+use crate::{ClusterState, FailReason, LogLevel};
+use tessera_slot::{Millis, SlotSet};
+
+/// A primary that has just started does not serve for this long, in milliseconds: it may have been
+/// replaced while it was away.
+const STARTUP_DELAY: u64 = 2000;
+/// The bounds of the wait of a primary that rejoins a majority, in milliseconds; between them the
+/// node timeout counts.
+const MIN_REJOIN_DELAY: u64 = 500;
+const MAX_REJOIN_DELAY: u64 = 5000;
+
+/// The state, and what it depends on beside the node table.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct StateTracker {
+    state: ClusterState,
+    started: Millis,
+    /// When this node was last in a minority.
+    in_minority: Option<Millis>,
+}
+
+impl StateTracker {
+    pub(crate) fn new(now: Millis) -> StateTracker {
+        let state = ClusterState::Fail(FailReason::Settling);
+        StateTracker { state, started: now, in_minority: None }
+    }
+
+    pub(crate) fn get(self) -> ClusterState {
+        self.state
+    }
+
+    pub(crate) fn is_ok(self) -> bool {
+        self.state == ClusterState::Ok
+    }
+}
+
+impl Cluster {
+    pub(crate) fn update_state(&mut self) {
+        let now = self.now.mono;
+        let primary = self.nodes.me().is_primary();
+        let failing = !self.state.is_ok();
+        if primary && failing && now.since(self.state.started) < STARTUP_DELAY {
+            return;
+        }
+        let new_state = self.judge_state();
+        if new_state == ClusterState::Fail(FailReason::Minority) {
+            self.state.in_minority = Some(now);
+        }
+        let rejoin_delay = self.config.node_timeout.clamp(MIN_REJOIN_DELAY, MAX_REJOIN_DELAY);
+        let too_soon =
+            self.state.in_minority.is_some_and(|minority| now.since(minority) < rejoin_delay);
+        if new_state == ClusterState::Ok && failing && primary && too_soon {
+            return;
+        }
+        self.enter_state(new_state);
+    }
+
+    fn enter_state(&mut self, new_state: ClusterState) {
+        let old = std::mem::replace(&mut self.state.state, new_state);
+        if old == new_state {
+            return;
+        }
+        self.todo.view = true;
+        match (old, new_state) {
+            (ClusterState::Fail(_), ClusterState::Fail(_)) => {}
+            (_, ClusterState::Ok) => self.log(LogLevel::Notice, "Cluster state changed: ok"),
+            _ => self.log(LogLevel::Warning, "Cluster state changed: fail"),
+        }
+    }
+
+    fn judge_state(&self) -> ClusterState {
+        let reachable =
+            self.nodes.iter().filter(|node| node.is_voter() && node.is_healthy()).count();
+        if reachable < self.nodes.quorum() {
+            return ClusterState::Fail(FailReason::Minority);
+        }
+        let served = |node: &&Node| !node.has_failed() && !node.slots.is_empty();
+        if self.config.require_full_coverage {
+            let covered = self.nodes.iter().filter(served);
+            let covered = covered.fold(SlotSet::EMPTY, |all, node| union(&all, &node.slots));
+            if covered != SlotSet::FULL {
+                return ClusterState::Fail(FailReason::Coverage);
+            }
+        }
+        ClusterState::Ok
+    }
+
+    /// This process was stopped for long. A primary may have been replaced meanwhile: it waits, as
+    /// if it came back from a minority.
+    pub(crate) fn distrust_own_state(&mut self) {
+        if self.nodes.me().is_primary() && self.state.is_ok() {
+            self.state.in_minority = Some(self.now.mono);
+            self.enter_state(ClusterState::Fail(FailReason::Settling));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Faults, chosen by the seed.
+
+use crate::net::HostId;
+use crate::process::SaveFault;
+use crate::world::World;
+
+/// How unkind a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Faults {
+    /// For how long, in milliseconds.
+    pub duration: u64,
+    /// The mean time between two faults, in milliseconds.
+    pub every: u64,
+}
+
+impl World {
+    /// Runs with faults, then ends them: every cut is mended, every process runs.
+    pub fn suffer(&mut self, faults: Faults) {
+        let end = self.now + faults.duration;
+        while self.now < end {
+            let pause = self.rng.below(faults.every * 2);
+            self.run_for(pause);
+            self.one_fault();
+        }
+        self.heal();
+    }
+
+    /// Ends all faults.
+    pub fn heal(&mut self) {
+        self.mend_network();
+        for host in 0..self.host_count() {
+            self.hosts[host].save_fault = None;
+            self.hosts[host].lag = 0;
+            self.resume(host);
+            self.start(host);
+        }
+    }
+
+    fn one_fault(&mut self) {
+        let host = self.any_host();
+        match self.rng.below(16) {
+            0 | 1 => self.kill(host),
+            2 => self.cut_power(host),
+            3..=5 => self.start(host),
+            6 => self.pause(host),
+            7 | 8 => self.resume(host),
+            9 => self.isolate(host),
+            10 => self.split(),
+            11 => self.mend_network(),
+            12 => {
+                let other = self.any_host();
+                self.break_links(host, other);
+            }
+            13 => {
+                self.net.slow.insert(host);
+                self.hosts[host].lag = self.rng.below(20);
+            }
+            14 => self.hosts[host].clock_error = self.rng.below(20_000_000) as i64 - 10_000_000,
+            _ => self.rare_fault(host),
+        }
+    }
+
+    fn rare_fault(&mut self, host: HostId) {
+        match self.rng.below(4) {
+            0 => self.hosts[host].save_fault = Some(SaveFault::Before),
+            1 => self.hosts[host].save_fault = Some(SaveFault::After),
+            2 => drop(self.command(host, "FAILOVER")),
+            _ => drop(self.command(host, "FAILOVER FORCE")),
+        }
+    }
+
+    fn any_host(&mut self) -> HostId {
+        let count = self.host_count() as u64;
+        self.rng.below(count) as HostId
+    }
+
+    /// Parts the hosts at random into two groups that cannot reach each other.
+    fn split(&mut self) {
+        let groups: Vec<bool> = (0..self.host_count()).map(|_| self.rng.one_in(2)).collect();
+        for a in 0..groups.len() {
+            for b in 0..a {
+                if groups[a] != groups[b] {
+                    self.cut(a, b);
+                }
+            }
+        }
+    }
+}

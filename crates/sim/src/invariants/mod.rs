@@ -1,0 +1,42 @@
+//! What must hold after every step, and once the faults have ended. One file for each.
+
+pub mod agreement;
+mod epochs_grow;
+mod one_owner;
+mod one_vote;
+
+use crate::net::HostId;
+use crate::process::Host;
+
+/// The checks that remember something.
+#[derive(Debug, Default)]
+pub(crate) struct Invariants {
+    owners: one_owner::OneOwner,
+    votes: one_vote::OneVote,
+    epochs: epochs_grow::EpochsGrow,
+}
+
+impl Invariants {
+    pub(crate) fn process_started(&mut self, host: HostId, machine: &Host, seed: u64) {
+        if let Some(process) = &machine.process {
+            self.epochs.started(host, &process.cluster.claims(), seed);
+        }
+    }
+
+    pub(crate) fn saved_durably(&mut self, host: HostId, machine: &Host) {
+        if let Some(process) = &machine.process {
+            self.epochs.saved(host, &process.cluster.claims());
+        }
+    }
+
+    pub(crate) fn sent(&mut self, bytes: &[u8], seed: u64) {
+        self.votes.sent(bytes, seed);
+    }
+
+    pub(crate) fn after_step(&mut self, host: HostId, machine: &Host, seed: u64) {
+        let Some(process) = &machine.process else { return };
+        let claims = process.cluster.claims();
+        self.epochs.check(host, &claims, seed);
+        self.owners.check(&claims, seed);
+    }
+}

@@ -1,0 +1,27 @@
+//! A node votes at most once in an epoch, whatever happens to its process.
+
+use std::collections::BTreeSet;
+use tessera_cluster::bus::{self, Body, MessageType, Packet};
+use tessera_slot::{Epoch, NodeId};
+
+/// The votes that have left a node.
+#[derive(Debug, Default)]
+pub(crate) struct OneVote {
+    cast: BTreeSet<(NodeId, Epoch)>,
+}
+
+/// Where a packet's type stands.
+const TYPE: std::ops::Range<usize> = 12..14;
+
+impl OneVote {
+    pub(crate) fn sent(&mut self, bytes: &[u8], seed: u64) {
+        if bytes[TYPE] != (MessageType::AuthAck as u16).to_be_bytes() {
+            return;
+        }
+        let Ok(Packet::Full(header, Body::AuthAck)) = bus::decode(bytes) else {
+            panic!("a vote that cannot be decoded, seed {seed}");
+        };
+        let (voter, epoch) = (header.sender, header.current_epoch);
+        assert!(self.cast.insert((voter, epoch)), "{voter} votes twice in {epoch}, seed {seed}");
+    }
+}

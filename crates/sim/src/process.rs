@@ -1,0 +1,52 @@
+//! A host: its disk, and the process that runs on it.
+
+use crate::net::HostId;
+use tessera_cluster::{Cluster, Event, PrimaryLink};
+
+/// What survives a process.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk {
+    /// The file as a process on this host reads it.
+    pub(crate) file: Option<String>,
+    /// The file as a power cut leaves it.
+    pub(crate) synced: Option<String>,
+}
+
+/// Where the next durable save is interrupted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum SaveFault {
+    /// The process dies before the file is written.
+    Before,
+    /// The process dies after the file is written, before anything else is done.
+    After,
+}
+
+/// A machine.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    pub(crate) process: Option<Process>,
+    /// Counts the processes that have run here.
+    pub(crate) generation: u64,
+    pub(crate) disk: Disk,
+    /// SIGSTOP: events pile up.
+    pub(crate) paused: bool,
+    pub(crate) inbox: Vec<Event>,
+    pub(crate) save_fault: Option<SaveFault>,
+    /// What the wall clock is wrong by, in milliseconds.
+    pub(crate) clock_error: i64,
+    /// How much a replica's copy lags, in ticks.
+    pub(crate) lag: u64,
+}
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Process {
+    pub(crate) cluster: Cluster,
+    pub(crate) next_accept: u64,
+    pub(crate) tick_at: u64,
+    pub(crate) offset: u64,
+    /// The host that this node replicates, by the core's order.
+    pub(crate) following: Option<HostId>,
+    pub(crate) primary_link: PrimaryLink,
+    pub(crate) writes_paused: bool,
+}

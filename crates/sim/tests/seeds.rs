@@ -1,0 +1,70 @@
+//! Thousands of unkind runs. A failure prints its seed; `TESSERA_SIM_SEED=n` runs that one alone,
+//! `TESSERA_SIM_SEEDS=n` runs so many.
+
+use tessera_cluster::ClusterConfig;
+use tessera_sim::faults::Faults;
+use tessera_sim::invariants::agreement::disagreement;
+use tessera_sim::{Setup, World};
+
+const DEFAULT_SEEDS: u64 = 1000;
+
+/// All nodes must agree within this time after the last fault, in milliseconds: a failed primary
+/// with slots is taken back after two node timeouts, and a replica's attempts are some seconds apart.
+const AGREE_WITHIN: u64 = 40_000;
+
+fn config() -> ClusterConfig {
+    ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+fn seeds() -> Vec<u64> {
+    match number("TESSERA_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
+    }
+}
+
+fn must_agree(world: &mut World) {
+    let agreed = world.run_while(AGREE_WITHIN, |world| disagreement(world).is_some());
+    if agreed.is_none() {
+        for (at, host, text) in &world.log {
+            eprintln!("{at:>8} host {host}: {text}");
+        }
+        let seed = world.seed;
+        panic!("no agreement, seed {seed}: {}", disagreement(world).unwrap_or_default());
+    }
+}
+
+#[test]
+fn safety_under_faults_and_agreement_after_them() {
+    let mut slowest = (0, 0);
+    for seed in seeds() {
+        let fast_failover = seed % 4 != 3;
+        let config = ClusterConfig { fast_failover, ..config() };
+        let replicas = 1 + (seed % 3 == 2) as usize;
+        let mut world = Setup { shards: 3, replicas }.resumed(seed, config);
+        world.run_for(3000);
+        world.suffer(Faults { duration: 15_000, every: 500 });
+        let healed = world.now;
+        must_agree(&mut world);
+        slowest = slowest.max((world.now - healed, seed));
+    }
+    println!("slowest agreement: {} ms after the last fault, seed {}", slowest.0, slowest.1);
+}
+
+#[test]
+fn a_run_is_a_function_of_its_seed() {
+    let run = || {
+        let mut world = Setup { shards: 3, replicas: 1 }.resumed(7, config());
+        world.suffer(Faults { duration: 10_000, every: 300 });
+        world.run_for(5000);
+        world.log
+    };
+    let first = run();
+    assert!(!first.is_empty());
+    assert_eq!(first, run());
+}
