@@ -63,20 +63,36 @@ impl ChunkWriter {
         &self.chunk
     }
 
+    /// The bytes that are still free.
+    #[inline]
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        // Relaxed: only this writer changes the number, so it needs no order with itself.
+        let at = self.chunk.committed.load(Ordering::Relaxed);
+        let free = self.chunk.bytes.len() - at;
+        // SAFETY: `at + free` is the capacity, and all bytes were initialised at creation. No reader looks at
+        // bytes from `committed` on, and nobody else writes: this is the only writer, borrowed mutably as
+        // long as the slice lives.
+        unsafe {
+            let first = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
+            std::slice::from_raw_parts_mut(first, free)
+        }
+    }
+
+    /// Makes the first `count` bytes of the space readable. They are fixed from now on.
+    #[inline]
+    pub(crate) fn commit(&mut self, count: usize) {
+        let at = self.chunk.committed.load(Ordering::Relaxed);
+        assert!(count <= self.chunk.bytes.len() - at, "committed more than the chunk holds");
+        self.chunk.committed.store(at + count, Ordering::Release);
+    }
+
     /// Appends as much of `bytes` as fits and returns how much that was.
     #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
-        // Only this writer changes the number, so it needs no order with itself.
-        let at = self.chunk.committed.load(Ordering::Relaxed);
-        let count = bytes.len().min(self.chunk.bytes.len() - at);
-        // SAFETY: `at + count` is within the capacity. No reader looks at these bytes before the
-        // store below, nobody else writes (this is the only writer, borrowed mutably), and `bytes`
-        // cannot overlap them, for the only references handed out end at `committed`.
-        unsafe {
-            let target = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, count);
-        }
-        self.chunk.committed.store(at + count, Ordering::Release);
+        let space = self.space();
+        let count = bytes.len().min(space.len());
+        space[..count].copy_from_slice(&bytes[..count]);
+        self.commit(count);
         count
     }
 }

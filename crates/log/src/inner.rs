@@ -61,6 +61,21 @@ impl Inner {
         self.put_across_chunks(bytes);
     }
 
+    /// Space for `len` bytes at the end of the history, if they fit in the last chunk.
+    #[inline]
+    pub(crate) fn space(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.tail.as_mut()?.space().get_mut(..len)
+    }
+
+    /// `len` bytes of the space are written.
+    #[inline]
+    pub(crate) fn commit(&mut self, len: usize) {
+        if let Some(tail) = &mut self.tail {
+            tail.commit(len);
+            self.end += len as u64;
+        }
+    }
+
     /// `put` has filled the last chunk with the head of `bytes`; the rest needs new chunks.
     #[cold]
     fn put_across_chunks(&mut self, bytes: &[u8]) {
