@@ -1,17 +1,17 @@
 //! A [`ReplicaLink`] on a plain socket follows Debian's Redis 7.0 and, where VALKEY_SERVER names one, Valkey: full
 //! resync, stream, acknowledgements, partial resync.
 
-#[path = "../../rdb/tests/peer/mod.rs"]
-mod peer;
+mod support;
 
 use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use peer::{Peer, installed};
+use support::peer::Peer;
+use support::{info, parse_command, servers};
 use tessera_log::{Log, ReplId};
 use tessera_rdb::{Item, Limits, Reader, Value};
 use tessera_replication::{LinkConfig, LinkEffect, LinkEvent, LinkPhase, ReplicaLink};
@@ -179,39 +179,6 @@ fn load(payload: &[u8]) -> HashMap<Vec<u8>, Vec<u8>> {
     }
     assert_eq!(reader.offset(), payload.len() as u64);
     data
-}
-
-/// The first command of `bytes` and its length, if it is there completely.
-fn parse_command(bytes: &[u8]) -> Option<(Vec<Vec<u8>>, usize)> {
-    let mut at = 0;
-    let count = parse_line(bytes, &mut at, "*")?;
-    let mut args = Vec::new();
-    for _ in 0..count {
-        let len = parse_line(bytes, &mut at, "$")?;
-        let end = at + len + 2;
-        args.push(bytes.get(at..end)?[..len].to_vec());
-        at = end;
-    }
-    Some((args, at))
-}
-
-fn parse_line(bytes: &[u8], at: &mut usize, mark: &str) -> Option<usize> {
-    let len = bytes[*at..].windows(2).position(|window| window == b"\r\n")?;
-    let line = std::str::from_utf8(&bytes[*at..*at + len]).unwrap();
-    *at += len + 2;
-    Some(line.strip_prefix(mark).unwrap().parse().unwrap())
-}
-
-fn servers() -> Vec<PathBuf> {
-    let valkey = std::env::var_os("VALKEY_SERVER").map(PathBuf::from);
-    installed("redis-server").into_iter().chain(valkey).collect()
-}
-
-/// A field of INFO replication.
-fn info(primary: &mut Peer, field: &str) -> String {
-    let text = String::from_utf8(primary.command(&["INFO", "replication"])).unwrap();
-    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-    value.unwrap_or_else(|| panic!("no {field} in {text}")).to_owned()
 }
 
 fn text(number: usize) -> Vec<u8> {
