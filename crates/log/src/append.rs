@@ -39,6 +39,15 @@ impl<'a> Appender<'a> {
         self.inner.stream_db = None;
     }
 
+    /// Whole commands in database `db`, encoded by [`encode_command`] beforehand: they become part of the
+    /// history without being copied.
+    pub fn encoded(&mut self, db: u32, commands: Vec<u8>) {
+        if self.inner.stream_db != Some(db) {
+            self.select(db);
+        }
+        self.inner.put_chunk(commands.into_boxed_slice());
+    }
+
     fn select(&mut self, db: u32) {
         let mut digits = itoa::Buffer::new();
         self.control(&[b"SELECT", digits.format(db).as_bytes()]);
@@ -92,7 +101,7 @@ fn put_number(mark: u8, value: usize, put: &mut impl FnMut(&[u8])) {
 
 /// How many bytes the array form of a command takes.
 #[inline]
-fn encoded_len<A: AsRef<[u8]>>(args: &[A]) -> usize {
+pub(crate) fn encoded_len<A: AsRef<[u8]>>(args: &[A]) -> usize {
     let line = |value: usize| 1 + value.checked_ilog10().unwrap_or(0) as usize + 1 + 2;
     let bulk = |arg: &A| line(arg.as_ref().len()) + arg.as_ref().len() + 2;
     line(args.len()) + args.iter().map(bulk).sum::<usize>()

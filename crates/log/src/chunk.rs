@@ -30,11 +30,6 @@ impl Chunk {
         self.bytes.len()
     }
 
-    /// Offset after the last byte that fits.
-    pub(crate) fn end_when_full(&self) -> u64 {
-        self.start + self.bytes.len() as u64
-    }
-
     /// The bytes that are there.
     pub(crate) fn committed(&self) -> &[u8] {
         let len = self.committed.load(Ordering::Acquire);
@@ -52,10 +47,21 @@ pub(crate) struct ChunkWriter {
 impl ChunkWriter {
     /// A new chunk for `capacity` bytes of the history from `start` on.
     pub(crate) fn new(start: u64, capacity: usize) -> ChunkWriter {
-        let zeroed = Box::into_raw(vec![0u8; capacity].into_boxed_slice());
+        ChunkWriter::of(start, vec![0; capacity].into_boxed_slice(), 0)
+    }
+
+    /// A chunk that is full already: these bytes of the history, from `start` on.
+    pub(crate) fn filled(start: u64, bytes: Box<[u8]>) -> ChunkWriter {
+        let len = bytes.len();
+        ChunkWriter::of(start, bytes, len)
+    }
+
+    fn of(start: u64, bytes: Box<[u8]>, committed: usize) -> ChunkWriter {
+        let committed = AtomicUsize::new(committed);
+        let bytes = Box::into_raw(bytes) as *mut [UnsafeCell<u8>];
         // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just released.
-        let bytes = unsafe { Box::from_raw(zeroed as *mut [UnsafeCell<u8>]) };
-        ChunkWriter { chunk: Arc::new(Chunk { start, committed: AtomicUsize::new(0), bytes }) }
+        let bytes = unsafe { Box::from_raw(bytes) };
+        ChunkWriter { chunk: Arc::new(Chunk { start, committed, bytes }) }
     }
 
     /// The chunk, for readers.
@@ -112,7 +118,10 @@ mod tests {
         assert_eq!(writer.append(b"more"), 0);
         assert_eq!(early, b"hello");
         assert_eq!(chunk.committed(), b"hellowor");
-        assert_eq!((chunk.start(), chunk.end_when_full()), (100, 108));
+        assert_eq!((chunk.start(), chunk.capacity()), (100, 8));
+        let mut full = ChunkWriter::filled(108, b"rld".to_vec().into_boxed_slice());
+        assert_eq!(full.append(b"x"), 0);
+        assert_eq!(full.chunk().committed(), b"rld");
     }
 
     #[test]

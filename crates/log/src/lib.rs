@@ -4,9 +4,9 @@
 //! of bulk strings, with SELECT where the database changes). Readers ([`Reader`]) stand anywhere in the history
 //! and follow it at their own speed: a replica's connection, later the append-only file.
 //!
-//! How it works: the bytes lie in chunks of at least 64 KiB. An appender holds one short mutex while it copies
+//! How it works: the bytes lie in chunks of 64 KiB. An appender holds one short mutex while it copies
 //! into the last chunk; the end that it reaches becomes visible as one atomic number when the whole
-//! append is there. A reader takes the mutex only to find its next chunk, once per chunk. Chunks that
+//! append is there. A large write is encoded before the mutex is taken and becomes a chunk of its own. A reader takes the mutex only to find its next chunk, once per chunk. Chunks that
 //! are older than the backlog's size, and that no reader needs, are dropped.
 //!
 //! The history has an identity ([`ReplId`], [`Identity`]), by which a replica may continue

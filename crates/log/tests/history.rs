@@ -104,6 +104,18 @@ fn large_values_cross_chunks() {
         encode_command(&mut expected, &args);
         log.append_command(0, &args);
     }
+    let large = vec![b'w'; 300_000];
+    for (db, value) in [(0, &large[..]), (5, &large), (5, b"small")] {
+        if db == 5 && value.len() > 5 {
+            expected.extend_from_slice(&stream(&["SELECT 5"]));
+        }
+        expected.extend_from_slice(&stream(&["MULTI"]));
+        encode_command(&mut expected, &[b"SET", &b"k"[..], value]);
+        encode_command(&mut expected, &[b"DEL", &b"l"[..]]);
+        expected.extend_from_slice(&stream(&["EXEC"]));
+        log.append_transaction(db, &[&[b"SET", &b"k"[..], value], &[b"DEL", b"l"]]);
+    }
+    assert_eq!(log.offset().0, expected.len() as u64);
     assert!(drain(&mut reader) == expected, "the bytes differ");
 }
 
