@@ -94,6 +94,20 @@ fn a_proxied_stream_is_kept_as_it_is_and_selects_after_promotion() {
 }
 
 #[test]
+fn an_append_is_seen_whole_or_not_at_all() {
+    let log = active_log(KIB);
+    let (_, mut reader) = log.start_full_sync();
+    log.append_control(&["PING"]);
+    let before = reader.peek().unwrap().len();
+    log.append(|to| {
+        to.control(&["PING"]);
+        assert_eq!(reader.peek().unwrap().len(), before);
+        to.control(&["PING"]);
+    });
+    assert_eq!(drain(&mut reader), stream(&["PING", "PING", "PING"]));
+}
+
+#[test]
 fn large_values_cross_chunks() {
     let log = active_log(KIB);
     let (_, mut reader) = log.start_full_sync();
