@@ -2,8 +2,8 @@
 
 use crate::inner::Inner;
 
-/// Adds to the history while its mutex is held. Everything that one [`crate::Log::append`] adds becomes
-/// visible to readers at once.
+/// Adds to the history while its mutex is held. Everything that one [`crate::Log::append`] adds
+/// becomes visible to readers at once.
 pub struct Appender<'a> {
     inner: &'a mut Inner,
 }
@@ -32,15 +32,15 @@ impl<'a> Appender<'a> {
         }
     }
 
-    /// Bytes of the primary's stream, as they are. Which database they end in is unknown, so the next
-    /// [`Appender::command`] selects its own.
+    /// Bytes of the primary's stream, as they are. Which database they end in is unknown, so the
+    /// next [`Appender::command`] selects its own.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.inner.put(bytes);
         self.inner.stream_db = None;
     }
 
-    /// Whole commands in database `db`, encoded by [`encode_command`] beforehand: they become part of the
-    /// history without being copied.
+    /// Whole commands in database `db`, encoded by [`encode_command`] beforehand: they become part
+    /// of the history without being copied.
     pub fn encoded(&mut self, db: u32, commands: Vec<u8>) {
         if self.inner.stream_db != Some(db) {
             self.select(db);

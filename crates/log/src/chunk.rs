@@ -1,7 +1,9 @@
-//! A piece of the history: bytes that are appended by one writer while others read what is already there.
+//! A piece of the history: bytes that are appended by one writer while others read what is already
+//! there.
 //!
-//! This is the one place of the crate with `unsafe`. The reason is measured by the example
-//! `append_cost`: with a lock around the bytes a reader's copy would stop every writer of the node.
+//! This is the one place of the crate with `unsafe`. The reason: with the mutex around the bytes,
+//! each reader's write to its socket, or its copy for it, would stop every writer of the node. What
+//! an append costs beside a reader is measured by the example `append_cost`.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -14,9 +16,9 @@ pub(crate) struct Chunk {
     bytes: Box<[UnsafeCell<u8>]>,
 }
 
-// SAFETY: the bytes below `committed` are only read, by anyone; those from `committed` on are only touched by the
-// one `ChunkWriter` of this chunk, through `&mut`. `committed` grows with release order after the
-// bytes are written and is loaded with acquire order before they are read.
+// SAFETY: the bytes below `committed` are only read, by anyone; those from `committed` on are only
+// touched by the one `ChunkWriter` of this chunk, through `&mut`. `committed` grows with release
+// order after the bytes are written and is loaded with acquire order before they are read.
 unsafe impl Sync for Chunk {}
 
 impl Chunk {
@@ -75,9 +77,9 @@ impl ChunkWriter {
         // Relaxed: only this writer changes the number, so it needs no order with itself.
         let at = self.chunk.committed.load(Ordering::Relaxed);
         let free = self.chunk.bytes.len() - at;
-        // SAFETY: `at + free` is the capacity, and all bytes were initialised at creation. No reader looks at
-        // bytes from `committed` on, and nobody else writes: this is the only writer, borrowed mutably as
-        // long as the slice lives.
+        // SAFETY: `at + free` is the capacity, and all bytes were initialised at creation. No
+        // reader looks at bytes from `committed` on, and nobody else writes: this is the only
+        // writer, borrowed mutably as long as the slice lives.
         unsafe {
             let first = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
             std::slice::from_raw_parts_mut(first, free)

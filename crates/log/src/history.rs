@@ -44,8 +44,8 @@ const MULTI_EXEC_LEN: usize = 15 + 14;
 /// The ordered history of writes. Cheap to clone; all clones are the same history.
 ///
 /// Appends of one key come in order because the caller holds the key's slot locked. What replaces
-/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with the
-/// world locked, so that no write falls between the data and the history.
+/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with
+/// the world locked, so that no write falls between the data and the history.
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
@@ -93,7 +93,8 @@ impl Log {
         self.append(|to| to.encoded(db, encoded))
     }
 
-    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and EXEC.
+    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and
+    /// EXEC.
     pub fn append_transaction<A: AsRef<[u8]>>(&self, db: u32, commands: &[&[A]]) -> Offset {
         if !self.is_active() {
             return self.offset();
@@ -143,8 +144,8 @@ impl Log {
         })
     }
 
-    /// Begins to keep the history, under a name of its own since no past can be vouched for. Returns false and changes
-    /// nothing if it is kept already. The world is locked.
+    /// Begins to keep the history, under a name of its own since no past can be vouched for.
+    /// Returns false and changes nothing if it is kept already. The world is locked.
     pub fn activate(&self, fresh: ReplId) -> bool {
         let mut inner = self.shared.inner.lock();
         if inner.active {
@@ -165,8 +166,9 @@ impl Log {
         });
     }
 
-    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a full resync as a
-    /// replica. Readers are cut off and need a full resync too. The world is locked.
+    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a
+    /// full resync as a replica. Readers are cut off and need a full resync too. The world is
+    /// locked.
     pub fn adopt(&self, id: ReplId, offset: Offset) {
         self.shared.change(|inner| {
             inner.identity = Identity::new(id);
@@ -175,8 +177,8 @@ impl Log {
         });
     }
 
-    /// The history goes on under a new name: at promotion, and when a primary answers PSYNC with a new
-    /// id. The old name stays good for what was written until now.
+    /// The history goes on under a new name: at promotion, and when a primary answers PSYNC with a
+    /// new id. The old name stays good for what was written until now.
     pub fn shift_replication_id(&self, new: ReplId) {
         let mut inner = self.shared.inner.lock();
         let at = Offset(inner.end);
@@ -195,8 +197,8 @@ impl Log {
         self.shared.inner.lock().check(id, offset)
     }
 
-    /// A reader that continues at `offset` of the history called `id`; the bytes from there on are kept
-    /// for it.
+    /// A reader that continues at `offset` of the history called `id`; the bytes from there on are
+    /// kept for it.
     pub fn open_reader(&self, id: &ReplId, offset: Offset) -> Result<Reader, CannotServe> {
         let mut inner = self.shared.inner.lock();
         inner.check(id, offset)?;
@@ -204,8 +206,8 @@ impl Log {
     }
 
     /// The beginning of a full resync: the current name, and a reader at the current end. What
-    /// follows there begins with SELECT. The history is active and the world is locked, so that the snapshot is of
-    /// this very moment.
+    /// follows there begins with SELECT. The history is active and the world is locked, so that the
+    /// snapshot is of this very moment.
     pub fn start_full_sync(&self) -> (ReplId, Reader) {
         let mut inner = self.shared.inner.lock();
         inner.stream_db = None;

@@ -15,8 +15,9 @@ use crate::inner::Position;
 #[error("the replication history was replaced")]
 pub struct HistoryReplaced;
 
-/// A place in the history. While the reader lives, the history from its place on is kept, whatever the
-/// backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too slow.
+/// A place in the history. While the reader lives, the history from its place on is kept, whatever
+/// the backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too
+/// slow.
 ///
 /// ```
 /// # use std::io::Write;
@@ -53,8 +54,8 @@ impl Reader {
         self.shared.end.load(Ordering::Acquire).saturating_sub(self.offset().0)
     }
 
-    /// The next bytes, as many as lie together; none if the reader is at the end. They stay the next ones
-    /// until [`Reader::advance`]. No lock is held while the caller uses them.
+    /// The next bytes, as many as lie together; none if the reader is at the end. They stay the
+    /// next ones until [`Reader::advance`]. No lock is held while the caller uses them.
     pub fn peek(&mut self) -> Result<&[u8], HistoryReplaced> {
         let at = self.offset().0;
         if self.shared.generation.load(Ordering::Acquire) != self.generation {
@@ -76,7 +77,8 @@ impl Reader {
         Ok(&bytes[(at - chunk.start()) as usize..visible])
     }
 
-    /// The next `count` bytes have been used. `count` is at most the length of what [`Reader::peek`] gave.
+    /// The next `count` bytes have been used. `count` is at most the length of what
+    /// [`Reader::peek`] gave.
     pub fn advance(&mut self, count: usize) {
         let next = self.offset().plus(count as u64);
         debug_assert!(

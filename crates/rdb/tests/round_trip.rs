@@ -174,7 +174,8 @@ fn every_changed_bit_is_noticed() {
 
 #[test]
 fn a_claimed_length_is_not_believed() {
-    // A string of 2^63 bytes, one of 4 GiB within the limit, and one that claims to unpack to 4 GiB.
+    // A string of 2^63 bytes, one of 4 GiB within the limit, and one that claims to unpack to 4
+    // GiB.
     let huge = b"REDIS0010\x00\x01k\x81\x80\x00\x00\x00\x00\x00\x00\x00";
     let limits = Limits { string: u64::MAX };
     let mut reader = Reader::new(&huge[..], limits).unwrap();
@@ -208,7 +209,8 @@ fn what_is_not_supported_is_named() {
 
 #[test]
 fn layouts_of_other_versions() {
-    // Version 2 has expiry in seconds and no checksum; Redis 7.4 and Valkey 9 tell the size of slots.
+    // Version 2 has expiry in seconds and no checksum; Redis 7.4 and Valkey 9 tell the size of
+    // slots.
     let old = b"REDIS0002\xfe\x00\xfd\x01\x00\x00\x00\x00\x01k\xc0\x07\xff";
     let entry = Item::Entry(Entry {
         key: b"k".to_vec(),

@@ -1,5 +1,5 @@
-//! A [`ReplicaSession`] on a plain socket serves Debian's Redis 7.0 and, where VALKEY_SERVER names one, Valkey: full
-//! resync, stream, acknowledgements, partial resync under a new name.
+//! A [`ReplicaSession`] on a plain socket serves Debian's Redis 7.0 and, where VALKEY_SERVER names
+//! one, Valkey: full resync, stream, acknowledgements, partial resync under a new name.
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! Traces: what happens, and what is to be done about it.
 
+use proptest::prelude::*;
 use tessera_log::{ReplId, encode_command};
 use tessera_slot::{Millis, Offset};
 
@@ -308,6 +309,85 @@ fn a_failed_load_forgets_the_position() {
     assert_eq!(trace.link.position(), None);
     // What the old connection still brings is not looked at.
     assert_eq!(trace.receive("*1\r\n"), []);
+}
+
+#[test]
+fn a_connection_lost_while_loading_costs_a_partial_resync_only() {
+    let load = |end: LinkEvent<'_>| {
+        let mut trace = Trace::at_psync(None);
+        trace.receive(format!("+FULLRESYNC {} 100\r\n$2\r\n!!*1", history(1)));
+        assert_eq!(trace.on(LinkEvent::Closed), []);
+        assert_eq!((trace.link.deadline(), trace.status().phase), (None, LinkPhase::Sync));
+        assert_eq!(trace.on(LinkEvent::Tick), []);
+        assert_eq!(trace.on(end), []);
+        assert_eq!(trace.tick(), [LinkEffect::Connect]);
+        trace.link.position()
+    };
+    let position = Position { id: history(1), offset: Offset(100) };
+    assert_eq!(load(LinkEvent::Loaded), Some(position));
+    assert_eq!(load(LinkEvent::LoadFailed), None);
+}
+
+/// What a link passes on when `input` comes in pieces of these sizes: payload, stream, faults.
+fn passed_on(input: &[u8], sizes: &[usize]) -> (Vec<u8>, Vec<u8>, Vec<LinkFault>) {
+    let mut trace = Trace::new(config(), None);
+    trace.tick();
+    trace.on(LinkEvent::Connected);
+    let (mut payload, mut stream, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut at, mut sizes) = (0, sizes.iter().cycle());
+    while at < input.len() {
+        let size = (*sizes.next().unwrap()).clamp(1, input.len() - at);
+        let piece = &input[at..at + size];
+        at += size;
+        for effect in trace.receive(piece) {
+            match effect {
+                LinkEffect::Payload(range) => payload.extend_from_slice(&piece[range]),
+                LinkEffect::PayloadHeld(bytes) => payload.extend_from_slice(&bytes),
+                LinkEffect::Stream(range) => stream.extend_from_slice(&piece[range]),
+                LinkEffect::Close(fault) => faults.push(fault),
+                _ => {}
+            }
+        }
+    }
+    (payload, stream, faults)
+}
+
+const GREETING: &str = "+PONG\r\n+OK\r\n+OK\r\n+OK\r\n\n";
+
+proptest! {
+    #[test]
+    fn pieces_of_any_size_are_the_same(
+        payload in prop::collection::vec(any::<u8>(), 0..200),
+        stream in prop::collection::vec(any::<u8>(), 0..200),
+        marked: bool,
+        sizes in prop::collection::vec(1usize..60, 1..8),
+    ) {
+        let mark = "fedcba9876543210fedcba9876543210fedcba98";
+        let header = match marked {
+            true => format!("$EOF:{mark}\r\n"),
+            false => format!("${}\r\n", payload.len()),
+        };
+        let grant = format!("{GREETING}+FULLRESYNC {} 100\r\n\n{header}", history(1));
+        let mut input = [grant.as_bytes(), &payload].concat();
+        if marked {
+            input.extend_from_slice(mark.as_bytes());
+        }
+        input.extend_from_slice(&stream);
+        prop_assert_eq!(passed_on(&input, &sizes), (payload, stream, Vec::new()));
+    }
+
+    #[test]
+    fn noise_ends_the_link_or_is_waited_out(
+        states in 0usize..4,
+        noise in prop::collection::vec(any::<u8>(), 0..5000),
+        sizes in prop::collection::vec(1usize..600, 1..8),
+    ) {
+        let grant = format!("+FULLRESYNC {} 100\r\n", history(1));
+        let greeting = ["", GREETING, &grant, "$1000\r\n"][..=states].concat();
+        let input = [greeting.as_bytes(), &noise].concat();
+        let (payload, _, faults) = passed_on(&input, &sizes);
+        prop_assert!(payload.len() <= noise.len() && faults.len() <= 1);
+    }
 }
 
 #[test]
