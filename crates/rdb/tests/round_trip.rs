@@ -1,5 +1,7 @@
 //! What is written is read again, and nothing that comes from outside breaks the reader.
 
+use std::io::{self, Read};
+
 use proptest::prelude::*;
 use tessera_rdb::{
     Checksum, Compression, Entry, Error, Eviction, Item, Limits, Reader, Value, ValueRef, Version,
@@ -147,6 +149,42 @@ proptest! {
         for header in [&b"REDIS0004"[..], b"REDIS0011", b"REDIS0012", b"VALKEY080", b""] {
             let _ = read_all(&[header, &noise].concat());
         }
+    }
+}
+
+/// A source that gives a few bytes at a time.
+struct Trickle<'a>(&'a [u8], usize);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let count = space.len().min(self.1);
+        self.0.read(&mut space[..count])
+    }
+}
+
+#[test]
+fn large_strings_from_a_slow_source() {
+    let entry = |size: usize| Entry {
+        key: size.to_string().into_bytes(),
+        expires_at: None,
+        eviction: None,
+        value: Value::String((0..size).map(|at| (at * at / 7) as u8).collect()),
+    };
+    let entries = [100, 65_535, 65_536, 200_000, 3_000_000, 5].map(entry).to_vec();
+    let bytes = write(&[(0, entries.clone())], Compression::Off, Checksum::On);
+    for at_a_time in [7, 1000, 65_536, usize::MAX] {
+        let source = Trickle(&bytes, at_a_time);
+        let mut reader = Reader::new(source, Limits::default()).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.next_item().unwrap() {
+                Item::Entry(entry) => found.push(entry),
+                Item::End => break,
+                _ => {}
+            }
+        }
+        assert!(found == entries, "{at_a_time} bytes at a time");
+        assert_eq!(reader.offset(), bytes.len() as u64);
     }
 }
 
