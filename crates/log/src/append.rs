@@ -2,11 +2,8 @@
 
 use crate::inner::Inner;
 
-/// The longest `*<count>\r\n` or `\r\n$<length>\r\n`.
-const LONGEST_FRAME: usize = 1 + 20 + 2;
-
-/// Adds to the history while its mutex is held. Everything that one [`crate::Log::append`] adds becomes
-/// visible to readers at once.
+/// Adds to the history while its mutex is held. Everything that one [`crate::Log::append`] adds
+/// becomes visible to readers at once.
 pub struct Appender<'a> {
     inner: &'a mut Inner,
 }
@@ -26,14 +23,29 @@ impl<'a> Appender<'a> {
 
     /// A command that belongs to no database, such as PING or REPLCONF GETACK.
     pub fn control<A: AsRef<[u8]>>(&mut self, args: &[A]) {
-        frame_command(args, |bytes| self.inner.put(bytes));
+        let len = encoded_len(args);
+        if let Some(space) = self.inner.space(len) {
+            encode_into(space, args);
+            self.inner.commit(len);
+        } else {
+            frame_command(args, |bytes| self.inner.put(bytes));
+        }
     }
 
-    /// Bytes of the primary's stream, as they are. Which database they end in is unknown, so the next
-    /// [`Appender::command`] selects its own.
+    /// Bytes of the primary's stream, as they are. Which database they end in is unknown, so the
+    /// next [`Appender::command`] selects its own.
     pub fn raw(&mut self, bytes: &[u8]) {
         self.inner.put(bytes);
         self.inner.stream_db = None;
+    }
+
+    /// Whole commands in database `db`, encoded by [`encode_command`] beforehand: they become part
+    /// of the history without being copied.
+    pub fn encoded(&mut self, db: u32, commands: Vec<u8>) {
+        if self.inner.stream_db != Some(db) {
+            self.select(db);
+        }
+        self.inner.put_chunk(commands.into_boxed_slice());
     }
 
     fn select(&mut self, db: u32) {
@@ -48,47 +60,51 @@ pub fn encode_command<A: AsRef<[u8]>>(out: &mut Vec<u8>, args: &[A]) {
     frame_command(args, |bytes| out.extend_from_slice(bytes));
 }
 
-/// Hands the array form of a command to `put`, piece by piece: arguments are not copied in between.
+/// Writes the array form of a command to `space`, which is exactly as long as [`encoded_len`] says.
 #[inline]
+fn encode_into<A: AsRef<[u8]>>(space: &mut [u8], args: &[A]) {
+    let mut rest = space;
+    frame_command(args, |bytes| {
+        let (target, behind) = std::mem::take(&mut rest).split_at_mut(bytes.len());
+        target.copy_from_slice(bytes);
+        rest = behind;
+    });
+    assert!(rest.is_empty(), "an encoded command is as long as was computed");
+}
+
+/// Hands the array form of a command to `put`, piece by piece.
+#[inline(always)]
 fn frame_command<A: AsRef<[u8]>>(args: &[A], mut put: impl FnMut(&[u8])) {
-    let mut frame = Frame { bytes: [0; 2 * LONGEST_FRAME + 2], len: 0 };
-    frame.number(b'*', args.len());
+    put_number(b'*', args.len(), &mut put);
     for arg in args {
         let arg = arg.as_ref();
-        frame.number(b'$', arg.len());
-        put(frame.take());
+        put_number(b'$', arg.len(), &mut put);
         put(arg);
-        frame.line_end();
+        put(b"\r\n");
     }
-    put(frame.take());
 }
 
-/// What stands between two arguments.
-struct Frame {
-    bytes: [u8; 2 * LONGEST_FRAME + 2],
-    len: usize,
+#[inline(always)]
+fn put_number(mark: u8, value: usize, put: &mut impl FnMut(&[u8])) {
+    let digit = b'0' + (value % 10) as u8;
+    match value {
+        // Nearly all numbers of a command; a copy of known size is a single move.
+        0..10 => put(&[mark, digit, b'\r', b'\n']),
+        10..100 => put(&[mark, b'0' + (value / 10) as u8, digit, b'\r', b'\n']),
+        _ => {
+            put(&[mark]);
+            put(itoa::Buffer::new().format(value).as_bytes());
+            put(b"\r\n");
+        }
+    }
 }
 
-impl Frame {
-    fn number(&mut self, mark: u8, value: usize) {
-        self.push(&[mark]);
-        let mut digits = itoa::Buffer::new();
-        self.push(digits.format(value).as_bytes());
-        self.line_end();
-    }
-
-    fn line_end(&mut self) {
-        self.push(b"\r\n");
-    }
-
-    fn push(&mut self, bytes: &[u8]) {
-        self.bytes[self.len..self.len + bytes.len()].copy_from_slice(bytes);
-        self.len += bytes.len();
-    }
-
-    fn take(&mut self) -> &[u8] {
-        &self.bytes[..std::mem::take(&mut self.len)]
-    }
+/// How many bytes the array form of a command takes.
+#[inline]
+pub(crate) fn encoded_len<A: AsRef<[u8]>>(args: &[A]) -> usize {
+    let line = |value: usize| 1 + value.checked_ilog10().unwrap_or(0) as usize + 1 + 2;
+    let bulk = |arg: &A| line(arg.as_ref().len()) + arg.as_ref().len() + 2;
+    line(args.len()) + args.iter().map(bulk).sum::<usize>()
 }
 
 #[cfg(test)]
@@ -103,5 +119,20 @@ mod tests {
         out.clear();
         encode_command::<&[u8]>(&mut out, &[]);
         assert_eq!(out, b"*0\r\n");
+    }
+
+    #[test]
+    fn the_length_is_known_beforehand() {
+        for size in [0, 1, 9, 10, 11, 99, 100, 101, 999, 1000, 12_345] {
+            for count in [0, 1, 9, 10, 99, 100] {
+                let args = vec![vec![b'x'; size]; count];
+                let mut out = Vec::new();
+                encode_command(&mut out, &args);
+                assert_eq!(encoded_len(&args), out.len(), "{count} of {size}");
+                let mut space = vec![0; out.len()];
+                encode_into(&mut space, &args);
+                assert!(space == out);
+            }
+        }
     }
 }

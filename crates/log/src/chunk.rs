@@ -1,7 +1,9 @@
-//! A piece of the history: bytes that are appended by one writer while others read what is already there.
+//! A piece of the history: bytes that are appended by one writer while others read what is already
+//! there.
 //!
-//! This is the one place of the crate with `unsafe`. The reason is measured by the example
-//! `append_cost`: with a lock around the bytes a reader's copy would stop every writer of the node.
+//! This is the one place of the crate with `unsafe`. The reason: with the mutex around the bytes,
+//! each reader's write to its socket, or its copy for it, would stop every writer of the node. What
+//! an append costs beside a reader is measured by the example `append_cost`.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
@@ -14,9 +16,9 @@ pub(crate) struct Chunk {
     bytes: Box<[UnsafeCell<u8>]>,
 }
 
-// SAFETY: the bytes below `committed` are only read, by anyone; those from `committed` on are only touched by the
-// one `ChunkWriter` of this chunk, through `&mut`. `committed` grows with release order after the
-// bytes are written and is loaded with acquire order before they are read.
+// SAFETY: the bytes below `committed` are only read, by anyone; those from `committed` on are only
+// touched by the one `ChunkWriter` of this chunk, through `&mut`. `committed` grows with release
+// order after the bytes are written and is loaded with acquire order before they are read.
 unsafe impl Sync for Chunk {}
 
 impl Chunk {
@@ -28,11 +30,6 @@ impl Chunk {
     /// How many bytes fit.
     pub(crate) fn capacity(&self) -> usize {
         self.bytes.len()
-    }
-
-    /// Offset after the last byte that fits.
-    pub(crate) fn end_when_full(&self) -> u64 {
-        self.start + self.bytes.len() as u64
     }
 
     /// The bytes that are there.
@@ -52,10 +49,21 @@ pub(crate) struct ChunkWriter {
 impl ChunkWriter {
     /// A new chunk for `capacity` bytes of the history from `start` on.
     pub(crate) fn new(start: u64, capacity: usize) -> ChunkWriter {
-        let zeroed = Box::into_raw(vec![0u8; capacity].into_boxed_slice());
+        ChunkWriter::of(start, vec![0; capacity].into_boxed_slice(), 0)
+    }
+
+    /// A chunk that is full already: these bytes of the history, from `start` on.
+    pub(crate) fn filled(start: u64, bytes: Box<[u8]>) -> ChunkWriter {
+        let len = bytes.len();
+        ChunkWriter::of(start, bytes, len)
+    }
+
+    fn of(start: u64, bytes: Box<[u8]>, committed: usize) -> ChunkWriter {
+        let committed = AtomicUsize::new(committed);
+        let bytes = Box::into_raw(bytes) as *mut [UnsafeCell<u8>];
         // SAFETY: `UnsafeCell<u8>` has the layout of `u8`, and the box was just released.
-        let bytes = unsafe { Box::from_raw(zeroed as *mut [UnsafeCell<u8>]) };
-        ChunkWriter { chunk: Arc::new(Chunk { start, committed: AtomicUsize::new(0), bytes }) }
+        let bytes = unsafe { Box::from_raw(bytes) };
+        ChunkWriter { chunk: Arc::new(Chunk { start, committed, bytes }) }
     }
 
     /// The chunk, for readers.
@@ -63,20 +71,36 @@ impl ChunkWriter {
         &self.chunk
     }
 
+    /// The bytes that are still free.
+    #[inline]
+    pub(crate) fn space(&mut self) -> &mut [u8] {
+        // Relaxed: only this writer changes the number, so it needs no order with itself.
+        let at = self.chunk.committed.load(Ordering::Relaxed);
+        let free = self.chunk.bytes.len() - at;
+        // SAFETY: `at + free` is the capacity, and all bytes were initialised at creation. No
+        // reader looks at bytes from `committed` on, and nobody else writes: this is the only
+        // writer, borrowed mutably as long as the slice lives.
+        unsafe {
+            let first = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
+            std::slice::from_raw_parts_mut(first, free)
+        }
+    }
+
+    /// Makes the first `count` bytes of the space readable. They are fixed from now on.
+    #[inline]
+    pub(crate) fn commit(&mut self, count: usize) {
+        let at = self.chunk.committed.load(Ordering::Relaxed);
+        assert!(count <= self.chunk.bytes.len() - at, "committed more than the chunk holds");
+        self.chunk.committed.store(at + count, Ordering::Release);
+    }
+
     /// Appends as much of `bytes` as fits and returns how much that was.
     #[inline]
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
-        // Only this writer changes the number, so it needs no order with itself.
-        let at = self.chunk.committed.load(Ordering::Relaxed);
-        let count = bytes.len().min(self.chunk.bytes.len() - at);
-        // SAFETY: `at + count` is within the capacity. No reader looks at these bytes before the
-        // store below, nobody else writes (this is the only writer, borrowed mutably), and `bytes`
-        // cannot overlap them, for the only references handed out end at `committed`.
-        unsafe {
-            let target = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);
-            std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, count);
-        }
-        self.chunk.committed.store(at + count, Ordering::Release);
+        let space = self.space();
+        let count = bytes.len().min(space.len());
+        space[..count].copy_from_slice(&bytes[..count]);
+        self.commit(count);
         count
     }
 }
@@ -96,7 +120,10 @@ mod tests {
         assert_eq!(writer.append(b"more"), 0);
         assert_eq!(early, b"hello");
         assert_eq!(chunk.committed(), b"hellowor");
-        assert_eq!((chunk.start(), chunk.end_when_full()), (100, 108));
+        assert_eq!((chunk.start(), chunk.capacity()), (100, 8));
+        let mut full = ChunkWriter::filled(108, b"rld".to_vec().into_boxed_slice());
+        assert_eq!(full.append(b"x"), 0);
+        assert_eq!(full.chunk().committed(), b"rld");
     }
 
     #[test]

@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tessera_slot::Offset;
 
-use crate::append::Appender;
+use crate::append::{Appender, encode_command, encoded_len};
 use crate::identity::{CannotServe, Identity, ReplId};
-use crate::inner::Inner;
+use crate::inner::{CHUNK, Inner};
 use crate::reader::Reader;
 
 /// What readers and appenders share.
@@ -22,11 +22,30 @@ pub(crate) struct Shared {
     pub(crate) inner: Mutex<Inner>,
 }
 
+impl Shared {
+    /// Changes what the mutex guards; what that drops is freed when the mutex is no longer held.
+    #[inline]
+    pub(crate) fn change<T>(&self, how: impl FnOnce(&mut Inner) -> T) -> T {
+        let mut inner = self.inner.lock();
+        let result = how(&mut inner);
+        let garbage = inner.take_garbage();
+        drop(inner);
+        drop(garbage);
+        result
+    }
+}
+
+/// Writes from this size on (bytes) are encoded before the mutex is taken: a value of hundreds of
+/// megabytes must not stop the other writers of the node while it is copied.
+const ENCODE_BEFOREHAND: usize = CHUNK;
+/// `MULTI` and `EXEC` as arrays.
+const MULTI_EXEC_LEN: usize = 15 + 14;
+
 /// The ordered history of writes. Cheap to clone; all clones are the same history.
 ///
 /// Appends of one key come in order because the caller holds the key's slot locked. What replaces
-/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with the
-/// world locked, so that no write falls between the data and the history.
+/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with
+/// the world locked, so that no write falls between the data and the history.
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
@@ -62,18 +81,41 @@ impl Log {
     /// Adds one write in database `db`. Returns the end of the history after it.
     #[inline]
     pub fn append_command<A: AsRef<[u8]>>(&self, db: u32, args: &[A]) -> Offset {
-        self.append(|to| to.command(db, args))
+        if !self.is_active() {
+            return self.offset();
+        }
+        let len = encoded_len(args);
+        if len < ENCODE_BEFOREHAND {
+            return self.append(|to| to.command(db, args));
+        }
+        let mut encoded = Vec::with_capacity(len);
+        encode_command(&mut encoded, args);
+        self.append(|to| to.encoded(db, encoded))
     }
 
-    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and EXEC.
+    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and
+    /// EXEC.
     pub fn append_transaction<A: AsRef<[u8]>>(&self, db: u32, commands: &[&[A]]) -> Offset {
-        self.append(|to| {
-            to.command(db, &[b"MULTI"]);
-            for args in commands {
-                to.command(db, args);
-            }
-            to.control(&[b"EXEC"]);
-        })
+        if !self.is_active() {
+            return self.offset();
+        }
+        let len: usize = commands.iter().map(|args| encoded_len(args)).sum();
+        if len < ENCODE_BEFOREHAND {
+            return self.append(|to| {
+                to.command(db, &[b"MULTI"]);
+                for args in commands {
+                    to.command(db, args);
+                }
+                to.command(db, &[b"EXEC"]);
+            });
+        }
+        let mut encoded = Vec::with_capacity(len + MULTI_EXEC_LEN);
+        encode_command(&mut encoded, &[b"MULTI"]);
+        for args in commands {
+            encode_command(&mut encoded, args);
+        }
+        encode_command(&mut encoded, &[b"EXEC"]);
+        self.append(|to| to.encoded(db, encoded))
     }
 
     /// Adds a command that belongs to no database, such as PING or REPLCONF GETACK.
@@ -93,16 +135,17 @@ impl Log {
         if !self.is_active() {
             return self.offset();
         }
-        let mut inner = self.shared.inner.lock();
-        if inner.active {
-            fill(&mut Appender::new(&mut inner));
-            self.shared.end.store(inner.end, Ordering::Release);
-        }
-        Offset(inner.end)
+        self.shared.change(|inner| {
+            if inner.active {
+                fill(&mut Appender::new(inner));
+                self.shared.end.store(inner.end, Ordering::Release);
+            }
+            Offset(inner.end)
+        })
     }
 
-    /// Begins to keep the history, under a name of its own since no past can be vouched for. Returns false and changes
-    /// nothing if it is kept already. The world is locked.
+    /// Begins to keep the history, under a name of its own since no past can be vouched for.
+    /// Returns false and changes nothing if it is kept already. The world is locked.
     pub fn activate(&self, fresh: ReplId) -> bool {
         let mut inner = self.shared.inner.lock();
         if inner.active {
@@ -116,23 +159,26 @@ impl Log {
     /// Stops keeping the history and frees it (`repl-backlog-ttl`). Readers are cut off.
     /// The world is locked.
     pub fn deactivate(&self) {
-        let mut inner = self.shared.inner.lock();
-        let end = inner.end;
-        self.replace(&mut inner, end);
-        self.set_active(&mut inner, false);
+        self.shared.change(|inner| {
+            let end = inner.end;
+            self.replace(inner, end);
+            self.set_active(inner, false);
+        });
     }
 
-    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a full resync as a
-    /// replica. Readers are cut off and need a full resync too. The world is locked.
+    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a
+    /// full resync as a replica. Readers are cut off and need a full resync too. The world is
+    /// locked.
     pub fn adopt(&self, id: ReplId, offset: Offset) {
-        let mut inner = self.shared.inner.lock();
-        inner.identity = Identity::new(id);
-        self.replace(&mut inner, offset.0);
-        self.set_active(&mut inner, true);
+        self.shared.change(|inner| {
+            inner.identity = Identity::new(id);
+            self.replace(inner, offset.0);
+            self.set_active(inner, true);
+        });
     }
 
-    /// The history goes on under a new name: at promotion, and when a primary answers PSYNC with a new
-    /// id. The old name stays good for what was written until now.
+    /// The history goes on under a new name: at promotion, and when a primary answers PSYNC with a
+    /// new id. The old name stays good for what was written until now.
     pub fn shift_replication_id(&self, new: ReplId) {
         let mut inner = self.shared.inner.lock();
         let at = Offset(inner.end);
@@ -151,8 +197,8 @@ impl Log {
         self.shared.inner.lock().check(id, offset)
     }
 
-    /// A reader that continues at `offset` of the history called `id`; the bytes from there on are kept
-    /// for it.
+    /// A reader that continues at `offset` of the history called `id`; the bytes from there on are
+    /// kept for it.
     pub fn open_reader(&self, id: &ReplId, offset: Offset) -> Result<Reader, CannotServe> {
         let mut inner = self.shared.inner.lock();
         inner.check(id, offset)?;
@@ -160,8 +206,8 @@ impl Log {
     }
 
     /// The beginning of a full resync: the current name, and a reader at the current end. What
-    /// follows there begins with SELECT. The history is active and the world is locked, so that the snapshot is of
-    /// this very moment.
+    /// follows there begins with SELECT. The history is active and the world is locked, so that the
+    /// snapshot is of this very moment.
     pub fn start_full_sync(&self) -> (ReplId, Reader) {
         let mut inner = self.shared.inner.lock();
         inner.stream_db = None;
@@ -182,9 +228,10 @@ impl Log {
 
     /// Changes how many bytes are kept; what is too much is freed at once.
     pub fn set_backlog_limit(&self, bytes: u64) {
-        let mut inner = self.shared.inner.lock();
-        inner.limit = bytes;
-        inner.trim();
+        self.shared.change(|inner| {
+            inner.limit = bytes;
+            inner.trim();
+        });
     }
 
     /// Bytes of memory that the history takes.

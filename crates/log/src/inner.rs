@@ -11,8 +11,6 @@ use crate::identity::{CannotServe, Identity};
 
 /// Size of an ordinary chunk in bytes.
 pub(crate) const CHUNK: usize = 64 * 1024;
-/// Size of the largest chunk: a value up to this size is copied into one chunk of its own.
-pub(crate) const LARGEST_CHUNK: usize = 16 * 1024 * 1024;
 
 /// Where a reader stands; shared with the reader, which moves it without the mutex.
 pub(crate) type Position = Arc<AtomicU64>;
@@ -28,10 +26,12 @@ pub(crate) struct Inner {
     pub(crate) limit: u64,
     /// Bytes allocated for chunks.
     pub(crate) allocated: u64,
-    /// Oldest first; the last one is the writer's. All but the last are full.
+    /// Oldest first, each ending where the next one starts; the last one is the writer's.
     chunks: VecDeque<Arc<Chunk>>,
     tail: Option<ChunkWriter>,
     readers: Vec<Position>,
+    /// Dropped chunks, to be freed when the mutex is no longer held.
+    garbage: Vec<Arc<Chunk>>,
 }
 
 impl Inner {
@@ -46,42 +46,52 @@ impl Inner {
             chunks: VecDeque::new(),
             tail: None,
             readers: Vec::new(),
+            garbage: Vec::new(),
         }
     }
 
     /// Copies `bytes` to the end of the history.
+    pub(crate) fn put(&mut self, mut bytes: &[u8]) {
+        loop {
+            if let Some(tail) = &mut self.tail {
+                let count = tail.append(bytes);
+                self.end += count as u64;
+                bytes = &bytes[count..];
+            }
+            if bytes.is_empty() {
+                return;
+            }
+            self.push(ChunkWriter::new(self.end, CHUNK));
+        }
+    }
+
+    /// Makes `bytes` the end of the history without copying them.
+    pub(crate) fn put_chunk(&mut self, bytes: Box<[u8]>) {
+        let len = bytes.len() as u64;
+        self.push(ChunkWriter::filled(self.end, bytes));
+        self.end += len;
+    }
+
+    /// Space for `len` bytes at the end of the history, if they fit in the last chunk.
     #[inline]
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        if let Some(tail) = &mut self.tail
-            && tail.append(bytes) == bytes.len()
-        {
-            self.end += bytes.len() as u64;
-            return;
-        }
-        self.put_across_chunks(bytes);
+    pub(crate) fn space(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.tail.as_mut()?.space().get_mut(..len)
     }
 
-    /// `put` has filled the last chunk with the head of `bytes`; the rest needs new chunks.
-    #[cold]
-    fn put_across_chunks(&mut self, bytes: &[u8]) {
-        let filled = self.chunks.back().map_or(0, |chunk| chunk.end_when_full() - self.end);
-        self.end += filled;
-        let mut rest = &bytes[filled as usize..];
-        while !rest.is_empty() {
-            let tail = self.grow(rest.len());
-            let count = tail.append(rest);
-            self.end += count as u64;
-            rest = &rest[count..];
+    /// `len` bytes of the space are written.
+    #[inline]
+    pub(crate) fn commit(&mut self, len: usize) {
+        if let Some(tail) = &mut self.tail {
+            tail.commit(len);
+            self.end += len as u64;
         }
     }
 
-    fn grow(&mut self, wanted: usize) -> &mut ChunkWriter {
+    fn push(&mut self, writer: ChunkWriter) {
         self.trim();
-        let capacity = wanted.clamp(CHUNK, LARGEST_CHUNK);
-        let writer = ChunkWriter::new(self.end, capacity);
-        self.allocated += capacity as u64;
+        self.allocated += writer.chunk().capacity() as u64;
         self.chunks.push_back(Arc::clone(writer.chunk()));
-        self.tail.insert(writer)
+        self.tail = Some(writer);
     }
 
     /// Drops chunks that neither the backlog nor a reader needs.
@@ -89,18 +99,21 @@ impl Inner {
         let oldest_reader = self.readers.iter().map(|at| at.load(Ordering::Acquire)).min();
         let backlog = self.end.saturating_sub(self.limit);
         let keep_from = oldest_reader.map_or(backlog, |at| at.min(backlog));
-        while self.chunks.len() > 1 {
-            let Some(chunk) = self.chunks.front().filter(|c| c.end_when_full() <= keep_from) else {
-                break;
-            };
+        while self.chunks.get(1).is_some_and(|next| next.start() <= keep_from) {
+            let Some(chunk) = self.chunks.pop_front() else { break };
             self.allocated -= chunk.capacity() as u64;
-            self.chunks.pop_front();
+            self.garbage.push(chunk);
         }
+    }
+
+    /// What has been dropped. Freeing it may take long; it is the caller's once it holds no mutex.
+    pub(crate) fn take_garbage(&mut self) -> Vec<Arc<Chunk>> {
+        std::mem::take(&mut self.garbage)
     }
 
     /// Forgets all bytes; the history goes on from `end`. Readers of the old bytes are cut off.
     pub(crate) fn reset(&mut self, end: u64) {
-        self.chunks.clear();
+        self.garbage.extend(self.chunks.drain(..));
         self.tail = None;
         self.readers.clear();
         self.allocated = 0;
@@ -126,11 +139,10 @@ impl Inner {
         Ok(())
     }
 
-    /// The chunk that holds, or will hold, the byte at `offset`; `None` if there is none yet.
+    /// The chunk that holds the byte at `offset`, which lies before the end.
     pub(crate) fn chunk_at(&self, offset: u64) -> Option<Arc<Chunk>> {
         let after = self.chunks.partition_point(|chunk| chunk.start() <= offset);
-        let chunk = self.chunks.get(after.checked_sub(1)?)?;
-        (offset < chunk.end_when_full()).then(|| Arc::clone(chunk))
+        self.chunks.get(after.checked_sub(1)?).map(Arc::clone)
     }
 
     /// Adds a reader at `offset`, which must be kept.

@@ -15,8 +15,9 @@ use crate::inner::Position;
 #[error("the replication history was replaced")]
 pub struct HistoryReplaced;
 
-/// A place in the history. While the reader lives, the history from its place on is kept, whatever the
-/// backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too slow.
+/// A place in the history. While the reader lives, the history from its place on is kept, whatever
+/// the backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too
+/// slow.
 ///
 /// ```
 /// # use std::io::Write;
@@ -53,8 +54,8 @@ impl Reader {
         self.shared.end.load(Ordering::Acquire).saturating_sub(self.offset().0)
     }
 
-    /// The next bytes, as many as lie together; none if the reader is at the end. They stay the next ones
-    /// until [`Reader::advance`]. No lock is held while the caller uses them.
+    /// The next bytes, as many as lie together; none if the reader is at the end. They stay the
+    /// next ones until [`Reader::advance`]. No lock is held while the caller uses them.
     pub fn peek(&mut self) -> Result<&[u8], HistoryReplaced> {
         let at = self.offset().0;
         if self.shared.generation.load(Ordering::Acquire) != self.generation {
@@ -64,25 +65,30 @@ impl Reader {
         if at >= end {
             return Ok(&[]);
         }
-        if self.chunk.as_ref().is_none_or(|chunk| at >= chunk.end_when_full()) {
+        // What lies before `end` is committed, in this chunk or in a later one.
+        let is_here = |chunk: &Arc<Chunk>| at < chunk.start() + chunk.committed().len() as u64;
+        if !self.chunk.as_ref().is_some_and(is_here) {
             self.find_chunk(at)?;
         }
-        let Some(chunk) = &self.chunk else { return Ok(&[]) };
-        let from = (at - chunk.start()) as usize;
-        // Whole appends only: what lies beyond `end` belongs to one that is not finished.
-        let visible = (end - chunk.start()).min(chunk.capacity() as u64) as usize;
+        let chunk = self.chunk.as_ref().expect("bytes before the end are kept for every reader");
         let bytes = chunk.committed();
-        Ok(&bytes[from..visible.min(bytes.len())])
+        // Whole appends only: what lies beyond `end` belongs to one that is not finished.
+        let visible = bytes.len().min((end - chunk.start()) as usize);
+        Ok(&bytes[(at - chunk.start()) as usize..visible])
     }
 
-    /// The next `count` bytes have been used. `count` is at most what [`Reader::peek`] gave.
+    /// The next `count` bytes have been used. `count` is at most the length of what
+    /// [`Reader::peek`] gave.
     pub fn advance(&mut self, count: usize) {
-        let next = self.offset().0 + count as u64;
+        let next = self.offset().plus(count as u64);
         debug_assert!(
-            self.chunk.as_ref().is_none_or(|chunk| next <= chunk.end_when_full()),
+            count == 0
+                || self.chunk.as_ref().is_some_and(|chunk| {
+                    next.0 <= chunk.start() + chunk.committed().len() as u64
+                }),
             "advanced beyond what was read"
         );
-        self.position.store(next, Ordering::Release);
+        self.position.store(next.0, Ordering::Release);
     }
 
     fn find_chunk(&mut self, at: u64) -> Result<(), HistoryReplaced> {
@@ -97,9 +103,10 @@ impl Reader {
 
 impl Drop for Reader {
     fn drop(&mut self) {
-        let mut inner = self.shared.inner.lock();
-        inner.unregister(&self.position);
-        inner.trim();
+        self.shared.change(|inner| {
+            inner.unregister(&self.position);
+            inner.trim();
+        });
     }
 }
 

@@ -94,6 +94,20 @@ fn a_proxied_stream_is_kept_as_it_is_and_selects_after_promotion() {
 }
 
 #[test]
+fn an_append_is_seen_whole_or_not_at_all() {
+    let log = active_log(KIB);
+    let (_, mut reader) = log.start_full_sync();
+    log.append_control(&["PING"]);
+    let before = reader.peek().unwrap().len();
+    log.append(|to| {
+        to.control(&["PING"]);
+        assert_eq!(reader.peek().unwrap().len(), before);
+        to.control(&["PING"]);
+    });
+    assert_eq!(drain(&mut reader), stream(&["PING", "PING", "PING"]));
+}
+
+#[test]
 fn large_values_cross_chunks() {
     let log = active_log(KIB);
     let (_, mut reader) = log.start_full_sync();
@@ -104,6 +118,18 @@ fn large_values_cross_chunks() {
         encode_command(&mut expected, &args);
         log.append_command(0, &args);
     }
+    let large = vec![b'w'; 300_000];
+    for (db, value) in [(0, &large[..]), (5, &large), (5, b"small")] {
+        if db == 5 && value.len() > 5 {
+            expected.extend_from_slice(&stream(&["SELECT 5"]));
+        }
+        expected.extend_from_slice(&stream(&["MULTI"]));
+        encode_command(&mut expected, &[b"SET", &b"k"[..], value]);
+        encode_command(&mut expected, &[b"DEL", &b"l"[..]]);
+        expected.extend_from_slice(&stream(&["EXEC"]));
+        log.append_transaction(db, &[&[b"SET", &b"k"[..], value], &[b"DEL", b"l"]]);
+    }
+    assert_eq!(log.offset().0, expected.len() as u64);
     assert!(drain(&mut reader) == expected, "the bytes differ");
 }
 

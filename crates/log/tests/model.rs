@@ -1,7 +1,7 @@
 //! The history against a plain vector of all bytes ever appended.
 
 use proptest::prelude::*;
-use tessera_log::{Log, Reader, ReplId};
+use tessera_log::{Log, Reader, ReplId, encode_command};
 use tessera_slot::Offset;
 
 #[derive(Clone, Debug)]
@@ -30,14 +30,25 @@ proptest! {
         let log = Log::new(name, 100_000);
         log.activate(name);
         let mut limit = 100_000;
+        let mut select_needed = true;
         let mut model: Vec<u8> = Vec::new();
         let mut readers: Vec<Reader> = Vec::new();
         for (number, step) in steps.into_iter().enumerate() {
             match step {
                 Step::Append(size) => {
                     let bytes: Vec<u8> = (0..size).map(|at| (at / 7 + number) as u8).collect();
-                    log.append_raw(&bytes);
-                    model.extend_from_slice(&bytes);
+                    if number % 2 == 0 {
+                        log.append_raw(&bytes);
+                        model.extend_from_slice(&bytes);
+                    } else {
+                        // Large ones become chunks of their own.
+                        log.append_command(7, &[&bytes]);
+                        if select_needed {
+                            encode_command(&mut model, &["SELECT", "7"]);
+                        }
+                        encode_command(&mut model, &[&bytes]);
+                    }
+                    select_needed = number % 2 == 0;
                 }
                 Step::Read { reader, at_most } => {
                     let Some(reader) = readers.get_mut(reader) else { continue };

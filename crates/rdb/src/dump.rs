@@ -1,5 +1,5 @@
-//! The payload of DUMP and RESTORE: type, value, version (2 bytes, little-endian), checksum (8 bytes,
-//! little-endian) of everything before it.
+//! The payload of DUMP and RESTORE: type, value, version (2 bytes, little-endian), checksum (8
+//! bytes, little-endian) of everything before it.
 
 use crate::crc::Crc64;
 use crate::encode::ValueRef;
@@ -22,8 +22,8 @@ pub fn dump(value: ValueRef<'_>, compression: Compression) -> Vec<u8> {
     out
 }
 
-/// Checks a payload and reads its value. A checksum of 0 is wrong here, unlike in files, unless it is
-/// the true one.
+/// Checks a payload and reads its value. A checksum of 0 is wrong here, unlike in files, unless it
+/// is the true one.
 pub fn parse_dump(payload: &[u8], limits: Limits) -> Result<Value, Error> {
     let body_len = payload
         .len()

@@ -48,8 +48,8 @@ pub(crate) mod special {
     pub(crate) const LZF: u8 = 3;
 }
 
-/// The version that is written. The oldest one that carries the data is the right one, for Redis 7.0
-/// refuses what is newer than 10.
+/// The version that is written. The oldest one that carries the data is the right one, for Redis
+/// 7.0 refuses what is newer than 10.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub enum Version {
     /// Redis 7.0: strings, and all collections but those below.

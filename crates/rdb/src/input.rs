@@ -28,6 +28,9 @@ pub(crate) struct Input<R> {
     end: usize,
     taken: u64,
     crc: Crc64,
+    /// Up to here the buffer's bytes are in the checksum. Summing them up in one go is cheaper
+    /// than field by field.
+    summed: usize,
     limit: u64,
 }
 
@@ -35,7 +38,7 @@ impl<R: Read> Input<R> {
     /// `limit`: longest string in bytes.
     pub(crate) fn new(source: R, limit: u64) -> Input<R> {
         let buffer = vec![0; BUFFER].into_boxed_slice();
-        Input { source, buffer, start: 0, end: 0, taken: 0, crc: Crc64::new(), limit }
+        Input { source, buffer, start: 0, end: 0, taken: 0, crc: Crc64::new(), summed: 0, limit }
     }
 
     /// Bytes taken so far.
@@ -44,7 +47,8 @@ impl<R: Read> Input<R> {
     }
 
     /// Checksum of the bytes taken so far.
-    pub(crate) fn checksum(&self) -> u64 {
+    pub(crate) fn checksum(&mut self) -> u64 {
+        self.sum_up();
         self.crc.value()
     }
 
@@ -141,19 +145,35 @@ impl<R: Read> Input<R> {
         Ok(bytes)
     }
 
+    /// Takes exactly as many bytes as `target` has room for.
+    #[inline]
     fn fill(&mut self, target: &mut [u8]) -> Result<(), Error> {
+        let next = self.start + target.len();
+        if next <= self.end {
+            target.copy_from_slice(&self.buffer[self.start..next]);
+            self.start = next;
+            self.taken += target.len() as u64;
+            return Ok(());
+        }
+        self.fill_from_source(target)
+    }
+
+    fn fill_from_source(&mut self, target: &mut [u8]) -> Result<(), Error> {
         let mut done = 0;
         while done < target.len() {
             if self.start == self.end {
+                self.sum_up();
+                let offset = self.taken + done as u64;
                 // What is larger than the buffer goes straight to its place.
-                let direct = target.len() - done >= BUFFER;
-                let space = if direct { &mut target[done..] } else { &mut self.buffer[..] };
-                let read = read_some(&mut self.source, space, self.taken + done as u64)?;
-                if direct {
+                let rest = &mut target[done..];
+                if rest.len() >= BUFFER {
+                    let read = read_some(&mut self.source, rest, offset)?;
+                    self.crc.update(&rest[..read]);
                     done += read;
                     continue;
                 }
-                (self.start, self.end) = (0, read);
+                self.end = read_some(&mut self.source, &mut self.buffer, offset)?;
+                (self.start, self.summed) = (0, 0);
             }
             let count = (target.len() - done).min(self.end - self.start);
             target[done..done + count]
@@ -162,8 +182,12 @@ impl<R: Read> Input<R> {
             done += count;
         }
         self.taken += target.len() as u64;
-        self.crc.update(target);
         Ok(())
+    }
+
+    fn sum_up(&mut self) {
+        self.crc.update(&self.buffer[self.summed..self.start]);
+        self.summed = self.start;
     }
 }
 

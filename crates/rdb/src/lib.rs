@@ -1,14 +1,15 @@
 //! RDB files and streams, and the payloads of DUMP and RESTORE.
 //!
-//! Writing is piecewise: [`encode_entry`] turns one key into bytes and has no state, so any number of
-//! threads may call it; [`Writer`] owns the order, the header, the database selectors and the
-//! checksum. Reading is a pull parser, [`Reader`]: each call of [`Reader::next_item`] gives one [`Item`].
+//! Writing is piecewise: [`encode_entry`] turns one key into bytes and has no state, so any number
+//! of threads may call it; [`Writer`] owns the order, the header, the database selectors and the
+//! checksum. Reading is a pull parser, [`Reader`]: each call of [`Reader::next_item`] gives one
+//! [`Item`].
 //!
 //! What is deliberately not here: files, sockets, clocks, keyspaces. The crate works on
 //! `std::io::Read` and `std::io::Write` and holds at most one entry in memory.
 //!
-//! Hostile input gives an [`Error`] with the byte offset, never a panic; a length that the input claims is
-//! not believed until its bytes have arrived.
+//! Hostile input gives an [`Error`] with the byte offset, never a panic; a length that the input
+//! claims is not believed until its bytes have arrived.
 
 mod crc;
 mod dump;

@@ -1,12 +1,13 @@
 //! LZF, the compressing half.
 //!
-//! Our own because of the table of earlier positions: it must be cleared for every string, and the
-//! libraries' tables of a fixed 256 KiB or more cost 3.4 µs for a value of 64 bytes, over a hundred times of what
-//! writing it takes (example `encode_cost`). This one's table is as large as the string.
+//! Our own because of the table of earlier positions: it must be cleared for every string, and with
+//! a library's table of 256 KiB a value of 64 bytes took 3400 ns instead of 220 (measured with the
+//! example `codec_cost` and lzf-rust 0.1.0). This one's table is as large as the string.
 //!
-//! The format (liblzf): a control byte below 32 announces that many literal bytes, plus one. Any other one begins a
-//! repetition: its upper three bits are the length minus 2, where 7 means that a byte with the rest of the length
-//! follows; its lower five bits and the next byte are the distance minus 1.
+//! The format (liblzf): a control byte below 32 announces that many literal bytes, plus one. Any
+//! other one begins a repetition: its upper three bits are the length minus 2, where 7 means that a
+//! byte with the rest of the length follows; its lower five bits and the next byte are the distance
+//! minus 1.
 
 const MAX_LITERALS: usize = 32;
 const MIN_MATCH: usize = 3;
@@ -18,8 +19,8 @@ const LONG_MATCH: usize = 7;
 /// Size of the table of positions, in bits of the hash.
 const TABLE_BITS: std::ops::RangeInclusive<u32> = 6..=13;
 
-/// `text` compressed, or `None` if that takes more than `limit` bytes. `text` is shorter than 4 GiB;
-/// a longer one is not compressed.
+/// `text` compressed, or `None` if that takes more than `limit` bytes. `text` is shorter than 4
+/// GiB; a longer one is not compressed.
 pub(crate) fn compress(text: &[u8], limit: usize) -> Option<Vec<u8>> {
     if u32::try_from(text.len()).is_err() {
         return None;

@@ -37,8 +37,8 @@ pub enum Value {
 pub struct Entry {
     /// The key.
     pub key: Vec<u8>,
-    /// When it expires, in milliseconds since 1970; the moment may have passed. A time before 1970 is
-    /// given as 0.
+    /// When it expires, in milliseconds since 1970; the moment may have passed. A time before 1970
+    /// is given as 0.
     pub expires_at: Option<Millis>,
     /// What eviction knew about it.
     pub eviction: Option<Eviction>,
@@ -84,8 +84,8 @@ pub enum Item {
 
 /// Reads an RDB stream item by item.
 ///
-/// It may read ahead of the end of the stream; [`Reader::into_parts`] gives back what it read too much.
-/// After an error, or after [`Item::End`], every further call gives an error.
+/// It may read ahead of the end of the stream; [`Reader::into_parts`] gives back what it read too
+/// much. After an error, or after [`Item::End`], every further call gives an error.
 #[derive(Debug)]
 pub struct Reader<R> {
     input: Input<R>,

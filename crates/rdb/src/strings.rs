@@ -20,7 +20,8 @@ const COMPRESS_GAIN: usize = 4;
 /// The longest decimal text that may be a 32-bit integer (`-2147483648`).
 const LONGEST_INT32: usize = 11;
 
-/// Appends a length: 6, 14, 32 or 64 bits, the shortest that holds it. The long forms are big-endian.
+/// Appends a length: 6, 14, 32 or 64 bits, the shortest that holds it. The long forms are
+/// big-endian.
 pub(crate) fn put_length(out: &mut Vec<u8>, value: u64) {
     if value < 1 << 6 {
         out.push(length::BITS_6 << 6 | value as u8);

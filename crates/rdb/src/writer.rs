@@ -17,9 +17,9 @@ pub enum Checksum {
     On,
 }
 
-/// Writes an RDB stream in order. Entries are encoded elsewhere ([`crate::encode_entry`]) and handed over
-/// as bytes; the order of the calls is the order in the file: aux fields and functions first, then for
-/// each database `select_db`, `resize_db` and its entries, then [`Writer::finish`].
+/// Writes an RDB stream in order. Entries are encoded elsewhere ([`crate::encode_entry`]) and
+/// handed over as bytes; the order of the calls is the order in the file: aux fields and functions
+/// first, then for each database `select_db`, `resize_db` and its entries, then [`Writer::finish`].
 ///
 /// Every method fails only if the underlying writer does.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! Files and payloads exchanged with Debian's Redis 7.0, and, where VALKEY_SERVER names one, with Valkey.
+//! Files and payloads exchanged with Debian's Redis 7.0, and, where VALKEY_SERVER names one, with
+//! Valkey.
 
 mod peer;
 

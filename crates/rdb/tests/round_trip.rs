@@ -1,5 +1,7 @@
 //! What is written is read again, and nothing that comes from outside breaks the reader.
 
+use std::io::{self, Read};
+
 use proptest::prelude::*;
 use tessera_rdb::{
     Checksum, Compression, Entry, Error, Eviction, Item, Limits, Reader, Value, ValueRef, Version,
@@ -126,11 +128,63 @@ proptest! {
     }
 
     #[test]
+    fn changed_bytes_behind_a_missing_checksum_break_nothing(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
+    ) {
+        let mut bytes = a_sample();
+        let sum_at = bytes.len() - 8;
+        bytes[sum_at..].fill(0);
+        for (at, byte) in changes {
+            bytes[9 + at.index(sum_at - 9)] = byte;
+        }
+        // It may even be a file again; what was read is bounded by what was there.
+        if let Ok(items) = read_all(&bytes) {
+            prop_assert!(items.len() <= bytes.len());
+        }
+    }
+
+    #[test]
     fn noise_after_a_header_is_an_error_or_a_short_file(noise in prop::collection::vec(any::<u8>(), 0..300)) {
         // Without a checksum (version 4) noise may happen to be a file; it must only not panic.
         for header in [&b"REDIS0004"[..], b"REDIS0011", b"REDIS0012", b"VALKEY080", b""] {
             let _ = read_all(&[header, &noise].concat());
         }
+    }
+}
+
+/// A source that gives a few bytes at a time.
+struct Trickle<'a>(&'a [u8], usize);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, space: &mut [u8]) -> io::Result<usize> {
+        let count = space.len().min(self.1);
+        self.0.read(&mut space[..count])
+    }
+}
+
+#[test]
+fn large_strings_from_a_slow_source() {
+    let entry = |size: usize| Entry {
+        key: size.to_string().into_bytes(),
+        expires_at: None,
+        eviction: None,
+        value: Value::String((0..size).map(|at| (at * at / 7) as u8).collect()),
+    };
+    let entries = [100, 65_535, 65_536, 200_000, 3_000_000, 5].map(entry).to_vec();
+    let bytes = write(&[(0, entries.clone())], Compression::Off, Checksum::On);
+    for at_a_time in [7, 1000, 65_536, usize::MAX] {
+        let source = Trickle(&bytes, at_a_time);
+        let mut reader = Reader::new(source, Limits::default()).unwrap();
+        let mut found = Vec::new();
+        loop {
+            match reader.next_item().unwrap() {
+                Item::Entry(entry) => found.push(entry),
+                Item::End => break,
+                _ => {}
+            }
+        }
+        assert!(found == entries, "{at_a_time} bytes at a time");
+        assert_eq!(reader.offset(), bytes.len() as u64);
     }
 }
 
@@ -158,7 +212,8 @@ fn every_changed_bit_is_noticed() {
 
 #[test]
 fn a_claimed_length_is_not_believed() {
-    // A string of 2^63 bytes, one of 4 GiB within the limit, and one that claims to unpack to 4 GiB.
+    // A string of 2^63 bytes, one of 4 GiB within the limit, and one that claims to unpack to 4
+    // GiB.
     let huge = b"REDIS0010\x00\x01k\x81\x80\x00\x00\x00\x00\x00\x00\x00";
     let limits = Limits { string: u64::MAX };
     let mut reader = Reader::new(&huge[..], limits).unwrap();
@@ -192,7 +247,8 @@ fn what_is_not_supported_is_named() {
 
 #[test]
 fn layouts_of_other_versions() {
-    // Version 2 has expiry in seconds and no checksum; Redis 7.4 and Valkey 9 tell the size of slots.
+    // Version 2 has expiry in seconds and no checksum; Redis 7.4 and Valkey 9 tell the size of
+    // slots.
     let old = b"REDIS0002\xfe\x00\xfd\x01\x00\x00\x00\x00\x01k\xc0\x07\xff";
     let entry = Item::Entry(Entry {
         key: b"k".to_vec(),

@@ -18,8 +18,8 @@ pub(crate) struct Peer {
     client: BufReader<TcpStream>,
 }
 
-/// Where the program is, by the PATH. If it is nowhere the test is to be skipped; that is said plainly, and
-/// under CI it is a failure.
+/// Where the program is, by the PATH. If it is nowhere the test is to be skipped; that is said
+/// plainly, and under CI it is a failure.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =

@@ -1,11 +1,12 @@
-//! The end of a payload whose length the primary does not know: 40 random bytes which it had announced.
+//! The end of a payload whose length the primary does not know: 40 random bytes which it had
+//! announced.
 
 /// Length of the mark in bytes.
 pub(crate) const MARK_LEN: usize = 40;
 
-/// Finds the first occurrence of the mark in a stream that comes in pieces. Linear in the stream's length
-/// (Knuth, Morris and Pratt): what has been matched of the mark at the end of a piece is held back, and since it
-/// equals the mark's own beginning it need not be stored.
+/// Finds the first occurrence of the mark in a stream that comes in pieces. Linear in the stream's
+/// length (Knuth, Morris and Pratt): what has been matched of the mark at the end of a piece is
+/// held back, and since it equals the mark's own beginning it need not be stored.
 #[derive(Debug)]
 pub(crate) struct MarkScanner {
     mark: [u8; MARK_LEN],
@@ -104,7 +105,8 @@ mod tests {
     }
 
     fn a_mark() -> impl Strategy<Value = [u8; MARK_LEN]> {
-        // Two letters only, so that the mark repeats parts of itself and the payload parts of the mark.
+        // Two letters only, so that the mark repeats parts of itself and the payload parts of the
+        // mark.
         prop::collection::vec(prop::sample::select(vec![b'a', b'b']), MARK_LEN)
             .prop_map(|bytes| bytes.try_into().unwrap())
     }

@@ -1,9 +1,10 @@
 //! A replica's side of replication.
 //!
 //! ```text
-//! Waiting ► Connecting ► Handshake ► AwaitPsync ─► Streaming            (+CONTINUE)
-//!    ▲                                  └─► AwaitPayload ► Payload ► Loading ► Streaming   (+FULLRESYNC)
-//!    └── any fault: Close, then a new attempt after a growing pause
+//! Waiting ► Connecting ► Handshake ► AwaitPsync
+//!    ▲                                  ├─► Streaming                                (+CONTINUE)
+//!    │                                  └─► AwaitPayload ► Payload ► Loading ► Streaming
+//!    └── any fault: Close, then a new attempt after a growing pause               (+FULLRESYNC)
 //! ```
 
 mod handshake;
@@ -102,21 +103,25 @@ pub enum LinkEffect {
     },
     /// A piece of the RDB payload.
     Payload(Range<usize>),
-    /// A piece of the RDB payload that was held back from an earlier `Received`, because it might have been the
-    /// beginning of the end mark.
+    /// A piece of the RDB payload that was held back from an earlier `Received`, because it might
+    /// have been the beginning of the end mark.
     PayloadHeld(Vec<u8>),
-    /// The payload is complete: load the rest, then report `Loaded` or `LoadFailed`. `Stream` may come before that
-    /// is reported; it applies after the payload.
+    /// The payload is complete: load the rest, then report `Loaded` or `LoadFailed`. `Stream` may
+    /// come before that is reported; it applies after the payload.
     EndPayload,
     /// The primary continues the history from where this replica is.
     Resume {
         /// The history's name from now on. If it is a new one, what was written until now is also
-        /// known by the old one (`Log::shift_replication_id`), and replicas of this replica must reconnect.
+        /// known by the old one (`Log::shift_replication_id`), and replicas of this replica must
+        /// reconnect.
         id: ReplId,
         /// Whether the name is a new one.
         renamed: bool,
     },
-    /// A piece of the stream of commands: append it to the history as it is, and apply it.
+    /// A piece of the stream of commands. Each command that is whole is appended to the history
+    /// as it is, applied, and reported by `Applied`; the beginning of one that is not waits for the
+    /// rest, and is dropped if the connection is lost, for the primary sends it again. So what the
+    /// driver has taken over is reported before `Closed` is.
     Stream(Range<usize>),
     /// Close the connection. The driver does not report `Closed` for it, nor anything else that
     /// comes from it.
@@ -164,14 +169,29 @@ enum Ending {
 
 #[derive(Debug)]
 enum State {
-    Waiting { until: Millis },
+    Waiting {
+        until: Millis,
+    },
     Connecting,
-    Handshake { awaited: Awaited },
+    Handshake {
+        awaited: Awaited,
+    },
     AwaitPsync,
-    AwaitPayload { grant: Grant },
-    Payload { grant: Grant, ending: Ending },
-    Loading { grant: Grant, newline_at: Millis },
-    Streaming { ack_at: Millis },
+    AwaitPayload {
+        grant: Grant,
+    },
+    Payload {
+        grant: Grant,
+        ending: Ending,
+    },
+    /// `newline_at` is absent once the connection is lost: what has come is still being loaded.
+    Loading {
+        grant: Grant,
+        newline_at: Option<Millis>,
+    },
+    Streaming {
+        ack_at: Millis,
+    },
 }
 
 /// The state machine of a replica's link to its primary.
@@ -190,8 +210,8 @@ pub struct ReplicaLink {
 }
 
 impl ReplicaLink {
-    /// A link that connects at its first `Tick`. `position` is where this replica stands in a history, if
-    /// its data belongs to one: then a partial resync is tried.
+    /// A link that connects at its first `Tick`. `position` is where this replica stands in a
+    /// history, if its data belongs to one: then a partial resync is tried.
     pub fn new(config: LinkConfig, position: Option<Position>, now: Millis) -> ReplicaLink {
         ReplicaLink {
             config,
@@ -220,7 +240,7 @@ impl ReplicaLink {
         match event {
             LinkEvent::Tick => self.on_tick(now, effects),
             LinkEvent::Connected => self.on_connected(now, effects),
-            LinkEvent::Closed => self.wait(now),
+            LinkEvent::Closed => self.on_closed(now),
             LinkEvent::Received(bytes) => self.on_received(now, bytes, effects),
             LinkEvent::Loaded => self.on_loaded(now, effects),
             LinkEvent::LoadFailed => self.on_load_failed(now, effects),
@@ -234,13 +254,14 @@ impl ReplicaLink {
         }
     }
 
-    /// When the next `Tick` is needed at the latest; `None` if only another event can change something.
+    /// When the next `Tick` is needed at the latest; `None` if only another event can change
+    /// something.
     pub fn deadline(&self) -> Option<Millis> {
         let silence = self.last_io.plus(self.config.timeout_ms);
         match &self.state {
             State::Waiting { until } => Some(*until),
             // The driver may not read while it loads, so silence means nothing.
-            State::Loading { newline_at, .. } => Some(*newline_at),
+            State::Loading { newline_at, .. } => *newline_at,
             State::Streaming { ack_at } => Some(silence.min(*ack_at)),
             State::Connecting
             | State::Handshake { .. }
@@ -261,7 +282,7 @@ impl ReplicaLink {
                 effects.push(LinkEffect::Connect);
             }
             State::Loading { newline_at, .. } => {
-                *newline_at = now.plus(NEWLINE_PERIOD);
+                *newline_at = Some(now.plus(NEWLINE_PERIOD));
                 effects.push(LinkEffect::Send(b"\n".to_vec()));
             }
             State::Streaming { .. } if now < self.last_io.plus(self.config.timeout_ms) => {
@@ -281,17 +302,32 @@ impl ReplicaLink {
         effects.push(send(&[b"PING"]));
     }
 
+    fn on_closed(&mut self, now: Millis) {
+        match &mut self.state {
+            // The data will be whole, and a new attempt must not begin before: it would ask for
+            // all of it once more.
+            State::Loading { newline_at, .. } => *newline_at = None,
+            _ => self.wait(now),
+        }
+    }
+
     fn on_loaded(&mut self, now: Millis, effects: &mut Vec<LinkEffect>) {
-        if let State::Loading { grant, .. } = self.state {
-            self.position = Some(grant);
+        let State::Loading { grant, newline_at } = self.state else { return };
+        self.position = Some(grant);
+        match newline_at {
             // The first acknowledgement tells a primary that used an end mark to start the stream.
-            self.stream(now, effects);
+            Some(_) => self.stream(now, effects),
+            None => self.wait(now),
         }
     }
 
     fn on_load_failed(&mut self, now: Millis, effects: &mut Vec<LinkEffect>) {
-        if matches!(self.state, State::Payload { .. } | State::Loading { .. }) {
-            self.fail(now, LinkFault::LoadFailed, effects);
+        match self.state {
+            State::Loading { newline_at: None, .. } => self.wait(now),
+            State::Payload { .. } | State::Loading { .. } => {
+                self.fail(now, LinkFault::LoadFailed, effects);
+            }
+            _ => {}
         }
     }
 
@@ -426,7 +462,7 @@ impl ReplicaLink {
 
     fn end_payload(&mut self, now: Millis, effects: &mut Vec<LinkEffect>) {
         if let State::Payload { grant, .. } = self.state {
-            self.state = State::Loading { grant, newline_at: now.plus(NEWLINE_PERIOD) };
+            self.state = State::Loading { grant, newline_at: Some(now.plus(NEWLINE_PERIOD)) };
             effects.push(LinkEffect::EndPayload);
         }
     }
@@ -465,8 +501,8 @@ impl ReplicaLink {
     }
 }
 
-/// Passes payload bytes on. `at` is where `bytes` begin in the received buffer. Returns how many were
-/// taken, and whether the payload has ended.
+/// Passes payload bytes on. `at` is where `bytes` begin in the received buffer. Returns how many
+/// were taken, and whether the payload has ended.
 fn take_payload(
     ending: &mut Ending,
     bytes: &[u8],

@@ -49,8 +49,8 @@ pub struct LinkStatus {
     pub phase: LinkPhase,
     /// Seconds since the primary was heard of (`master_last_io_seconds_ago`); `None` while not up.
     pub last_io_seconds: Option<u64>,
-    /// Seconds since the link was lost (`master_link_down_since_seconds`); `None` if it is up or never
-    /// was.
+    /// Seconds since the link was lost (`master_link_down_since_seconds`); `None` if it is up or
+    /// never was.
     pub down_seconds: Option<u64>,
     /// The payload, while it comes.
     pub transfer: Option<Transfer>,

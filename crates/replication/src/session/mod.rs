@@ -1,13 +1,14 @@
 //! What a primary keeps for one replica.
 //!
 //! ```text
-//! Configuring ─ PSYNC ► Deciding ─► Online                                       (+CONTINUE)
-//!                          └─► WaitSnapshot ► Snapshotting ► SendBulk ─► Online  (+FULLRESYNC, $length)
-//!                                                               └► AwaitAck ► Online       ($EOF:mark)
+//! Configuring ─ PSYNC ► Deciding ─► Online                                        (+CONTINUE)
+//!                          └─► WaitSnapshot ► Snapshotting ► SendBulk          (+FULLRESYNC)
+//!                                  ┌──────────────────────────┴─────┐
+//!                                Online  ($length)               AwaitAck ► Online  ($EOF:mark)
 //! ```
 //!
-//! A session begins with the first REPLCONF, PSYNC or SYNC of a connection; until one of the latter two
-//! the connection is an ordinary client's.
+//! A session begins with the first REPLCONF, PSYNC or SYNC of a connection; until one of the latter
+//! two the connection is an ordinary client's.
 
 mod replconf;
 #[cfg(test)]
@@ -35,8 +36,8 @@ pub enum SyncPermission {
 pub enum Framing {
     /// By its length, announced before it.
     Length(u64),
-    /// By 40 random bytes, announced before it and sent after it. Only if the replica said that it understands
-    /// that.
+    /// By 40 random bytes, announced before it and sent after it. Only if the replica said that it
+    /// understands that.
     Mark([u8; 40]),
 }
 
@@ -90,15 +91,16 @@ pub enum SessionEffect {
     Send(Vec<u8>),
     /// The node's own primary wants an acknowledgement: tell the node's link.
     AckRequested,
-    /// Open a reader at `offset` of the history called `id` (`Log::open_reader`) and report `Resumed` or
-    /// `NotResumable`.
+    /// Open a reader at `offset` of the history called `id` (`Log::open_reader`) and report
+    /// `Resumed` or `NotResumable`.
     TryResume {
         /// The history that the replica names.
         id: ReplId,
         /// What it has applied of it.
         offset: Offset,
     },
-    /// Start a snapshot, or join one that is about to start, and report `SnapshotStarted` when it does.
+    /// Start a snapshot, or join one that is about to start, and report `SnapshotStarted` when it
+    /// does.
     StartFullSync {
         /// Whether the payload may end with a mark.
         eof_capable: bool,
@@ -216,8 +218,8 @@ pub struct ReplicaSession {
 }
 
 impl ReplicaSession {
-    /// A session of a connection that has just sent its first REPLCONF, PSYNC or SYNC. `timeout_ms` is
-    /// `repl-timeout` in milliseconds.
+    /// A session of a connection that has just sent its first REPLCONF, PSYNC or SYNC. `timeout_ms`
+    /// is `repl-timeout` in milliseconds.
     pub fn new(now: Millis, timeout_ms: u64) -> ReplicaSession {
         ReplicaSession {
             state: SessionState::Configuring,
@@ -278,8 +280,8 @@ impl ReplicaSession {
         })
     }
 
-    /// Takes an event and appends what is to be done to `effects`. An event that does not fit the state
-    /// changes nothing.
+    /// Takes an event and appends what is to be done to `effects`. An event that does not fit the
+    /// state changes nothing.
     pub fn handle(
         &mut self,
         now: Millis,
@@ -411,8 +413,8 @@ impl ReplicaSession {
             _ if self.announced.rdb_only => self.state = SessionState::Delivered,
             Framing::Length(_) => self.go_online(now, effects),
             Framing::Mark(_) if self.acked_payload => self.go_online(now, effects),
-            // A replica may look for the mark at the end of what it has read only, so nothing may follow the mark until
-            // the replica has seen it.
+            // A replica may look for the mark at the end of what it has read only, so nothing may
+            // follow the mark until the replica has seen it.
             Framing::Mark(_) => self.state = SessionState::AwaitAck,
         }
     }
