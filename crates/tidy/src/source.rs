@@ -40,11 +40,12 @@ impl Source {
         self.text.lines().count()
     }
 
-    /// Whether all of it is test code: in a `tests`, `benches` or `fuzz` folder, or a `tests.rs`.
+    /// Whether it belongs to no program: in a `tests`, `benches`, `examples` or `fuzz` folder, or
+    /// a `tests.rs`.
     pub fn is_test(&self) -> bool {
         let mut folders = self.path.split('/').rev();
         folders.next() == Some("tests.rs")
-            || folders.any(|folder| matches!(folder, "tests" | "benches" | "fuzz"))
+            || folders.any(|folder| matches!(folder, "tests" | "benches" | "examples" | "fuzz"))
     }
 
     /// Its code without modules and items marked `#[cfg(test)]`.
@@ -92,7 +93,8 @@ impl Source {
     }
 
     /// The lines, from 1, of `unsafe` blocks, functions and impls that nobody vouches for: no comment
-    /// with `SAFETY:` or `# Safety` on the same line or in the comment and attributes above.
+    /// with `SAFETY:` or `# Safety` on the same line or in the comment and attributes above. The
+    /// functions of an `unsafe impl` need none: their contract is the trait's.
     pub fn unsafe_without_reason(&self) -> Vec<usize> {
         let lines: Vec<&str> = self.text.lines().collect();
         let vouched = |line: usize| {
@@ -104,9 +106,22 @@ impl Source {
             said(lines[line - 1]) || comment_above.into_iter().any(|above| said(above))
         };
         let mut missing = self.lines_with(&self.code, "unsafe");
+        let of_impl = self.functions_of_unsafe_impls();
+        missing.retain(|line| !of_impl.contains(line));
         missing.retain(|&line| !self.is_statement_vouched(&lines, line, &vouched));
         missing.dedup();
         missing
+    }
+
+    /// The lines of `unsafe fn` within `unsafe impl`.
+    fn functions_of_unsafe_impls(&self) -> Vec<usize> {
+        let mut lines = Vec::new();
+        for start in words(&self.code, "unsafe impl") {
+            let end = item_end(&self.code, start);
+            let functions = words(&self.code[start..end], "unsafe fn");
+            lines.extend(functions.map(|at| line_of(&self.code, start + at)));
+        }
+        lines
     }
 
     /// The comment may stand above the statement of which the `unsafe` is a later line.
@@ -235,8 +250,9 @@ mod tests {
             "x.rs",
             "// SAFETY: it is.\nunsafe { a() }\n\nunsafe { b() }\n/// # Safety\n/// Never.\n\
              #[inline]\nunsafe fn c() {}\n// SAFETY: both.\nlet d =\n    unsafe { d() };\n\
-             let e = unsafe { e() }; // SAFETY: here.\n// unsafe words\nlet f = \"unsafe\";\n",
+             let e = unsafe { e() }; // SAFETY: here.\n// unsafe words\nlet f = \"unsafe\";\n\
+             // SAFETY: passed on.\nunsafe impl A for B {\n    unsafe fn g() {\n        unsafe { h() }\n    }\n}\n",
         );
-        assert_eq!(source.unsafe_without_reason(), [4]);
+        assert_eq!(source.unsafe_without_reason(), [4, 18]);
     }
 }

@@ -34,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cluster", &["slot", "resp"]),
     ("replication", &["slot", "resp", "log"]),
     ("script", &["slot", "resp"]),
-    ("engine", &["slot", "resp", "config", "store", "log", "script", "cluster"]),
+    ("engine", &["slot", "resp", "config", "store", "log", "script", "cluster", "replication"]),
     (
         "server",
         &[
