@@ -7,3 +7,4 @@
 //! What is deliberately not here: the server itself.
 
 pub mod client;
+pub mod up;

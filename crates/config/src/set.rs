@@ -53,45 +53,33 @@ impl Config {
         Ok(changed)
     }
 
-    /// The directives with these names, if each may be set now.
-    ///
-    /// An unknown name is reported before anything else that is wrong behind it.
+    /// The directives with these names, if each may be set now; the first that may not is told.
     fn settable<'a>(
         &self,
         names: impl Iterator<Item = &'a [u8]>,
         context: SetContext,
     ) -> Result<Vec<&'static Directive>, SetError> {
         let mut found: Vec<&'static Directive> = Vec::new();
-        let mut loading_denied = false;
-        let mut refused = None;
         for name in names {
             let directive = find(name).ok_or_else(|| SetError::Unknown(spelled(name)))?;
-            let repeated = found.iter().any(|known| std::ptr::eq(*known, directive));
-            let reason = if refused.is_some() || loading_denied {
-                None
-            } else if !directive.spec.mutable {
-                Some("can't set immutable config")
-            } else if directive.spec.protected && !self.protected_allowed(context) {
-                Some("can't set protected config")
-            } else if context.loading && directive.spec.deny_loading {
-                loading_denied = true;
-                None
-            } else if repeated {
-                Some("duplicate parameter")
-            } else {
-                None
+            let refused = |reason: &str| {
+                Err(SetError::Refused { name: spelled(name), reason: reason.to_owned() })
             };
-            if let Some(reason) = reason {
-                refused =
-                    Some(SetError::Refused { name: spelled(name), reason: reason.to_owned() });
+            if !directive.spec.mutable {
+                return refused("can't set immutable config");
+            }
+            if directive.spec.protected && !self.protected_allowed(context) {
+                return refused("can't set protected config");
+            }
+            if directive.spec.deny_loading && context.loading {
+                return Err(SetError::Loading);
+            }
+            if found.iter().any(|known| std::ptr::eq(*known, directive)) {
+                return refused("duplicate parameter");
             }
             found.push(directive);
         }
-        match refused {
-            _ if loading_denied => Err(SetError::Loading),
-            Some(error) => Err(error),
-            None => Ok(found),
-        }
+        Ok(found)
     }
 
     fn protected_allowed(&self, context: SetContext) -> bool {
@@ -156,11 +144,8 @@ mod tests {
         assert_eq!(error(&[("dir", "/")]), failed("dir", "can't set protected config"));
         let twice = [("timeout", "1"), ("TIMEOUT", "2")];
         assert_eq!(error(&twice), failed("TIMEOUT", "duplicate parameter"));
-        // The unknown name comes first although something else is wrong before it.
-        assert_eq!(
-            error(&[("databases", "2"), ("nonsense", "1")]),
-            "ERR Unknown option or number of arguments for CONFIG SET - 'nonsense'"
-        );
+        // The first that is wrong is told.
+        assert_eq!(error(&[("databases", "2"), ("nonsense", "1")]), failed("databases", immutable));
     }
 
     #[test]

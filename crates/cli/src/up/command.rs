@@ -1,0 +1,141 @@
+//! The command `up`: start, print, watch, stop.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::view::show_shards;
+use super::watch::{self, Event, Watcher};
+use super::{Options, RunningCluster, UpError};
+
+/// How often the nodes are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The command's arguments.
+#[derive(Clone, Debug, clap::Args)]
+pub struct UpArgs {
+    /// Primaries, at least 3 [default: 3, or what the directory holds]
+    #[arg(long)]
+    pub masters: Option<u16>,
+    /// Replicas of each primary [default: 1, or what the directory holds]
+    #[arg(long)]
+    pub replicas: Option<u16>,
+    /// First port; the nodes take it and those that follow [default: 7000, or what the directory
+    /// holds]
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Where the nodes keep their files
+    #[arg(long, default_value = "./tessera-data")]
+    pub dir: PathBuf,
+    /// Remove the cluster that is in the directory, with its data, and make a new one
+    #[arg(long)]
+    pub reset: bool,
+}
+
+impl UpArgs {
+    /// With the server's program and the arguments that it takes before its configuration file.
+    pub fn into_options(self, program: PathBuf, program_args: Vec<String>) -> Options {
+        Options {
+            program,
+            program_args,
+            masters: self.masters,
+            replicas: self.replicas,
+            port: self.port,
+            dir: self.dir,
+            reset: self.reset,
+            config: Vec::new(),
+        }
+    }
+}
+
+/// Runs a cluster until Ctrl-C (or SIGTERM, or the end of the terminal), telling `out` about it.
+pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), UpError> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        let registered = signal_hook::flag::register(signal, Arc::clone(&ended));
+        registered.map_err(UpError::file("signal handler"))?;
+    }
+    run_until(options, out, &|| ended.load(Ordering::Relaxed))
+}
+
+/// As [`run`], until `ended` says so.
+pub fn run_until(
+    options: &Options,
+    out: &mut dyn Write,
+    ended: &dyn Fn() -> bool,
+) -> Result<(), UpError> {
+    say(out, format_args!("Starting…"));
+    let mut cluster = super::start_unless(options, ended)?;
+    greet(options, &mut cluster, out)?;
+    watch(&mut cluster, out, ended);
+    say(out, format_args!("Stopping {} nodes…", cluster.nodes.len()));
+    let killed = cluster.stop();
+    if killed.is_empty() {
+        say(out, format_args!("Stopped."));
+    } else {
+        let ports: Vec<String> = killed.iter().map(u16::to_string).collect();
+        say(out, format_args!("Stopped; these did not end and were killed: {}", ports.join(", ")));
+    }
+    Ok(())
+}
+
+/// Whether anybody reads what is said is not for the cluster to care about.
+fn say(out: &mut dyn Write, line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn greet(
+    options: &Options,
+    cluster: &mut RunningCluster,
+    out: &mut dyn Write,
+) -> Result<(), UpError> {
+    let shards = cluster.shards()?;
+    let how = if cluster.resumed { "resumed" } else { "formed" };
+    let (nodes, dir) = (cluster.nodes.len(), options.dir.display());
+    say(
+        out,
+        format_args!("Cluster {how}: {} shards, {nodes} nodes, files in {dir}\n", shards.len()),
+    );
+    say(out, format_args!("{}", show_shards(&shards)));
+    say(out, format_args!("Connect with: redis-cli -c -p {}", cluster.plan.port));
+    say(out, format_args!("Ctrl-C stops all nodes.\n"));
+    Ok(())
+}
+
+fn watch(cluster: &mut RunningCluster, out: &mut dyn Write, ended: &dyn Fn() -> bool) {
+    let started = Instant::now();
+    let mut watcher = Watcher::default();
+    while !ended() {
+        let seen = watch::look(cluster);
+        for event in watcher.see(Instant::now(), &seen) {
+            say(out, format_args!("[{:>8.1} s] {event}", started.elapsed().as_secs_f64()));
+            if let Event::Ended { port, .. } = event {
+                hint(cluster, port, out);
+            }
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+}
+
+/// How to start a node again that has ended.
+fn hint(cluster: &RunningCluster, port: u16, out: &mut dyn Write) {
+    if let Some(node) = cluster.nodes.iter().find(|node| node.port == port) {
+        say(out, format_args!("{:13}start it again with: {}", "", node.command_line()));
+    }
+}
+
+/// Runs the command and gives the exit code; an error is one line on standard error.
+pub fn main(args: UpArgs, program: PathBuf, program_args: Vec<String>) -> std::process::ExitCode {
+    let options = args.into_options(program, program_args);
+    match run(&options, &mut io::stdout()) {
+        Ok(()) | Err(UpError::Interrupted) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            std::process::ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! `tessera up`: a whole cluster on this machine, on one command.
+//!
+//! [`start`] checks everything that can be wrong ([`plan`]) before it starts anything, makes or finds the
+//! directory ([`directory`]), starts each node as a process of its own ([`process`]), forms the cluster
+//! by the protocol ([`form`]) or, on a second run, waits until the one in the directory has found itself again.
+//! What comes back is a [`RunningCluster`]: tests kill and restart its nodes, the command watches it
+//! ([`watch`]) until Ctrl-C.
+//!
+//! What is deliberately not here: any knowledge of the server's insides. The nodes may be any program that
+//! takes a redis.conf and speaks the protocol.
+
+pub mod command;
+pub mod directory;
+pub mod form;
+pub mod plan;
+pub mod process;
+pub mod view;
+pub mod watch;
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use directory::{Directory, Found};
+use plan::Plan;
+use process::Node;
+use view::Shard;
+
+use crate::client::ClientError;
+
+/// How long nodes may take to come up, form, or find each other again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a node may take to end by itself before it is killed. Above `shutdown-timeout`'s 10 s,
+/// for which a primary may wait for its replicas.
+const STOP_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What to run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The server's executable.
+    pub program: PathBuf,
+    /// Arguments before the path of the configuration file, such as `server`.
+    pub program_args: Vec<String>,
+    /// Primaries; `None`: what the directory says, or 3.
+    pub masters: Option<u16>,
+    /// Replicas of each primary; `None`: what the directory says, or 1.
+    pub replicas: Option<u16>,
+    /// First port; the nodes take it and those that follow. `None`: what the directory says, or
+    /// 7000.
+    pub port: Option<u16>,
+    /// Where the nodes keep their files.
+    pub dir: PathBuf,
+    /// Remove what an earlier run left in `dir` first.
+    pub reset: bool,
+    /// More lines for each node's redis.conf, when it is written.
+    pub config: Vec<String>,
+}
+
+/// Why a cluster does not come up. Each text is one line for the user.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    /// Fewer than three primaries cannot agree on a failover.
+    #[error("a cluster needs at least 3 masters, not {0}: fewer cannot agree on a failover")]
+    TooFewMasters(u16),
+    /// There are not that many ports, or slots.
+    #[error(
+        "{0} nodes from port {1} on are too many: ports end at 65535, and bus ports are 10000 above"
+    )]
+    TooManyNodes(u32, u16),
+    /// Somebody listens there.
+    #[error("port {port} is in use{}; stop what listens there or choose others with --port", bus_note(*.bus))]
+    PortInUse {
+        /// The port.
+        port: u16,
+        /// Whether it is a bus port.
+        bus: bool,
+    },
+    /// The system does not let us listen there.
+    #[error("cannot listen on port {port}: {source}")]
+    PortDenied {
+        /// The port.
+        port: u16,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The directory holds something that `up` has not made.
+    #[error("{0} was not made by `up`, so it is left alone; choose another directory with --dir")]
+    NotOurs(PathBuf),
+    /// Another `up` runs there.
+    #[error("another `up` runs in {0}")]
+    Busy(PathBuf),
+    /// The directory holds another cluster than asked for.
+    #[error(
+        "{dir} holds a cluster of {found}; run without --masters, --replicas and --port to resume it, or with --reset to start afresh"
+    )]
+    Different {
+        /// The directory.
+        dir: PathBuf,
+        /// What it holds.
+        found: Plan,
+    },
+    /// A file cannot be read or written.
+    #[error("{path}: {source}")]
+    File {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The program cannot be started.
+    #[error("cannot start {program}: {source}")]
+    Program {
+        /// The program.
+        program: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A node ended while the cluster was coming up.
+    #[error("node {port} ended ({status}): {last_line} (more in {log})")]
+    NodeEnded {
+        /// Its port.
+        port: u16,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last line of its log.
+        last_line: String,
+        /// Its log.
+        log: PathBuf,
+    },
+    /// A node does not do what it is asked.
+    #[error("node {port}: {source}")]
+    Node {
+        /// Its port.
+        port: u16,
+        /// What it answers.
+        source: ClientError,
+    },
+    /// It takes too long.
+    #[error("gave up after {} s: {what}", PATIENCE.as_secs())]
+    Timeout {
+        /// What was waited for, and who is late.
+        what: String,
+    },
+    /// No node of the cluster has this port.
+    #[error("no node has port {0}")]
+    NoSuchNode(u16),
+    /// Ctrl-C while the cluster was coming up.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+fn bus_note(bus: bool) -> &'static str {
+    if bus { " (a cluster bus port: a node's port plus 10000)" } else { "" }
+}
+
+impl UpError {
+    fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> UpError {
+        let path = path.into();
+        move |source| UpError::File { path, source }
+    }
+}
+
+/// A cluster whose nodes are children of this process. Dropping it kills those that still run;
+/// [`RunningCluster::stop`] ends them properly.
+#[derive(Debug)]
+pub struct RunningCluster {
+    /// What it consists of.
+    pub plan: Plan,
+    /// Whether it was resumed from its directory, not newly formed.
+    pub resumed: bool,
+    pub(crate) nodes: Vec<Node>,
+    /// Holds the directory's lock while the cluster runs.
+    directory: Directory,
+}
+
+/// Starts a cluster, or resumes the one in the directory, and waits until every node says
+/// `cluster_state:ok` and every replica follows its primary.
+pub fn start(options: &Options) -> Result<RunningCluster, UpError> {
+    start_unless(options, &|| false)
+}
+
+/// As [`start`]; gives up, and stops what it has started, once `interrupted` says so.
+pub fn start_unless(
+    options: &Options,
+    interrupted: &dyn Fn() -> bool,
+) -> Result<RunningCluster, UpError> {
+    let asked = Plan::asked(options)?;
+    let (directory, found) = Directory::open(options, &asked)?;
+    let plan = match &found {
+        Found::Formed(plan) => plan.clone(),
+        Found::Nothing => asked,
+    };
+    let resumed = matches!(found, Found::Formed(_));
+    if !resumed {
+        directory.prepare(&plan, &options.config)?;
+    }
+    let mut cluster = RunningCluster { nodes: Vec::new(), plan, resumed, directory };
+    for port in cluster.plan.ports() {
+        let files = cluster.directory.node(port);
+        cluster.nodes.push(Node::start(port, files, options)?);
+    }
+    let mut formation = form::Formation::new(&mut cluster.nodes, PATIENCE, interrupted);
+    formation.await_answers()?;
+    if !resumed {
+        formation.form(&cluster.plan)?;
+    }
+    formation.await_ok(&cluster.plan)?;
+    if !resumed {
+        cluster.directory.mark_formed(&cluster.plan)?;
+    }
+    Ok(cluster)
+}
+
+impl RunningCluster {
+    /// The ports of all nodes.
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().map(|node| node.port).collect()
+    }
+
+    /// The process id of the node, while it runs.
+    pub fn pid(&mut self, port: u16) -> Result<Option<u32>, UpError> {
+        Ok(self.node(port)?.pid())
+    }
+
+    /// Kills a node as `kill -9` does and waits until its process is gone.
+    pub fn kill(&mut self, port: u16) -> Result<(), UpError> {
+        self.node(port)?.kill();
+        Ok(())
+    }
+
+    /// Halts a node as SIGSTOP does: it lives, and does nothing.
+    pub fn pause(&mut self, port: u16) -> Result<(), UpError> {
+        self.node(port)?.signal(rustix::process::Signal::STOP);
+        Ok(())
+    }
+
+    /// Lets a halted node go on.
+    pub fn unpause(&mut self, port: u16) -> Result<(), UpError> {
+        self.node(port)?.signal(rustix::process::Signal::CONT);
+        Ok(())
+    }
+
+    /// Starts a node again that has ended, with the files that it left, and waits until it
+    /// answers. A node that runs is left as it is.
+    pub fn restart(&mut self, port: u16) -> Result<(), UpError> {
+        let node = self.node(port)?;
+        node.restart()?;
+        form::Formation::new(std::slice::from_mut(node), PATIENCE, &|| false).await_answers()
+    }
+
+    /// Waits until every running node says that all is well, all nodes are known and linked, and
+    /// every replica follows its primary.
+    pub fn await_ok(&mut self) -> Result<(), UpError> {
+        let plan = self.plan.clone();
+        form::Formation::new(&mut self.nodes, PATIENCE, &|| false).await_ok(&plan)
+    }
+
+    /// The shards as the first node that answers sees them, by their first slot.
+    pub fn shards(&mut self) -> Result<Vec<Shard>, UpError> {
+        let mut failure = UpError::Timeout { what: "no node answers".to_owned() };
+        for node in &mut self.nodes {
+            match node.cluster_nodes() {
+                Ok(seen) => return Ok(view::shards(&seen)),
+                Err(source) => failure = UpError::Node { port: node.port, source },
+            }
+        }
+        Err(failure)
+    }
+
+    /// Ends all nodes: replicas first, so that nobody takes over from a primary that is asked to
+    /// end; those that do not end in time are killed. Gives the ports of these.
+    pub fn stop(mut self) -> Vec<u16> {
+        let mut replicas = Vec::new();
+        let mut primaries = Vec::new();
+        for node in &mut self.nodes {
+            let follows = |seen: &view::SeenNode| seen.myself && seen.primary.is_some();
+            let is_replica = node.cluster_nodes().is_ok_and(|seen| seen.iter().any(follows));
+            if is_replica { replicas.push(node) } else { primaries.push(node) }
+        }
+        let mut killed = Vec::new();
+        for group in [replicas, primaries] {
+            killed.extend(stop_all(group));
+        }
+        killed
+    }
+
+    fn node(&mut self, port: u16) -> Result<&mut Node, UpError> {
+        self.nodes.iter_mut().find(|node| node.port == port).ok_or(UpError::NoSuchNode(port))
+    }
+}
+
+/// Asks all to end, waits, kills the rest and gives their ports.
+fn stop_all(mut nodes: Vec<&mut Node>) -> Vec<u16> {
+    for node in &mut nodes {
+        node.ask_to_end();
+    }
+    let deadline = Instant::now() + STOP_PATIENCE;
+    let mut killed = Vec::new();
+    for node in nodes {
+        if !node.await_end(deadline) {
+            node.kill();
+            killed.push(node.port);
+        }
+    }
+    killed
+}

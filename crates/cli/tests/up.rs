@@ -1,0 +1,202 @@
+//! `up` with real processes: Debian's redis-server, which takes the same arguments as ours.
+//!
+//! Skipped where it is not installed; under CI that is a failure.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::{Duration, Instant};
+
+use tessera_cli::client::Client;
+use tessera_cli::up::command::run_until;
+use tessera_cli::up::watch::{self, Event, NodeState, Watcher};
+use tessera_cli::up::{self, Options, RunningCluster, UpError};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn is_installed() -> bool {
+    let version = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status();
+    let found = version.is_ok_and(|status| status.success());
+    if !found {
+        assert!(std::env::var_os("CI").is_none(), "redis-server must be installed under CI");
+        println!("skipped: redis-server is not installed");
+    }
+    found
+}
+
+/// The first of six ports that are free, with their bus ports. Tests of one run get different ones.
+fn free_ports() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let seed = (std::process::id() % 1000) as u16 * 20;
+    loop {
+        let step = NEXT.fetch_add(6, Ordering::Relaxed);
+        assert!(step < 6000, "no six free ports");
+        let first = 11_000 + (seed + step) % 20_000;
+        if (first..first + 6).all(|port| is_free(port) && is_free(port + 10_000)) {
+            return first;
+        }
+    }
+}
+
+fn options(dir: &Path) -> Options {
+    Options {
+        program: "redis-server".into(),
+        program_args: Vec::new(),
+        masters: None,
+        replicas: None,
+        port: Some(free_ports()),
+        dir: dir.join("cluster"),
+        reset: false,
+        config: vec!["cluster-node-timeout 2000".to_owned(), "save \"\"".to_owned()],
+    }
+}
+
+fn id_of(port: u16) -> Option<String> {
+    let mut client = Client::connect(("127.0.0.1", port), PATIENCE).expect("the node is there");
+    client.command(&["CLUSTER", "MYID"]).expect("an answer").text()
+}
+
+/// Watches until an event satisfies, and gives it.
+fn await_event(
+    cluster: &mut RunningCluster,
+    watcher: &mut Watcher,
+    wanted: impl Fn(&Event) -> bool,
+) -> Event {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let seen = watch::look(cluster);
+        if let Some(event) = watcher.see(Instant::now(), &seen).into_iter().find(&wanted) {
+            return event;
+        }
+        assert!(Instant::now() < deadline, "it does not happen; seen: {seen:?}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_cluster_is_formed_survives_a_kill_and_is_resumed() {
+    if !is_installed() {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let mut options = options(temp.path());
+    let port = options.port.expect("set above");
+
+    // Formed: three shards over all slots, a replica each.
+    let mut cluster = up::start(&options).expect("it comes up");
+    assert!(!cluster.resumed);
+    let shards = cluster.shards().expect("a node answers");
+    let slots: usize = shards
+        .iter()
+        .flat_map(|shard| &shard.ranges)
+        .map(|&(first, last)| usize::from(last - first) + 1)
+        .sum();
+    assert_eq!(slots, 16_384);
+    let mut pairs: Vec<_> = shards.iter().map(|s| (s.primary, s.replicas.clone())).collect();
+    pairs.sort();
+    assert_eq!(pairs, (0..3).map(|at| (port + at, vec![port + at + 3])).collect::<Vec<_>>());
+    let ids: Vec<_> = cluster.ports().into_iter().map(id_of).collect();
+
+    // A second `up` in the same directory is refused.
+    let second = up::start(&Options { port: None, ..options.clone() });
+    assert!(matches!(second, Err(UpError::PortInUse { .. } | UpError::Busy(_))), "{second:?}");
+
+    // A killed primary: its replica takes over; started again it is a replica.
+    let mut watcher = Watcher::default();
+    watcher.see(Instant::now(), &watch::look(&mut cluster));
+    cluster.kill(port).expect("it is ours");
+    assert_eq!(cluster.pid(port).expect("it is ours"), None);
+    let event =
+        await_event(&mut cluster, &mut watcher, |event| matches!(event, Event::Failover { .. }));
+    let Event::Failover { port: new, from, after, .. } = event else { unreachable!() };
+    assert_eq!((new, from), (port + 3, Some(port)));
+    assert!(after.is_some_and(|after| after < PATIENCE), "{after:?}");
+    cluster.restart(port).expect("it starts again");
+    let replica = NodeState::Replica(Some(port + 3));
+    await_event(&mut cluster, &mut watcher, |event| match event {
+        Event::Back { port: back, state } => *back == port && *state == replica,
+        Event::Follows { port: follower, primary } => {
+            *follower == port && *primary == Some(port + 3)
+        }
+        _ => false,
+    });
+    cluster.await_ok().expect("all is well again");
+    assert_eq!(cluster.stop(), Vec::<u16>::new());
+
+    // Resumed: the same nodes in the roles that they had at the end.
+    options.port = None;
+    let mut cluster = up::start(&options).expect("it comes up again");
+    assert!(cluster.resumed);
+    assert_eq!(cluster.ports().into_iter().map(id_of).collect::<Vec<_>>(), ids);
+    let shards = cluster.shards().expect("a node answers");
+    assert!(shards.iter().any(|shard| shard.primary == port + 3 && shard.replicas == [port]));
+    assert_eq!(cluster.stop(), Vec::<u16>::new());
+}
+
+#[test]
+fn the_command_tells_what_it_does() {
+    if !is_installed() {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let options = Options { replicas: Some(0), ..options(temp.path()) };
+    let port = options.port.expect("set above");
+    let mut out = Vec::new();
+    // It ends at once after it has come up: then, and not before, the third node serves its slots.
+    let is_up = move || {
+        Client::connect(("127.0.0.1", port + 2), PATIENCE)
+            .and_then(|mut client| client.command(&["GET", "foo"]))
+            .is_ok()
+            && std::fs::read_to_string(temp.path().join("cluster/tessera-up.conf"))
+                .is_ok_and(|marker| marker.contains("formed yes"))
+    };
+    run_until(&options, &mut out, &is_up).expect("it comes up and ends");
+    let text = String::from_utf8(out).expect("text");
+    for line in [
+        "Starting…".to_owned(),
+        format!("  1      0-5460       {port}"),
+        format!("Connect with: redis-cli -c -p {port}"),
+        "Stopped.".to_owned(),
+    ] {
+        assert!(text.contains(&line), "no {line:?} in:\n{text}");
+    }
+    assert!(Client::connect(("127.0.0.1", port), PATIENCE).is_err(), "nothing is left running");
+}
+
+#[test]
+fn nothing_is_started_when_something_is_wrong() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let options = options(temp.path());
+    let port = options.port.expect("set above");
+
+    let few = up::start(&Options { masters: Some(2), ..options.clone() });
+    assert!(matches!(few, Err(UpError::TooFewMasters(2))));
+
+    let taken = TcpListener::bind(("127.0.0.1", port + 4)).expect("it was free");
+    let error = up::start(&options).expect_err("a port is taken").to_string();
+    assert_eq!(
+        error,
+        format!(
+            "port {} is in use; stop what listens there or choose others with --port",
+            port + 4
+        )
+    );
+    drop(taken);
+    let taken = TcpListener::bind(("127.0.0.1", port + 10_000)).expect("it was free");
+    let error = up::start(&options).expect_err("a bus port is taken").to_string();
+    assert!(error.contains("bus port"), "{error}");
+    drop(taken);
+    assert!(!options.dir.exists(), "nothing is made before all is checked");
+
+    let file = temp.path().join("file");
+    std::fs::write(&file, "x").expect("writable");
+    let unwritable = up::start(&Options { dir: file.join("data"), ..options.clone() });
+    assert!(unwritable.is_err());
+
+    let absent = up::start(&Options { program: "/no/such/program".into(), ..options.clone() });
+    assert!(matches!(absent, Err(UpError::Program { .. })));
+    let ends = up::start(&Options { program: "false".into(), ..options });
+    assert!(matches!(ends, Err(UpError::NodeEnded { .. })), "{ends:?}");
+}

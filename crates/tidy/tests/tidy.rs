@@ -1,0 +1,323 @@
+//! The house rules. Each is a test; each exception stands here with its reason.
+//!
+//! Ratchets: what is over a limit today is listed with its size and may not grow; once it is within the
+//! limit, its entry must go.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tessera_tidy::{Source, rust_files};
+
+/// Lines of a file: past this it is two ideas.
+const FILE_LINES_MAX: usize = 800;
+
+/// Lines of a function.
+const FUNCTION_LINES_MAX: usize = 100;
+
+/// Files over the limit: path and present lines.
+const LONG_FILES: &[(&str, usize)] = &[];
+
+/// Functions over the limit: path, name, present lines, and the reason.
+const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
+
+/// Which crates of the workspace each may use. Arrows point downwards only (ARCHITECTURE.md); a crate
+/// that is not here has no place yet: decide it, then add it.
+const MAY_USE: &[(&str, &[&str])] = &[
+    ("slot", &[]),
+    ("resp", &[]),
+    ("config", &[]),
+    ("tidy", &[]),
+    ("store", &["slot"]),
+    ("rdb", &["slot"]),
+    ("log", &["slot"]),
+    ("cluster", &["slot", "resp"]),
+    ("replication", &["slot", "resp", "log"]),
+    ("script", &["slot", "resp"]),
+    ("engine", &["slot", "resp", "config", "store", "log", "script", "cluster", "replication"]),
+    (
+        "server",
+        &[
+            "slot",
+            "resp",
+            "config",
+            "store",
+            "rdb",
+            "log",
+            "cluster",
+            "replication",
+            "script",
+            "engine",
+        ],
+    ),
+    ("sim", &["slot", "resp", "cluster", "replication", "engine", "store", "log"]),
+    ("cli", &["slot", "resp"]),
+    ("tessera", &["server", "cli", "config"]),
+    ("bench", &["slot", "cli"]),
+];
+
+/// Crates below the rim: time, randomness, files, sockets and threads are arguments or somebody
+/// else's business.
+const BELOW_THE_RIM: &[&str] = &[
+    "slot",
+    "resp",
+    "config",
+    "store",
+    "rdb",
+    "log",
+    "cluster",
+    "replication",
+    "script",
+    "engine",
+    "sim",
+];
+
+/// What they may not name, and why. Addresses of `std::net` are plain data and allowed.
+const AMBIENT: &[(&str, &str)] = &[
+    ("TcpStream", "no sockets below the rim"),
+    ("TcpListener", "no sockets below the rim"),
+    ("UdpSocket", "no sockets below the rim"),
+    ("UnixStream", "no sockets below the rim"),
+    ("UnixListener", "no sockets below the rim"),
+    ("ToSocketAddrs", "no name resolution below the rim"),
+    ("std::fs", "no files below the rim"),
+    ("std::process", "no processes below the rim"),
+    ("std::env", "the environment is not an argument"),
+    ("SystemTime", "time is an argument"),
+    ("Instant", "time is an argument"),
+    ("std::thread", "no threads below the rim"),
+    ("thread::spawn", "no threads below the rim"),
+    ("thread::sleep", "no threads below the rim"),
+    ("thread_rng", "seeds are arguments"),
+    ("getrandom", "seeds are arguments"),
+    ("tokio", "no runtime below the rim"),
+];
+
+/// Where they may all the same: path, word, and the reason.
+const AMBIENT_ALLOWED: &[(&str, &str, &str)] = &[];
+
+/// Where `unsafe` may stand: the beginning of a path, and the reason.
+const UNSAFE_ALLOWED: &[(&str, &str)] = &[
+    ("crates/store/", "entries and buckets are laid out by hand (DESIGN.md section 2)"),
+    ("crates/log/src/chunk.rs", "readers copy from a chunk while the writer appends behind them"),
+];
+
+/// What no source may hold, and why.
+const UNFINISHED: &[(&str, &str)] = &[
+    ("todo!", "finish it or leave it out"),
+    ("unimplemented!", "finish it or leave it out"),
+    ("dbg!", "a trace left behind"),
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .canonicalize()
+        .expect("the workspace is there")
+}
+
+fn sources() -> Vec<Source> {
+    let files = rust_files(&root()).expect("the workspace can be read");
+    assert!(files.len() > 20, "only {} files: is this the workspace?", files.len());
+    files
+}
+
+/// Fails with all complaints at once.
+fn none(complaints: Vec<String>) {
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
+}
+
+/// The crate that a path belongs to.
+fn crate_of(path: &str) -> &str {
+    let mut folders = path.split('/');
+    match folders.next() {
+        Some("crates") => folders.next().unwrap_or_default(),
+        first => first.unwrap_or_default(),
+    }
+}
+
+/// Each crate of the workspace with those that it uses, without development dependencies.
+fn dependencies() -> BTreeMap<String, Vec<String>> {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version", "1", "--offline"])
+        .current_dir(root())
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).expect("it is JSON");
+    let list = |value: &serde_json::Value| value.as_array().expect("a list").clone();
+    let short = |name: &serde_json::Value| {
+        let name = name.as_str().expect("names are text");
+        name.strip_prefix("tessera-").unwrap_or(name).to_owned()
+    };
+    let is_ours = |dependency: &serde_json::Value| {
+        dependency["path"].is_string() && dependency["kind"] != "dev"
+    };
+    let uses = |package: &serde_json::Value| {
+        let used = list(&package["dependencies"]);
+        used.iter().filter(|used| is_ours(used)).map(|used| short(&used["name"])).collect()
+    };
+    list(&metadata["packages"])
+        .iter()
+        .map(|package| (short(&package["name"]), uses(package)))
+        .collect()
+}
+
+#[test]
+fn arrows_point_downwards() {
+    let allowed: BTreeMap<&str, &[&str]> = MAY_USE.iter().copied().collect();
+    let mut complaints = Vec::new();
+    for (user, used) in dependencies() {
+        let Some(allowed) = allowed.get(user.as_str()) else {
+            complaints.push(format!("{user} is not in MAY_USE"));
+            continue;
+        };
+        for used in used.iter().filter(|used| !allowed.contains(&used.as_str())) {
+            complaints.push(format!("{user} may not use {used}"));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn the_allowed_arrows_have_no_cycle() {
+    // Each crate of the table may use only those that stand above it there.
+    for (at, (user, used)) in MAY_USE.iter().enumerate() {
+        for used in *used {
+            let place = MAY_USE.iter().position(|(name, _)| name == used);
+            assert!(place.is_some_and(|place| place < at), "{user} uses {used}");
+        }
+    }
+}
+
+#[test]
+fn files_are_one_idea() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let listed =
+            LONG_FILES.iter().find(|(path, _)| *path == source.path).map(|(_, lines)| *lines);
+        complaints.extend(ratchet(&source.path, source.line_count(), FILE_LINES_MAX, listed));
+    }
+    none(complaints);
+}
+
+#[test]
+fn functions_do_one_thing() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        for function in source.functions() {
+            let listed = LONG_FUNCTIONS
+                .iter()
+                .find(|(path, name, ..)| *path == source.path && *name == function.name)
+                .map(|(_, _, lines, _)| *lines);
+            let place = format!("{}:{} {}", source.path, function.line, function.name);
+            complaints.extend(ratchet(&place, function.lines, FUNCTION_LINES_MAX, listed));
+        }
+    }
+    none(complaints);
+}
+
+/// The complaint about a length, if any.
+fn ratchet(place: &str, lines: usize, limit: usize, listed: Option<usize>) -> Option<String> {
+    match listed {
+        None if lines > limit => Some(format!("{place}: {lines} lines, at most {limit}")),
+        Some(listed) if lines > listed => {
+            Some(format!("{place}: grown from {listed} to {lines} lines"))
+        }
+        Some(_) if lines <= limit => {
+            Some(format!("{place}: within the limit; take it off the list"))
+        }
+        _ => None,
+    }
+}
+
+#[test]
+fn the_ratchet_only_turns_one_way() {
+    assert_eq!(ratchet("x", 100, 100, None), None);
+    assert!(ratchet("x", 101, 100, None).is_some());
+    assert_eq!(ratchet("x", 120, 100, Some(120)), None);
+    assert!(ratchet("x", 121, 100, Some(120)).is_some());
+    assert!(ratchet("x", 99, 100, Some(120)).is_some());
+}
+
+#[test]
+fn below_the_rim_nothing_is_ambient() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        if !BELOW_THE_RIM.contains(&crate_of(&source.path)) {
+            continue;
+        }
+        let code = source.code_without_tests();
+        for (word, reason) in AMBIENT {
+            let allowed = AMBIENT_ALLOWED
+                .iter()
+                .any(|(path, allowed, _)| *path == source.path && allowed == word);
+            for line in source.lines_with(&code, word) {
+                if !allowed {
+                    complaints.push(format!("{}:{line}: {word}: {reason}", source.path));
+                }
+            }
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        for (word, reason) in UNFINISHED {
+            for line in source.lines_with(&source.code, word) {
+                complaints.push(format!("{}:{line}: {word}: {reason}", source.path));
+            }
+        }
+        for line in source.lines_with(&source.code, "#[ignore]") {
+            complaints.push(format!("{}:{line}: an ignored test says why", source.path));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn unsafe_is_rare_and_proved() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let allowed = UNSAFE_ALLOWED.iter().any(|(path, _)| source.path.starts_with(path));
+        if !allowed {
+            for line in source.lines_with(&source.code, "unsafe") {
+                complaints.push(format!("{}:{line}: unsafe is not allowed here", source.path));
+            }
+        }
+        for line in source.unsafe_without_reason() {
+            complaints.push(format!("{}:{line}: unsafe without a SAFETY comment", source.path));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn crates_say_what_they_are_for() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        let is_entry = source.path.ends_with("src/lib.rs") || source.path.ends_with("src/main.rs");
+        if is_entry && !source.text.starts_with("//! ") {
+            complaints.push(format!("{}: begins with what it is for (//!)", source.path));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn crates_share_the_lints() {
+    let mut complaints = Vec::new();
+    for name in dependencies().keys() {
+        let folder =
+            if name == "bench" { root().join(name) } else { root().join("crates").join(name) };
+        let manifest =
+            std::fs::read_to_string(folder.join("Cargo.toml")).expect("each crate has one");
+        if !manifest.contains("[lints]\nworkspace = true") {
+            complaints.push(format!("{name}: its Cargo.toml does not take the workspace's lints"));
+        }
+    }
+    none(complaints);
+}
