@@ -127,6 +127,12 @@ impl Keyspace {
         &self.snapshots
     }
 
+    /// The number of keys of database 0 in a slot just now. Takes the slot's lock alone, so it may be called by
+    /// whoever holds no other slot's, in the world or out of it.
+    pub fn peek_len(&self, slot: Slot) -> usize {
+        self.cell(slot).lock().first.len()
+    }
+
     /// Whether database 0 had no keys in this slot when somebody last looked.
     pub(crate) fn seems_empty(&self, slot: Slot) -> bool {
         self.cell(slot).seems_empty()

@@ -1,0 +1,208 @@
+//! Listening sockets, and who may come in.
+
+use crate::server::Server;
+use anyhow::{Context, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, SockAddr, Socket, Type};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
+use tessera_config::Config;
+
+/// A connection on its way to the thread that will serve it.
+pub(crate) struct Accepted {
+    pub(crate) fd: OwnedFd,
+    pub(crate) peer: String,
+    pub(crate) local: String,
+    pub(crate) is_local: bool,
+    pub(crate) is_unix: bool,
+}
+
+/// A socket that is listened on.
+pub(crate) struct Listener {
+    socket: Socket,
+    unix_path: Option<String>,
+}
+
+impl Listener {
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unix_path {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// The address that a `bind` argument means, and whether its absence is no error (`-` in front).
+fn bind_address(text: &str) -> Result<(IpAddr, bool)> {
+    let (text, optional) = match text.strip_prefix('-') {
+        Some(rest) => (rest, true),
+        None => (text, false),
+    };
+    let ip = match text {
+        "*" => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        "::*" => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        name => match name.parse() {
+            Ok(ip) => ip,
+            Err(_) => std::net::ToSocketAddrs::to_socket_addrs(&(name, 0))
+                .ok()
+                .and_then(|mut found| found.next())
+                .map(|found| found.ip())
+                .with_context(|| format!("'{name}' is no address of this machine"))?,
+        },
+    };
+    Ok((ip, optional))
+}
+
+/// Binds one TCP port on all configured addresses.
+pub(crate) fn bind_tcp(config: &Config, port: u16) -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for text in &config.network.bind.0 {
+        let (ip, optional) = bind_address(text)?;
+        match bind_one(SocketAddr::new(ip, port), config.network.tcp_backlog) {
+            Ok(socket) => listeners.push(Listener { socket, unix_path: None }),
+            Err(error) if optional && is_missing_address(&error) => {}
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("Could not create server TCP listening socket {text}:{port}: bind")
+                });
+            }
+        }
+    }
+    anyhow::ensure!(!listeners.is_empty(), "none of the addresses of 'bind' exists here");
+    Ok(listeners)
+}
+
+fn is_missing_address(error: &std::io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw_os_error),
+        Some(
+            Errno::ADDRNOTAVAIL
+                | Errno::AFNOSUPPORT
+                | Errno::NOPROTOOPT
+                | Errno::PROTONOSUPPORT
+                | Errno::SOCKTNOSUPPORT
+                | Errno::PFNOSUPPORT
+        )
+    )
+}
+
+fn bind_one(addr: SocketAddr, backlog: u32) -> std::io::Result<Socket> {
+    let socket =
+        Socket::new(Domain::for_address(addr), Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.set_reuse_address(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&addr.into())?;
+    socket.listen(i32::try_from(backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// All listening sockets of the clients' port and the unix socket.
+pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    if config.network.port != 0 {
+        listeners = bind_tcp(config, config.network.port)?;
+    }
+    let path = &config.network.unixsocket;
+    if !path.is_empty() {
+        let _ = std::fs::remove_file(path);
+        let context = || format!("Failed opening Unix socket: bind: {path}");
+        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+        socket.bind(&SockAddr::unix(path).with_context(context)?).with_context(context)?;
+        let mode = config.network.unixsocketperm.0;
+        if mode != 0 {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+                .with_context(context)?;
+        }
+        socket.listen(config.network.tcp_backlog as i32).with_context(context)?;
+        listeners.push(Listener { socket, unix_path: Some(path.clone()) });
+    }
+    Ok(listeners)
+}
+
+/// Accepts what waits at a listener, at most `limit` connections.
+pub(crate) fn accept(
+    listener: &Listener,
+    server: &Server,
+    config: &Arc<Config>,
+    limit: usize,
+    mut serve: impl FnMut(Accepted),
+) {
+    for _ in 0..limit {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (fd, _) = match acceptfrom_with(listener.descriptor(), flags) {
+            Ok(accepted) => accepted,
+            Err(Errno::INTR | Errno::CONNABORTED) => continue,
+            Err(Errno::AGAIN) => return,
+            Err(error) => {
+                tracing::warn!("Accepting client connection: accept: {error}");
+                return;
+            }
+        };
+        let socket = Socket::from(fd);
+        if let Some(accepted) = welcome(socket, listener, server, config) {
+            serve(accepted);
+        }
+    }
+}
+
+/// Prepares a new connection; refuses it where the configuration says so.
+fn welcome(
+    socket: Socket,
+    listener: &Listener,
+    server: &Server,
+    config: &Config,
+) -> Option<Accepted> {
+    let stats = server.engine.stats.thread(0);
+    let refuse = |text: &str| {
+        stats.bump(|stats| &stats.rejected_connections, 1);
+        let _ = rustix::net::send(&socket, text.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
+    };
+    if server.engine.clients.len() >= config.network.maxclients as usize {
+        refuse("-ERR max number of clients reached\r\n");
+        return None;
+    }
+    if let Some(path) = &listener.unix_path {
+        let name = format!("{path}:0");
+        let (peer, local) = (name.clone(), name);
+        return Some(Accepted { fd: socket.into(), peer, local, is_local: true, is_unix: true });
+    }
+    let peer = socket.peer_addr().ok()?.as_socket()?;
+    let local = socket.local_addr().ok()?.as_socket()?;
+    let is_local = peer.ip().to_canonical().is_loopback();
+    let open = config.general.requirepass.reveal().is_none() && config.network.protected_mode;
+    if open && !is_local {
+        refuse(PROTECTED);
+        return None;
+    }
+    let _ = socket.set_tcp_nodelay(true);
+    keep_alive(&socket, config.network.tcp_keepalive);
+    let name =
+        |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port()).to_string();
+    let (peer, local) = (name(peer), name(local));
+    Some(Accepted { fd: socket.into(), peer, local, is_local, is_unix: false })
+}
+
+const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no \
+    password is set for the default user. In this mode connections are only accepted from the loopback interface. \
+    To let other machines in, set a password (requirepass) or switch protected mode off: CONFIG SET protected-mode no \
+    from this machine, or 'protected-mode no' in the configuration file.\r\n";
+
+/// Probes a silent peer: `tcp-keepalive` seconds, 0 for never.
+pub(crate) fn keep_alive(socket: &Socket, seconds: u32) {
+    if seconds == 0 {
+        return;
+    }
+    let period = std::time::Duration::from_secs(u64::from(seconds));
+    let probes = socket2::TcpKeepalive::new().with_time(period).with_interval(period / 3);
+    let _ = socket.set_tcp_keepalive(&probes.with_retries(3));
+}

@@ -1,0 +1,331 @@
+//! The control thread: a small async runtime with the bus' sockets and the timers of replication.
+
+use super::link::{self, EVENTS, Link};
+use super::{ClusterHandle, NodesFile, Work};
+use crate::accept::Listener;
+use crate::follow::Primary;
+use crate::io::Message;
+use crate::server::Server;
+use crate::time;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, LogLevel, NodesConf, PrimaryLink};
+use tessera_engine::Mode;
+use tessera_replication::PingSchedule;
+use tessera_slot::{Millis, Offset, Slot, SlotSet};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// The longest time between two looks at the clock, milliseconds.
+const TICK: u64 = 100;
+/// nodes.conf is written at leisure at most this often, milliseconds.
+const LEISURE: u64 = 1000;
+
+/// The control thread.
+pub(crate) struct Control {
+    server: Arc<Server>,
+    /// Its shard of the world lock.
+    thread: usize,
+    links: HashMap<LinkId, Link>,
+    events: mpsc::Sender<Event>,
+    next_accepted: u64,
+    file: Option<NodesFile>,
+    /// What is to be written at leisure.
+    unsaved: Option<NodesConf>,
+    saved_at: Millis,
+    /// What the core was last told of replication.
+    told: (Option<Offset>, Option<PrimaryLink>),
+    resume_at: Option<Millis>,
+    ping: PingSchedule,
+    second_at: Millis,
+    quit: Arc<crate::server::Flag>,
+}
+
+impl Control {
+    /// Runs until `quit` is set. `file` and `listeners` are of the cluster, if there is one.
+    pub(crate) fn run(
+        server: Arc<Server>,
+        thread: usize,
+        file: Option<NodesFile>,
+        listeners: Vec<Listener>,
+        quit: Arc<crate::server::Flag>,
+    ) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (events, inbox) = mpsc::channel(EVENTS);
+        let period = u64::from(server.engine.config().replication.repl_ping_replica_period) * 1000;
+        let now = time::monotonic();
+        let control = Control {
+            server,
+            thread,
+            links: HashMap::new(),
+            events,
+            next_accepted: 0,
+            file,
+            unsaved: None,
+            saved_at: Millis(0),
+            told: (None, None),
+            resume_at: None,
+            ping: PingSchedule::new(now, period),
+            second_at: now,
+            quit,
+        };
+        runtime.block_on(control.serve(inbox, listeners))
+    }
+
+    async fn serve(
+        mut self,
+        mut inbox: mpsc::Receiver<Event>,
+        listeners: Vec<Listener>,
+    ) -> std::io::Result<()> {
+        let (accepted, mut arrivals) = mpsc::channel(64);
+        for listener in &listeners {
+            tokio::spawn(accept_loop(link::listener(listener)?, accepted.clone()));
+        }
+        drop(accepted);
+        let cluster = self.server.cluster.clone();
+        while !self.quit.is_set() {
+            self.work();
+            let due = match &cluster {
+                Some(cluster) => cluster.core.lock().next_timeout().since(time::monotonic()),
+                None => TICK,
+            };
+            let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
+            tokio::select! {
+                event = inbox.recv() => {
+                    if let (Some(cluster), Some(event)) = (&cluster, event) {
+                        cluster.event(event);
+                        while let Ok(event) = inbox.try_recv() {
+                            cluster.event(event);
+                        }
+                    }
+                }
+                Some((socket, peer, local)) = arrivals.recv() => self.arrive(socket, peer, local),
+                () = woken(cluster.as_deref()) => {}
+                () = sleep => {}
+            }
+            self.tick(cluster.as_deref());
+        }
+        self.work();
+        self.save_unsaved(true);
+        Ok(())
+    }
+
+    fn arrive(
+        &mut self,
+        socket: tokio::net::TcpStream,
+        peer: std::net::SocketAddr,
+        local: std::net::SocketAddr,
+    ) {
+        let Some(cluster) = &self.server.cluster else { return };
+        let link = LinkId::Accepted(self.next_accepted);
+        self.next_accepted += 1;
+        self.links.insert(link, link::accepted(link, socket, self.events.clone()));
+        cluster.event(Event::LinkAccepted { link, peer, local });
+    }
+
+    /// What is due by the clock, and what replication has to tell the core.
+    fn tick(&mut self, cluster: Option<&ClusterHandle>) {
+        let now = time::monotonic();
+        if self.resume_at.is_some_and(|at| now >= at) {
+            self.resume_writes();
+        }
+        if now >= self.second_at {
+            self.second_at = now.plus(1000);
+            self.server.replication_tick();
+            let config = self.server.engine.config();
+            self.ping.set_period(u64::from(config.replication.repl_ping_replica_period) * 1000);
+        }
+        let is_stale =
+            self.server.follow.primary().is_some() && !self.server.follow.is_link_usable();
+        self.server.engine.set_mode(Mode::STALE, is_stale);
+        let is_primary = !self.server.engine.mode().any(Mode::REPLICA);
+        if self.ping.poll(now) && is_primary && self.server.engine.log.reader_count() > 0 {
+            self.server.engine.log.append_control(&["PING"]);
+            self.server.wake_feeders(usize::MAX);
+        }
+        let Some(cluster) = cluster else { return };
+        let status = self.server.follow.status();
+        let loading = status.as_ref().is_some_and(|status| status.loading);
+        let offset = if loading { Offset(0) } else { self.server.engine.log.offset() };
+        if self.told.0 != Some(offset) {
+            self.told.0 = Some(offset);
+            cluster.event(Event::ReplicationOffset(offset));
+        }
+        let link = status.map(|status| {
+            if status.is_up() {
+                PrimaryLink::Up
+            } else {
+                PrimaryLink::Down { since: status.last_io }
+            }
+        });
+        if let Some(link) = link
+            && self.told.1 != Some(link)
+        {
+            self.told.1 = Some(link);
+            cluster.event(Event::PrimaryLink(link));
+        }
+        cluster.event(Event::Tick);
+        self.save_unsaved(false);
+    }
+
+    /// Carries out what the core wants, in order.
+    fn work(&mut self) {
+        let Some(cluster) = self.server.cluster.clone() else { return };
+        while let Some(work) = cluster.take_work() {
+            match work {
+                Work::Batch(batch) => {
+                    if let Some(save) = batch.save {
+                        self.save(save);
+                    }
+                    for effect in batch.then {
+                        self.carry_out(&cluster, effect);
+                    }
+                }
+                Work::Answer(answer) => {
+                    let message =
+                        Message::Complete { client: answer.client.id, answer: answer.value };
+                    self.server.mailboxes[answer.client.thread].send(message);
+                }
+            }
+        }
+    }
+
+    fn save(&mut self, conf: NodesConf) {
+        if !conf.durable {
+            self.unsaved = Some(conf);
+            return;
+        }
+        self.unsaved = None;
+        let Some(file) = &self.file else { return };
+        if let Err(error) = file.save(&conf.text, true) {
+            // A vote or claim that is not on disk could be given twice: better no node than that.
+            tracing::error!("Fatal: can't update cluster config file: {error:#}");
+            std::process::exit(1);
+        }
+    }
+
+    fn save_unsaved(&mut self, now: bool) {
+        let time = time::monotonic();
+        if self.unsaved.is_none() || (!now && time.since(self.saved_at) < LEISURE) {
+            return;
+        }
+        let (Some(conf), Some(file)) = (self.unsaved.take(), &self.file) else { return };
+        self.saved_at = time;
+        if let Err(error) = file.save(&conf.text, false) {
+            tracing::warn!("{error:#}");
+        }
+    }
+
+    fn carry_out(&mut self, cluster: &ClusterHandle, effect: Effect) {
+        let engine = &self.server.engine;
+        match effect {
+            Effect::OpenLink { link, addr } => {
+                self.links.insert(link, link::open(link, addr, self.events.clone()));
+            }
+            Effect::CloseLink { link } => drop(self.links.remove(&link)),
+            Effect::Send { link, bytes } => {
+                if self.links.get(&link).is_some_and(|link| !link.send(bytes)) {
+                    self.links.remove(&link);
+                    cluster.event(Event::LinkDown { link, reason: LinkDownReason::Other });
+                }
+            }
+            Effect::SetSlots(changes) => {
+                let mut world = engine.keyspace.enter(self.thread);
+                for (range, state) in changes {
+                    range.slots().for_each(|slot| world.lock(slot).set_state(state));
+                }
+            }
+            Effect::DropKeys(slots) => self.drop_keys(&slots),
+            Effect::DropAllKeys => {
+                let flushed = engine.keyspace.enter_exclusive().flush(None);
+                crate::host::free_later(flushed);
+            }
+            Effect::Follow { host, port, .. } => {
+                crate::host::follow(&self.server, Some(Primary { host: host.to_string(), port }));
+            }
+            Effect::Promote => crate::host::follow(&self.server, None),
+            Effect::Routing(view) => {
+                cluster.set_routing(engine, view);
+                self.server.wake_waiting();
+            }
+            Effect::PauseWrites { until } => {
+                engine.set_mode(Mode::WRITES_PAUSED, true);
+                // Whoever was in the middle of a write is through when the world has been alone.
+                drop(engine.keyspace.enter_exclusive());
+                self.resume_at = Some(until);
+                let offset = engine.log.offset();
+                cluster.event(Event::WritesPaused { offset });
+            }
+            Effect::ResumeWrites => self.resume_writes(),
+            Effect::Published { .. } => {}
+            Effect::Log { level, text } => match level {
+                LogLevel::Debug => tracing::trace!("{text}"),
+                LogLevel::Verbose => tracing::debug!("{text}"),
+                LogLevel::Notice => tracing::info!("{text}"),
+                LogLevel::Warning => tracing::warn!("{text}"),
+            },
+        }
+    }
+
+    fn resume_writes(&mut self) {
+        self.resume_at = None;
+        self.server.engine.set_mode(Mode::WRITES_PAUSED, false);
+        self.server.wake_waiting();
+    }
+
+    /// Deletes the keys of slots that now belong to another node, here and on this node's replicas.
+    fn drop_keys(&self, slots: &SlotSet) {
+        let engine = &self.server.engine;
+        let mut world = engine.keyspace.enter_exclusive();
+        let mut flushed = tessera_store::Flushed::default();
+        let is_primary = !engine.mode().any(Mode::REPLICA);
+        for slot in slots.iter() {
+            if is_primary && engine.log.is_active() {
+                log_deletion(engine, &mut world, slot);
+            }
+            world.flush_slot(slot, None, &mut flushed);
+        }
+        drop(world);
+        crate::host::free_later(flushed);
+        self.server.wake_feeders(usize::MAX);
+        engine.stats.thread(self.thread).dirty.fetch_add(1, Relaxed);
+    }
+}
+
+fn log_deletion(
+    engine: &tessera_engine::Engine,
+    world: &mut tessera_store::WorldExclusive<'_>,
+    slot: Slot,
+) {
+    world.lock(slot).keys(0, usize::MAX, |key| {
+        engine.log.append_command(0, &[b"UNLINK", key]);
+    });
+}
+
+async fn woken(cluster: Option<&ClusterHandle>) {
+    match cluster {
+        Some(cluster) => cluster.wake.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+type Arrival = (tokio::net::TcpStream, std::net::SocketAddr, std::net::SocketAddr);
+
+async fn accept_loop(listener: TcpListener, accepted: mpsc::Sender<Arrival>) {
+    loop {
+        match listener.accept().await {
+            Ok((socket, peer)) => {
+                let Ok(local) = socket.local_addr() else { continue };
+                if accepted.send((socket, peer, local)).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => {
+                tracing::warn!("Accepting cluster node: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}

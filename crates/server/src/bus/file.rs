@@ -1,0 +1,91 @@
+//! nodes.conf on disk: locked by its node, replaced as a whole.
+
+use anyhow::{Context, Result, bail};
+use rustix::fs::{FlockOperation, flock};
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// The file of this node. The lock lies on a file beside it, since the file itself is replaced at every save.
+pub(crate) struct NodesFile {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl NodesFile {
+    /// Opens and locks the file; gives its content if it exists.
+    ///
+    /// # Errors
+    /// If another process has it, or it cannot be read or written.
+    pub(crate) fn open(path: &Path) -> Result<(NodesFile, Option<String>)> {
+        let lock_path = path.with_extension("conf.lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&lock_path)
+            .with_context(|| format!("Can't open {} in order to lock it", lock_path.display()))?;
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => bail!(
+                "Sorry, the cluster configuration file {} is already used by a different Cluster node. Please \
+                 make sure that different nodes use different cluster configuration files.",
+                path.display()
+            ),
+            Err(error) => bail!("Impossible to lock {}: {error}", lock_path.display()),
+        }
+        let content = match std::fs::read_to_string(path) {
+            Ok(text) if text.trim().is_empty() => None,
+            Ok(text) => Some(text),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => {
+                return Err(error).with_context(|| {
+                    format!("Loading the cluster node config from {}", path.display())
+                });
+            }
+        };
+        Ok((NodesFile { path: path.to_owned(), _lock: lock }, content))
+    }
+
+    /// Replaces the content: a new file is written and renamed over the old one. `durable`: return only when
+    /// file and directory are on disk.
+    ///
+    /// # Errors
+    /// What went wrong; the old file is then still whole.
+    pub(crate) fn save(&self, text: &str, durable: bool) -> Result<()> {
+        let temporary = self.path.with_extension(format!("conf.tmp-{}", std::process::id()));
+        let write = || -> std::io::Result<()> {
+            let mut file = File::create(&temporary)?;
+            file.write_all(text.as_bytes())?;
+            if durable {
+                file.sync_all()?;
+            }
+            std::fs::rename(&temporary, &self.path)?;
+            if durable {
+                let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+            }
+            Ok(())
+        };
+        write().with_context(|| format!("Could not save {}", self.path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_node_one_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes.conf");
+        let (file, content) = NodesFile::open(&path).unwrap();
+        assert_eq!(content, None);
+        file.save("vars currentEpoch 0 lastVoteEpoch 0\n", true).unwrap();
+        let error = NodesFile::open(&path).err().unwrap().to_string();
+        assert!(error.contains("already used by a different Cluster node"), "{error}");
+        drop(file);
+        let (_, content) = NodesFile::open(&path).unwrap();
+        assert_eq!(content.as_deref(), Some("vars currentEpoch 0 lastVoteEpoch 0\n"));
+    }
+}

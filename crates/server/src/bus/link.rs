@@ -1,0 +1,141 @@
+//! The sockets of the bus: one task for reading and one for writing each link.
+
+use socket2::{SockRef, Socket};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tessera_cluster::bus::Framer;
+use tessera_cluster::{Event, LinkDownReason, LinkId};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+/// Bytes that may wait in a link which its peer does not read. Bus packets are small: beyond this the
+/// peer is stuck, and the link is opened anew.
+const QUEUE_BYTES: usize = 64 << 20;
+/// Events on their way to the control thread.
+pub(super) const EVENTS: usize = 1024;
+
+/// A link's task, and the queue to its peer.
+pub(super) struct Link {
+    queue: mpsc::UnboundedSender<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+    task: JoinHandle<()>,
+}
+
+impl Link {
+    /// Queues bytes; false if the peer does not read and the queue is full.
+    pub(super) fn send(&self, bytes: Arc<[u8]>) -> bool {
+        let waiting = self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
+        waiting < QUEUE_BYTES && self.queue.send(bytes).is_ok()
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Connects to a peer, and then serves the link.
+pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) -> Link {
+    let (queue, to_send) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&waiting);
+    let task = tokio::spawn(async move {
+        let connected = TcpStream::connect(addr).await.and_then(|socket| {
+            let local = socket.local_addr()?;
+            Ok((socket, local))
+        });
+        match connected {
+            Err(error) => {
+                let _ = events.send(Event::LinkDown { link, reason: reason(&error) }).await;
+            }
+            Ok((socket, local)) => {
+                let _ = events.send(Event::LinkConnected { link, local }).await;
+                serve(link, socket, to_send, sent, events).await;
+            }
+        }
+    });
+    Link { queue, waiting, task }
+}
+
+/// Serves a link that a peer has opened.
+pub(super) fn accepted(link: LinkId, socket: TcpStream, events: mpsc::Sender<Event>) -> Link {
+    let (queue, to_send) = mpsc::unbounded_channel();
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let sent = Arc::clone(&waiting);
+    let task = tokio::spawn(serve(link, socket, to_send, sent, events));
+    Link { queue, waiting, task }
+}
+
+async fn serve(
+    link: LinkId,
+    socket: TcpStream,
+    mut to_send: mpsc::UnboundedReceiver<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+    events: mpsc::Sender<Event>,
+) {
+    let _ = socket.set_nodelay(true);
+    let (mut reading, mut writing) = socket.into_split();
+    let write = async {
+        while let Some(bytes) = to_send.recv().await {
+            writing.write_all(&bytes).await?;
+            waiting.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+        // The queue's other end is gone: so is the link.
+        std::future::pending::<std::io::Result<()>>().await
+    };
+    let read = async {
+        let (mut framer, mut buffer) = (Framer::new(), vec![0; 16 << 10]);
+        loop {
+            let count = reading.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(LinkDownReason::Eof);
+            }
+            framer.push(&buffer[..count]);
+            loop {
+                match framer.next_packet() {
+                    Ok(None) => break,
+                    Ok(Some(bytes)) => {
+                        if events.send(Event::Packet { link, bytes }).await.is_err() {
+                            return Ok(LinkDownReason::Other);
+                        }
+                    }
+                    Err(error) => {
+                        tracing::warn!("Cluster bus: {error}");
+                        return Ok(LinkDownReason::Other);
+                    }
+                }
+            }
+        }
+    };
+    let ended: std::io::Result<LinkDownReason> = tokio::select! {
+        ended = read => ended,
+        ended = write => ended.map(|()| LinkDownReason::Other),
+    };
+    let reason = ended.unwrap_or_else(|error| reason(&error));
+    let _ = events.send(Event::LinkDown { link, reason }).await;
+}
+
+fn reason(error: &std::io::Error) -> LinkDownReason {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::ConnectionRefused => LinkDownReason::Refused,
+        ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted => {
+            LinkDownReason::Reset
+        }
+        ErrorKind::UnexpectedEof => LinkDownReason::Eof,
+        ErrorKind::TimedOut => LinkDownReason::TimedOut,
+        _ => LinkDownReason::Other,
+    }
+}
+
+/// A listening socket for tokio.
+pub(super) fn listener(
+    listener: &crate::accept::Listener,
+) -> std::io::Result<tokio::net::TcpListener> {
+    let socket: Socket = SockRef::from(&listener.descriptor()).try_clone()?;
+    tokio::net::TcpListener::from_std(socket.into())
+}

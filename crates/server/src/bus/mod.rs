@@ -1,0 +1,180 @@
+//! The cluster bus: the driver of [`tessera_cluster::Cluster`].
+//!
+//! [`ClusterHandle`] is what others hold: CLUSTER commands run on the core under its mutex, on whatever I/O thread they
+//! come in. What the core wants done goes, in order, to the control thread (`control.rs`), which alone writes nodes.conf
+//! and owns the links (`link.rs`). A command whose effects must be carried out before its answer parks its client until
+//! then.
+
+mod control;
+mod file;
+mod link;
+
+use arc_swap::ArcSwapOption;
+use parking_lot::Mutex;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use tessera_cluster::{
+    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Event, PreferredEndpoint,
+    RoutingView,
+};
+use tessera_config::Config;
+use tessera_engine::{ClientInfo, Engine, Mode, Outcome, Park};
+use tessera_resp::{Reply, Value};
+use tessera_slot::Slot;
+use tokio::sync::Notify;
+
+pub(crate) use control::Control;
+pub(crate) use file::NodesFile;
+
+/// An answer that waits until what comes before it in the queue is done.
+struct Answer {
+    client: Arc<ClientInfo>,
+    value: Value,
+}
+
+/// What the control thread is to do next.
+enum Work {
+    Batch(Box<Batch>),
+    Answer(Answer),
+}
+
+/// The cluster core, and the way to the control thread.
+pub(crate) struct ClusterHandle {
+    /// The core. Whoever has changed it moves its batches into `work` before letting go.
+    core: Mutex<Cluster>,
+    /// In the order in which they are to be carried out; locked after `core`.
+    work: Mutex<VecDeque<Work>>,
+    /// Wakes the control thread: there is work, or something to look at.
+    wake: Notify,
+    routing: ArcSwapOption<RoutingView>,
+}
+
+impl ClusterHandle {
+    pub(crate) fn new(mut core: Cluster) -> ClusterHandle {
+        let mut work = VecDeque::new();
+        while let Some(batch) = core.poll_batch() {
+            work.push_back(Work::Batch(Box::new(batch)));
+        }
+        ClusterHandle {
+            core: Mutex::new(core),
+            work: Mutex::new(work),
+            wake: Notify::new(),
+            routing: ArcSwapOption::empty(),
+        }
+    }
+
+    /// What commands are routed by.
+    pub(crate) fn routing(&self) -> Option<Arc<RoutingView>> {
+        self.routing.load_full()
+    }
+
+    /// Has the control thread look at the state of replication.
+    pub(crate) fn look(&self) {
+        self.wake.notify_one();
+    }
+
+    /// The directives have changed.
+    pub(crate) fn configure(&self, config: &Config) {
+        self.event(Event::ConfigChanged(Box::new(cluster_config(config))));
+    }
+
+    /// Lets the core take an event; the control thread does what follows.
+    pub(crate) fn event(&self, event: Event) {
+        let mut core = self.core.lock();
+        core.handle(crate::time::now(), event);
+        self.hand_over(&mut core);
+    }
+
+    /// Moves the core's batches to the control thread; true if there were any.
+    fn hand_over(&self, core: &mut Cluster) -> bool {
+        let mut work = self.work.lock();
+        let before = work.len();
+        while let Some(batch) = core.poll_batch() {
+            work.push_back(Work::Batch(Box::new(batch)));
+        }
+        let any = work.len() > before;
+        drop(work);
+        if any {
+            self.wake.notify_one();
+        }
+        any
+    }
+
+    /// Runs a CLUSTER subcommand; `argv` begins with its name.
+    pub(crate) fn command(
+        &self,
+        engine: &Engine,
+        client: &Arc<ClientInfo>,
+        argv: &[&[u8]],
+        reply: &mut Reply,
+    ) -> Outcome {
+        let view = KeyspaceView(engine);
+        let context = CommandContext { keyspace: &view, client_tls: false, client: &client.addr };
+        let mut core = self.core.lock();
+        let value = core.command(crate::time::now(), &context, argv);
+        if !self.hand_over(&mut core) {
+            drop(core);
+            reply.value(&value);
+            return Outcome::Next;
+        }
+        self.work.lock().push_back(Work::Answer(Answer { client: Arc::clone(client), value }));
+        drop(core);
+        self.wake.notify_one();
+        Outcome::Wait(Park::Elsewhere)
+    }
+
+    fn take_work(&self) -> Option<Work> {
+        self.work.lock().pop_front()
+    }
+
+    fn set_routing(&self, engine: &Engine, view: Arc<RoutingView>) {
+        engine.set_mode(Mode::CLUSTER_DOWN, view.state != ClusterState::Ok);
+        self.routing.store(Some(view));
+    }
+}
+
+/// The keyspace as CLUSTER commands ask about it. A command without keys holds no slot's lock.
+struct KeyspaceView<'a>(&'a Engine);
+
+impl tessera_cluster::Keyspace for KeyspaceView<'_> {
+    fn keys_in_slot(&self, slot: Slot) -> usize {
+        self.0.keyspace.peek_len(slot)
+    }
+
+    fn is_empty(&self) -> bool {
+        Slot::all().all(|slot| self.0.keyspace.peek_len(slot) == 0)
+    }
+}
+
+/// The cluster directives as the core wants them.
+pub(crate) fn cluster_config(config: &Config) -> ClusterConfig {
+    use tessera_config::table::cluster::ClusterEndpointType;
+    let cluster = &config.cluster;
+    ClusterConfig {
+        node_timeout: cluster.node_timeout,
+        port: config.network.port,
+        tls_port: 0,
+        cluster_port: cluster.port,
+        tls_cluster: false,
+        tls_replication: false,
+        announce_ip: cluster.announce_ip.clone(),
+        announce_port: cluster.announce_port,
+        announce_tls_port: cluster.announce_tls_port,
+        announce_bus_port: cluster.announce_bus_port,
+        announce_hostname: cluster.announce_hostname.clone(),
+        announce_human_nodename: cluster.announce_human_nodename.clone(),
+        preferred_endpoint: match cluster.preferred_endpoint_type {
+            ClusterEndpointType::Ip => PreferredEndpoint::Ip,
+            ClusterEndpointType::Hostname => PreferredEndpoint::Hostname,
+            ClusterEndpointType::UnknownEndpoint => PreferredEndpoint::Unknown,
+        },
+        require_full_coverage: cluster.require_full_coverage,
+        allow_reads_when_down: cluster.allow_reads_when_down,
+        replica_validity_factor: u64::from(cluster.replica_validity_factor),
+        replica_no_failover: cluster.replica_no_failover,
+        migration_barrier: cluster.migration_barrier,
+        allow_replica_migration: cluster.allow_replica_migration,
+        repl_ping_period: u64::from(config.replication.repl_ping_replica_period) * 1000,
+        fast_failover: cluster.fast_failover,
+    }
+}

@@ -1,0 +1,327 @@
+//! The primary's side of a replica's connection: the driver of [`ReplicaSession`].
+//!
+//! It lives on the connection's own I/O thread. A full synchronisation's payload comes from the snapshot thread through a
+//! [`Pipe`]; the stream comes from the log, whose reader stands at the snapshot's moment from the start.
+
+use crate::io::Conn;
+use crate::server::Server;
+use crate::sync::{Pipe, PipeContent};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use std::sync::Arc;
+use tessera_engine::ClientKind;
+use tessera_log::Reader;
+use tessera_replication::{
+    Framing, ReplicaSession, SessionEffect, SessionEvent, SessionState, SyncPermission,
+};
+use tessera_slot::Millis;
+
+/// Bytes sent to one replica in one turn, so that its stream does not keep clients waiting.
+const TURN_BYTES: usize = 4 << 20;
+
+/// What is sent to the replica next.
+enum Stage {
+    /// Nothing but answers.
+    Talk,
+    /// The snapshot has been asked for.
+    Wanted(Arc<Pipe>),
+    /// The payload is being sent.
+    Payload { pipe: Arc<Pipe>, chunk: Arc<Vec<u8>>, sent: usize, reader: Reader },
+    /// The payload is out, its acknowledgement is awaited.
+    Loaded(Reader),
+    /// The stream.
+    Stream(Reader),
+}
+
+/// A replica's feed.
+pub(crate) struct Feed {
+    session: ReplicaSession,
+    stage: Stage,
+    /// What the session says, before anything of the stage.
+    outbox: Vec<u8>,
+    outbox_sent: usize,
+    signs: bool,
+}
+
+impl Feed {
+    fn new(now: Millis, timeout_ms: u64) -> Feed {
+        Feed {
+            session: ReplicaSession::new(now, timeout_ms),
+            stage: Stage::Talk,
+            outbox: Vec::new(),
+            outbox_sent: 0,
+            signs: false,
+        }
+    }
+
+    /// An empty line came: the replica is alive.
+    pub(crate) fn sign_of_life(&mut self) {
+        self.signs = true;
+    }
+
+    /// Bytes that wait to be sent, as far as `client-output-buffer-limit replica` counts them: the log that is kept
+    /// for this replica.
+    pub(crate) fn pending(&self) -> u64 {
+        let kept = match &self.stage {
+            Stage::Payload { reader, .. } | Stage::Loaded(reader) | Stage::Stream(reader) => {
+                reader.lag()
+            }
+            Stage::Talk | Stage::Wanted(_) => 0,
+        };
+        kept + (self.outbox.len() - self.outbox_sent) as u64
+    }
+
+    /// Sends what there is. False if the socket takes no more for now.
+    ///
+    /// # Errors
+    /// Why the connection is to be closed.
+    pub(crate) fn send(&mut self, fd: impl AsFd, now: Millis) -> Result<bool, String> {
+        let mut budget = TURN_BYTES;
+        loop {
+            let bytes = if self.outbox_sent < self.outbox.len() {
+                &self.outbox[self.outbox_sent..]
+            } else {
+                match &mut self.stage {
+                    Stage::Talk | Stage::Wanted(_) | Stage::Loaded(_) => return Ok(true),
+                    Stage::Payload { chunk, sent, .. } if *sent < chunk.len() => &chunk[*sent..],
+                    Stage::Payload { .. } => {
+                        if self.next_chunk(now)? {
+                            continue;
+                        }
+                        return Ok(true);
+                    }
+                    Stage::Stream(reader) => {
+                        let bytes = reader.peek().map_err(|error| error.to_string())?;
+                        if bytes.is_empty() {
+                            return Ok(true);
+                        }
+                        bytes
+                    }
+                }
+            };
+            if budget == 0 {
+                return Ok(false);
+            }
+            let bytes = &bytes[..bytes.len().min(budget)];
+            match rustix::net::send(&fd, bytes, SendFlags::NOSIGNAL) {
+                Ok(count) => {
+                    budget -= count;
+                    self.advance(count);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(error) => return Err(error.to_string()),
+            }
+        }
+    }
+
+    fn advance(&mut self, count: usize) {
+        if self.outbox_sent < self.outbox.len() {
+            self.outbox_sent += count;
+            if self.outbox_sent == self.outbox.len() {
+                self.outbox.clear();
+                self.outbox_sent = 0;
+            }
+            return;
+        }
+        match &mut self.stage {
+            Stage::Payload { sent, .. } => *sent += count,
+            Stage::Stream(reader) => reader.advance(count),
+            _ => unreachable!("only these stages send"),
+        }
+    }
+
+    /// Gets the payload's next chunk. False: it is not there yet.
+    fn next_chunk(&mut self, now: Millis) -> Result<bool, String> {
+        let Stage::Payload { pipe, chunk, sent, .. } = &mut self.stage else { return Ok(false) };
+        match pipe.next() {
+            PipeContent::Empty => Ok(false),
+            PipeContent::Failed => Err("the snapshot failed".to_owned()),
+            PipeContent::Chunk(next) => {
+                (*chunk, *sent) = (next, 0);
+                let mut effects = Vec::new();
+                self.session.handle(now, SessionEvent::PayloadProgress, &mut effects);
+                Ok(true)
+            }
+            PipeContent::End => {
+                let Stage::Payload { reader, .. } = std::mem::replace(&mut self.stage, Stage::Talk)
+                else {
+                    unreachable!("just matched")
+                };
+                self.stage = Stage::Loaded(reader);
+                let mut effects = Vec::new();
+                self.session.handle(now, SessionEvent::PayloadSent, &mut effects);
+                self.carry_out_simple(effects)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// Carries out effects that need nothing but the feed.
+    fn carry_out_simple(&mut self, effects: Vec<SessionEffect>) -> Result<(), String> {
+        for effect in effects {
+            match effect {
+                SessionEffect::Send(bytes) => self.outbox.extend_from_slice(&bytes),
+                SessionEffect::StartStream => self.start_stream(),
+                SessionEffect::Close(fault) => return Err(fault.to_string()),
+                other => unreachable!("no answer to the end of a payload: {other:?}"),
+            }
+        }
+        Ok(())
+    }
+
+    fn start_stream(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Talk) {
+            Stage::Loaded(reader) | Stage::Stream(reader) => Stage::Stream(reader),
+            stage => stage,
+        };
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        if let Stage::Wanted(pipe) | Stage::Payload { pipe, .. } = &self.stage {
+            pipe.close();
+        }
+    }
+}
+
+/// Carries out REPLCONF, PSYNC or SYNC of a connection.
+pub(crate) fn command(
+    server: &Arc<Server>,
+    conn: &mut Conn,
+    thread: usize,
+    now: Millis,
+    command: &[Vec<u8>],
+) {
+    let timeout = u64::from(server.engine.config().replication.repl_timeout) * 1000;
+    let feed = conn.feed.get_or_insert_with(|| Box::new(Feed::new(now, timeout)));
+    let args: Vec<&[u8]> = command[1..].iter().map(Vec::as_slice).collect();
+    let event = match command[0].to_ascii_lowercase().as_slice() {
+        b"replconf" => SessionEvent::Replconf(&args),
+        b"psync" => SessionEvent::Psync(&args, permission(server)),
+        _ => SessionEvent::Sync(permission(server)),
+    };
+    let mut effects = Vec::new();
+    feed.session.handle(now, event, &mut effects);
+    carry_out(server, conn, thread, now, effects);
+}
+
+fn permission(server: &Server) -> SyncPermission {
+    if server.follow.is_link_usable() {
+        SyncPermission::Granted
+    } else {
+        SyncPermission::OwnLinkDown
+    }
+}
+
+/// Moves a synchronisation on: called every turn.
+pub(crate) fn pump(server: &Arc<Server>, conn: &mut Conn, thread: usize, now: Millis) {
+    let Some(feed) = &mut conn.feed else { return };
+    let mut effects = Vec::new();
+    if std::mem::take(&mut feed.signs) {
+        feed.session.handle(now, SessionEvent::Newline, &mut effects);
+    }
+    if let Stage::Wanted(pipe) = &feed.stage {
+        let pipe = Arc::clone(pipe);
+        match pipe.take_start() {
+            None => {}
+            Some(Err(())) => {
+                feed.session.handle(now, SessionEvent::SnapshotFailed, &mut effects);
+            }
+            Some(Ok(start)) => {
+                let offset = start.reader.offset();
+                let event = SessionEvent::SnapshotStarted { id: start.id, offset };
+                feed.session.handle(now, event, &mut effects);
+                let framing = match start.length {
+                    Some(length) => Framing::Length(length),
+                    None => Framing::Mark(crate::server::random_mark()),
+                };
+                feed.session.handle(now, SessionEvent::PayloadReady(framing), &mut effects);
+                let chunk = Arc::new(Vec::new());
+                feed.stage = Stage::Payload { pipe, chunk, sent: 0, reader: start.reader };
+            }
+        }
+    }
+    feed.session.handle(now, SessionEvent::Tick, &mut effects);
+    carry_out(server, conn, thread, now, effects);
+    note_status(server, conn, now);
+}
+
+fn carry_out(
+    server: &Arc<Server>,
+    conn: &mut Conn,
+    thread: usize,
+    now: Millis,
+    effects: Vec<SessionEffect>,
+) {
+    let mut effects = std::collections::VecDeque::from(effects);
+    while let Some(effect) = effects.pop_front() {
+        let addr = conn.info().addr.clone();
+        let Some(feed) = &mut conn.feed else { return };
+        let mut more = Vec::new();
+        match effect {
+            SessionEffect::Send(bytes) => feed.outbox.extend_from_slice(&bytes),
+            SessionEffect::AckRequested => server.follow.request_ack(),
+            SessionEffect::TryResume { id, offset } => {
+                let event = match server.engine.log.open_reader(&id, offset) {
+                    Ok(reader) => {
+                        tracing::info!(
+                            "Partial resynchronization request from {addr} accepted. Sending {} bytes of backlog \
+                             starting from offset {}.",
+                            reader.lag(),
+                            offset.0 + 1
+                        );
+                        feed.stage = Stage::Loaded(reader);
+                        SessionEvent::Resumed(server.engine.log.identity().id)
+                    }
+                    Err(reason) => {
+                        tracing::info!("Partial resynchronization not accepted: {reason}");
+                        SessionEvent::NotResumable
+                    }
+                };
+                become_replica(server, conn, thread);
+                let feed = conn.feed.as_mut().expect("the connection has a feed");
+                feed.session.handle(now, event, &mut more);
+            }
+            SessionEffect::StartFullSync { eof_capable, .. } => {
+                tracing::info!("Full resync requested by replica {addr}");
+                let pipe = server.sync.request(eof_capable, Arc::clone(&server.mailboxes[thread]));
+                feed.stage = Stage::Wanted(pipe);
+                become_replica(server, conn, thread);
+            }
+            SessionEffect::StartStream => {
+                feed.start_stream();
+                tracing::info!("Synchronization with replica {addr} succeeded");
+            }
+            SessionEffect::Close(fault) => {
+                tracing::warn!("Disconnecting replica {addr}: {fault}");
+                conn.phase = crate::io::Phase::Closing;
+            }
+        }
+        effects.extend(more);
+    }
+    note_status(server, conn, now);
+}
+
+/// From now on the connection is a replica's. Its thread keeps it among its feeds.
+fn become_replica(server: &Server, conn: &mut Conn, thread: usize) {
+    if conn.info().kind() != ClientKind::Replica {
+        conn.info().set_kind(ClientKind::Replica);
+        conn.new_feed = true;
+        server.note_feeder(thread);
+    }
+}
+
+/// Tells WAIT, INFO and min-replicas-to-write how far the replica is.
+fn note_status(server: &Server, conn: &Conn, now: Millis) {
+    let Some(feed) = &conn.feed else { return };
+    if let Some(status) = feed.session.status(now) {
+        let online = feed.session.state() == SessionState::Online;
+        if server.replicas.update(conn.info(), status, online) {
+            // Somebody may be waiting for this very acknowledgement.
+            server.wake_waiting();
+        }
+    }
+}

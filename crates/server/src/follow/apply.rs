@@ -1,0 +1,150 @@
+//! Applying the primary's stream.
+
+use super::Follower;
+use crate::time;
+use std::sync::Arc;
+use tessera_config::Config;
+use tessera_engine::{Args, Engine, Turn};
+use tessera_replication::LinkEvent;
+use tessera_resp::{Limits, Reply, RequestParser, Span, Step};
+use tessera_slot::{Millis, Slot};
+use tessera_store::{KeyHash, World};
+
+/// A primary is trusted with any length that fits the parser.
+const LIMITS: Limits = Limits { max_bulk: u32::MAX as u64, authenticated: true };
+
+/// What applying needs room for, and what it found.
+struct Applying {
+    config: Arc<Config>,
+    now: Millis,
+    reply: Reply,
+    hashes: Vec<KeyHash>,
+    slots: Vec<Slot>,
+    ack_requested: bool,
+}
+
+impl Follower {
+    /// Runs the whole commands that have come, appends them to the log as they are, and reports how far the
+    /// history is applied. A transaction is run only when its EXEC is here, and as one.
+    pub(super) fn apply(&mut self) {
+        if self.full_sync.is_some() || self.is_loading || self.unparsed.is_empty() {
+            return;
+        }
+        let server = Arc::clone(&self.server);
+        let mut applying = Applying {
+            config: server.engine.config(),
+            now: time::unix(),
+            reply: Reply::default(),
+            hashes: Vec::new(),
+            slots: Vec::new(),
+            ack_requested: false,
+        };
+        let mut input = std::mem::take(&mut self.unparsed);
+        let (mut done, mut spans) = (0, Vec::new());
+        let mut world = Some(server.engine.keyspace.enter(self.thread));
+        loop {
+            spans.clear();
+            match self.parser.next(&mut input[done..], LIMITS, &mut spans) {
+                Ok(Step::Command { len }) => {
+                    let raw = &input[done..done + len];
+                    self.take(&server.engine, &mut world, &mut applying, raw, &spans);
+                    done += len;
+                }
+                Ok(Step::Incomplete { .. }) => break,
+                Err(error) => {
+                    // Nothing after this can be trusted: reconnect, and resynchronise from here.
+                    tracing::error!("The primary's stream is broken: {error}");
+                    done = input.len();
+                    self.parser = RequestParser::new();
+                    let _ = self
+                        .server
+                        .follow
+                        .state
+                        .lock()
+                        .socket
+                        .take()
+                        .map(|socket| socket.shutdown(std::net::Shutdown::Both));
+                    break;
+                }
+            }
+        }
+        drop(world);
+        input.drain(..done);
+        self.unparsed = input;
+        let offset = server.engine.log.offset();
+        self.event(LinkEvent::Applied { offset, fsynced: None }, &[]);
+        if applying.ack_requested {
+            self.event(LinkEvent::AckRequested, &[]);
+        }
+        server.wake_feeders(usize::MAX);
+    }
+
+    /// Takes one command: runs it, or keeps it until its transaction is complete.
+    fn take<'k>(
+        &mut self,
+        engine: &'k Engine,
+        world: &mut Option<World<'k>>,
+        applying: &mut Applying,
+        raw: &[u8],
+        spans: &[Span],
+    ) {
+        let args = Args::new(raw, spans);
+        if spans.is_empty() {
+            engine.log.append_raw(raw);
+            return;
+        }
+        let Some(commands) = &mut self.transaction else {
+            if args.is(0, "multi") {
+                self.transaction = Some(vec![raw.to_vec()]);
+            } else {
+                self.run_one(engine, world, applying, raw, args);
+            }
+            return;
+        };
+        commands.push(raw.to_vec());
+        if !args.is(0, "exec") {
+            return;
+        }
+        // The world stays entered from MULTI to EXEC, so no snapshot stands in between.
+        for mut command in self.transaction.take().unwrap_or_default() {
+            let mut spans = Vec::new();
+            if RequestParser::new().next(&mut command, LIMITS, &mut spans).is_ok() {
+                self.run_one(engine, world, applying, &command, Args::new(&command, &spans));
+            }
+        }
+    }
+
+    /// Runs one command and appends it to the log, without leaving the world in between.
+    fn run_one<'k>(
+        &mut self,
+        engine: &'k Engine,
+        world: &mut Option<World<'k>>,
+        applying: &mut Applying,
+        raw: &[u8],
+        args: Args<'_>,
+    ) {
+        if args.is(0, "replconf") {
+            applying.ack_requested |= args.is(1, "getack");
+        } else if !["ping", "multi", "exec"].iter().any(|word| args.is(0, word)) {
+            let mut turn = Turn {
+                thread: self.thread,
+                now: applying.now,
+                config: &applying.config,
+                hashes: &mut applying.hashes,
+                slots: &mut applying.slots,
+            };
+            applying.reply.buf.clear();
+            let (session, reply) = (&mut self.session, &mut applying.reply);
+            let prepared = engine.prepare(args);
+            engine.execute(world, &mut turn, session, prepared, args, reply);
+            if let Some(b'-') = reply.buf.first() {
+                tracing::error!(
+                    "A command of the primary failed here: {}: {}",
+                    String::from_utf8_lossy(args.at(0)),
+                    String::from_utf8_lossy(&reply.buf).trim_end()
+                );
+            }
+        }
+        engine.log.append_raw(raw);
+    }
+}

@@ -1,0 +1,116 @@
+//! Loading the payload of a full synchronisation, straight from the connection.
+
+use super::Follower;
+use crate::server::random_id;
+use std::io::{self, ErrorKind, Read};
+use std::sync::Arc;
+use tessera_engine::Mode;
+use tessera_rdb::{Entry, Item, Limits, Reader, Value};
+use tessera_replication::{LinkEvent, Position};
+use tessera_slot::Offset;
+use tessera_store::{Keyspace, Lookup, NewValue};
+
+/// The payload as it comes: reading from it reads from the connection.
+struct Payload<'a>(&'a mut Follower);
+
+impl Read for Payload<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let follower = &mut *self.0;
+        while follower.payload.is_empty() && !follower.payload_ended {
+            if !follower.is_wanted() {
+                return Err(io::Error::other("another primary is to be followed"));
+            }
+            if !follower.is_connected() {
+                return Err(ErrorKind::ConnectionAborted.into());
+            }
+            follower.step();
+        }
+        follower.payload.read(out)
+    }
+}
+
+impl Follower {
+    /// Replaces all data by the payload's. What stood here before is gone from the start: while the
+    /// loading goes on clients are told so.
+    pub(super) fn load(&mut self, grant: Position) {
+        let server = Arc::clone(&self.server);
+        let engine = &server.engine;
+        engine.set_mode(Mode::LOADING, true);
+        self.is_loading = true;
+        let mut world = engine.keyspace.enter_exclusive();
+        let flushed = world.flush(None);
+        // Nobody may continue from a history whose data is half gone.
+        engine.log.adopt(random_id(), Offset(0));
+        drop(world);
+        drop(flushed);
+        server.disconnect_replicas();
+        self.publish();
+        let started = std::time::Instant::now();
+        let loaded = load(&mut Payload(self), &engine.keyspace, server.mailboxes.len());
+        let event = match loaded {
+            Ok(keys) => {
+                tracing::info!(
+                    "PRIMARY <-> REPLICA sync: Finished with success: {keys} keys in {} ms",
+                    started.elapsed().as_millis()
+                );
+                let world = engine.keyspace.enter_exclusive();
+                engine.log.adopt(grant.id, grant.offset);
+                drop(world);
+                self.session.db = 0;
+                LinkEvent::Loaded
+            }
+            Err(error) => {
+                tracing::warn!("Failed trying to load the PRIMARY synchronization DB: {error}");
+                drop(engine.keyspace.enter_exclusive().flush(None));
+                LinkEvent::LoadFailed
+            }
+        };
+        self.is_loading = false;
+        self.payload.clear();
+        engine.set_mode(Mode::LOADING, false);
+        self.event(event, &[]);
+        self.publish();
+        self.apply_received();
+    }
+}
+
+/// Reads a whole RDB stream into the keyspace; gives the number of keys.
+fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<u64, String> {
+    let mut reader = Reader::new(payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
+        .map_err(|error| error.to_string())?;
+    let (mut db, mut keys) = (0, 0);
+    loop {
+        match reader.next_item().map_err(|error| error.to_string())? {
+            Item::SelectDb(index) => {
+                db = index as usize;
+                if db >= keyspace.databases() {
+                    return Err(format!(
+                        "the data has a database {db}, this server has {} (directive 'databases')",
+                        keyspace.databases()
+                    ));
+                }
+            }
+            Item::Entry(entry) => {
+                store(keyspace, thread, db, entry);
+                keys += 1;
+            }
+            Item::End => return Ok(keys),
+            Item::Function(_) => {
+                tracing::warn!("The primary has functions, which this version does not keep");
+            }
+            Item::Aux { .. } | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
+        }
+    }
+}
+
+fn store(keyspace: &Keyspace, thread: usize, db: usize, entry: Entry) {
+    let Value::String(value) = &entry.value;
+    let hash = keyspace.locate(&entry.key);
+    let mut world = keyspace.enter(thread);
+    let mut guard = world.lock(hash.slot());
+    let value = NewValue::String(value);
+    match guard.lookup(db, &entry.key, hash) {
+        Lookup::Found(mut found) => found.replace(value, entry.expires_at, 0),
+        Lookup::Vacant(vacant) => vacant.insert(value, entry.expires_at, 0),
+    }
+}

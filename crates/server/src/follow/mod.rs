@@ -1,0 +1,126 @@
+//! Following a primary: the driver of [`tessera_replication::ReplicaLink`], on a thread of its own with a blocking
+//! socket.
+//!
+//! [`Follow`] is the handle: others say whom to follow and read how it goes. The thread applies the stream
+//! through the engine, as the client that may write on a replica, and appends it to this node's own
+//! log byte by byte, so that its replicas, and a later promotion, go on in the same history.
+
+mod apply;
+mod link;
+mod load;
+
+use parking_lot::{Condvar, Mutex};
+use std::net::{Shutdown, TcpStream};
+use tessera_replication::{LinkPhase, LinkStatus};
+use tessera_slot::Millis;
+
+pub(crate) use link::Follower;
+
+/// Whom to follow.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Primary {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// How it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct FollowStatus {
+    pub(crate) link: LinkStatus,
+    /// A full synchronisation is being loaded: the data is incomplete.
+    pub(crate) loading: bool,
+    /// When something last came from the primary, by the monotonic clock.
+    pub(crate) last_io: Option<Millis>,
+}
+
+impl FollowStatus {
+    /// Whether the link is up and the data complete.
+    pub(crate) fn is_up(&self) -> bool {
+        self.link.phase == LinkPhase::Connected && !self.loading
+    }
+}
+
+#[derive(Default)]
+struct State {
+    wanted: Option<Primary>,
+    /// Raised whenever `wanted` changes.
+    version: u64,
+    /// The version that the thread has taken up: what was wanted before does not run any more.
+    taken: u64,
+    /// The thread is applying what it received: a change of `wanted` waits for it.
+    applying: bool,
+    status: Option<FollowStatus>,
+    socket: Option<TcpStream>,
+    ack_requested: bool,
+    quit: bool,
+}
+
+/// The handle of the thread that follows a primary.
+#[derive(Default)]
+pub(crate) struct Follow {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Follow {
+    /// Says whom to follow, nobody for `None`. Returns when nothing more is applied of what was followed
+    /// before.
+    pub(crate) fn set(&self, primary: Option<Primary>) {
+        let mut state = self.state.lock();
+        if state.wanted == primary && primary.is_some() {
+            return;
+        }
+        state.wanted = primary;
+        state.version += 1;
+        let version = state.version;
+        state.status = None;
+        if let Some(socket) = &state.socket {
+            // A blocked read ends at once.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.changed.notify_all();
+        while state.applying && state.taken < version && !state.quit {
+            self.changed.wait(&mut state);
+        }
+    }
+
+    /// Ends the thread.
+    pub(crate) fn quit(&self) {
+        let mut state = self.state.lock();
+        state.quit = true;
+        if let Some(socket) = &state.socket {
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        self.changed.notify_all();
+    }
+
+    /// How it goes; `None` while nobody is followed.
+    pub(crate) fn status(&self) -> Option<FollowStatus> {
+        self.state.lock().status.clone()
+    }
+
+    /// Whom this node follows.
+    pub(crate) fn primary(&self) -> Option<Primary> {
+        self.state.lock().wanted.clone()
+    }
+
+    /// Whether this node may serve replicas: it is a primary, or its own link is up.
+    pub(crate) fn is_link_usable(&self) -> bool {
+        let state = self.state.lock();
+        match (&state.wanted, &state.status) {
+            (None, _) => true,
+            (Some(_), Some(status)) => status.is_up(),
+            (Some(_), None) => false,
+        }
+    }
+
+    /// A replica of this replica wants to know how far everybody is: passed on upwards.
+    pub(crate) fn request_ack(&self) {
+        self.state.lock().ack_requested = true;
+    }
+
+    fn is_current(&self, version: u64) -> bool {
+        let state = self.state.lock();
+        state.version == version && !state.quit
+    }
+}

@@ -1,0 +1,321 @@
+//! The rim as commands see it.
+
+use crate::follow::{FollowStatus, Primary};
+use crate::server::{Server, random_id};
+use std::sync::Arc;
+use tessera_cluster::RoutingView;
+use tessera_config::Config;
+use tessera_engine::{Args, ClientInfo, Fail, Host, Mode, Outcome, Replication, ShutdownMode};
+use tessera_replication::LinkPhase;
+use tessera_resp::{Reply, Value};
+use tessera_slot::Offset;
+use tessera_store::Flushed;
+
+/// What commands reach of the server.
+pub(crate) struct Rim(pub(crate) Arc<Server>);
+
+/// Frees flushed tables on a thread of their own.
+pub(crate) fn free_later(flushed: Flushed) {
+    let spawned = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(flushed));
+    if let Err(error) = spawned {
+        tracing::debug!("Freeing in the foreground: {error}");
+    }
+}
+
+/// Follows a primary from now on, or becomes one (`None`). Returns when the old primary's stream is no longer applied.
+pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
+    let engine = &server.engine;
+    let Some(primary) = primary else {
+        if !engine.mode().any(Mode::REPLICA) {
+            return;
+        }
+        server.follow.set(None);
+        let world = engine.keyspace.enter_exclusive();
+        if engine.log.is_active() {
+            engine.log.shift_replication_id(random_id());
+        }
+        for mode in [Mode::REPLICA, Mode::READ_ONLY, Mode::STALE] {
+            engine.set_mode(mode, false);
+        }
+        drop(world);
+        server.disconnect_replicas();
+        crate::logging::set_role(false);
+        tracing::info!("PRIMARY MODE enabled");
+        return;
+    };
+    // After this no client's write is under way.
+    let world = engine.keyspace.enter_exclusive();
+    engine.set_mode(Mode::REPLICA, true);
+    engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
+    drop(world);
+    crate::logging::set_role(true);
+    server.follow.set(Some(primary));
+}
+
+impl Host for Rim {
+    fn cluster(&self, client: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome {
+        let Some(cluster) = &self.0.cluster else {
+            reply.error("ERR This instance has cluster support disabled");
+            return Outcome::Next;
+        };
+        let argv: Vec<&[u8]> = args.from(1).collect();
+        cluster.command(&self.0.engine, client, &argv, reply)
+    }
+
+    fn routing(&self) -> Option<Arc<RoutingView>> {
+        self.0.cluster.as_ref()?.routing()
+    }
+
+    fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
+        if mode.abort {
+            return Err(Fail::text("ERR No shutdown in progress."));
+        }
+        if mode.save == Some(true) {
+            return Err(Fail::text("ERR Errors trying to SHUTDOWN. Check logs."));
+        }
+        if mode.now {
+            self.0.stop.ask_now();
+        } else {
+            self.0.stop.ask();
+        }
+        Ok(())
+    }
+
+    fn disconnect(&self, client: &ClientInfo) {
+        self.0.disconnect(client);
+    }
+
+    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+        let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
+        // Following waits until the world is empty, in which this command still is.
+        let server = Arc::clone(&self.0);
+        std::thread::Builder::new()
+            .name("replicaof".to_owned())
+            .spawn(move || follow(&server, primary))
+            .map(drop)
+            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))
+    }
+
+    fn replication(&self) -> Replication {
+        replication(&self.0)
+    }
+
+    fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
+        self.0.acknowledged(offset, wanted)
+    }
+
+    fn rewrite_config(&self) -> Result<(), String> {
+        rewrite_config(&self.0)
+    }
+
+    fn apply_config(
+        &self,
+        changed: &[&'static str],
+        config: &Config,
+    ) -> Result<(), (String, String)> {
+        for name in changed {
+            match *name {
+                "bind" => {
+                    let reason =
+                        "it can't be changed while the server runs: set it in the file and restart";
+                    return Err(((*name).to_owned(), reason.to_owned()));
+                }
+                "port" => {
+                    let listeners = crate::accept::listen(config).map_err(|_| {
+                        let reason = "Unable to listen on this port. Check server logs.";
+                        ("port".to_owned(), reason.to_owned())
+                    })?;
+                    self.0.mailboxes[0].send(crate::io::Message::Listen(listeners));
+                }
+                "dir" => std::env::set_current_dir(&config.general.dir)
+                    .map_err(|error| ("dir".to_owned(), error.to_string()))?,
+                "loglevel" => crate::logging::set_level(config.general.loglevel),
+                "repl-backlog-size" => {
+                    self.0.engine.log.set_backlog_limit(config.replication.repl_backlog_size.0);
+                }
+                "replica-read-only" if self.0.engine.mode().any(Mode::REPLICA) => {
+                    let on = config.replication.replica_read_only;
+                    self.0.engine.set_mode(Mode::READ_ONLY, on);
+                }
+                "min-replicas-to-write" | "min-replicas-max-lag" => {
+                    self.0.replication_tick_with(config)
+                }
+                _ => {}
+            }
+        }
+        if let Some(cluster) = &self.0.cluster
+            && changed.iter().any(|name| name.starts_with("cluster-") || name.starts_with("repl"))
+        {
+            cluster.configure(config);
+        }
+        Ok(())
+    }
+
+    fn info(&self) -> Vec<(&'static str, &'static str, String)> {
+        info(&self.0)
+    }
+
+    fn free_later(&self, flushed: Flushed) {
+        free_later(flushed);
+    }
+}
+
+fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
+    let config = server.engine.config();
+    let file = server.paths.config_file.clone().unwrap_or_default();
+    let blocked = server.parked_clients().to_string();
+    let os = rustix::system::uname();
+    let os = format!(
+        "{} {} {}",
+        os.sysname().to_string_lossy(),
+        os.release().to_string_lossy(),
+        os.machine().to_string_lossy()
+    );
+    vec![
+        ("server", "os", os),
+        ("server", "process_id", std::process::id().to_string()),
+        ("server", "run_id", server.run_id.clone()),
+        ("server", "tcp_port", config.network.port.to_string()),
+        ("server", "multiplexing_api", "epoll".to_owned()),
+        ("server", "executable", server.paths.executable.clone()),
+        ("server", "config_file", file),
+        ("server", "io_threads_active", server.mailboxes.len().to_string()),
+        ("clients", "blocked_clients", blocked),
+        ("memory", "used_memory_rss", resident_bytes().to_string()),
+        ("memory", "mem_replication_backlog", server.engine.log.bytes().to_string()),
+    ]
+}
+
+/// Resident memory of the process, bytes.
+fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 =
+        statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * rustix::param::page_size() as u64
+}
+
+fn replication(server: &Server) -> Replication {
+    let log = &server.engine.log;
+    let replicas = server.replicas.all();
+    let online = replicas.iter().filter(|replica| replica.online).count();
+    let mut info: Vec<(String, String)> = Vec::new();
+    let mut add = |name: &str, value: String| info.push((name.to_owned(), value));
+    let primary = server.follow.primary();
+    add("role", if primary.is_some() { "slave" } else { "master" }.to_owned());
+    if let Some(primary) = &primary {
+        follow_lines(server, primary, &mut add);
+    }
+    add("connected_slaves", replicas.len().to_string());
+    let config = server.engine.config();
+    if config.replication.min_replicas_to_write > 0 {
+        let lag = u64::from(config.replication.min_replicas_max_lag);
+        let good = replicas.iter().filter(|replica| replica.online && replica.lag() <= lag).count();
+        add("min_slaves_good_slaves", good.to_string());
+    }
+    for (index, replica) in replicas.iter().enumerate() {
+        let (ip, port) = replica.endpoint();
+        let (state, offset) = (replica.status.state, replica.status.offset);
+        let lag = replica.lag();
+        let line = format!("ip={ip},port={port},state={state},offset={offset},lag={lag}");
+        add(&format!("slave{index}"), line);
+    }
+    let identity = log.identity();
+    let second = identity.second.map(|second| (second.id.to_string(), second.until.0 as i64 + 1));
+    let (second_id, second_offset) = second.unwrap_or_else(|| ("0".repeat(40), -1));
+    let (end, first) = (log.offset(), log.first_offset());
+    let active = log.is_active();
+    add("master_failover_state", "no-failover".to_owned());
+    add("master_replid", identity.id.to_string());
+    add("master_replid2", second_id);
+    add("master_repl_offset", end.to_string());
+    add("second_repl_offset", second_offset.to_string());
+    add("repl_backlog_active", u8::from(active).to_string());
+    add("repl_backlog_size", log.backlog_limit().to_string());
+    let first_byte = if active { first.0 + 1 } else { 0 };
+    add("repl_backlog_first_byte_offset", first_byte.to_string());
+    add("repl_backlog_histlen", (end.0 - first.0.min(end.0)).to_string());
+    let role = role(server, primary.as_ref(), &replicas);
+    Replication { info, role: Some(role), replicas: online }
+}
+
+fn follow_lines(server: &Server, primary: &Primary, add: &mut dyn FnMut(&str, String)) {
+    let status = server.follow.status();
+    let config = server.engine.config();
+    let offset = server.engine.log.offset();
+    let is_up = status.as_ref().is_some_and(FollowStatus::is_up);
+    let link = status.as_ref().map(|status| status.link);
+    let is_syncing = link.is_some_and(|link| link.phase == LinkPhase::Sync);
+    add("master_host", primary.host.clone());
+    add("master_port", primary.port.to_string());
+    add("master_link_status", if is_up { "up" } else { "down" }.to_owned());
+    let last_io = link.and_then(|link| link.last_io_seconds).map_or(-1, |ago| ago as i64);
+    add("master_last_io_seconds_ago", last_io.to_string());
+    add("master_sync_in_progress", u8::from(is_syncing).to_string());
+    add("slave_read_repl_offset", offset.to_string());
+    add("slave_repl_offset", offset.to_string());
+    if let Some(transfer) = link.and_then(|link| link.transfer) {
+        let total = transfer.total.unwrap_or(0);
+        add("master_sync_total_bytes", total.to_string());
+        add("master_sync_read_bytes", transfer.read.to_string());
+        add("master_sync_left_bytes", (total as i64 - transfer.read as i64).to_string());
+    }
+    if !is_up {
+        let down = link.and_then(|link| link.down_seconds).map_or(-1, |down| down as i64);
+        add("master_link_down_since_seconds", down.to_string());
+    }
+    add("slave_priority", config.replication.replica_priority.to_string());
+    add("slave_read_only", u8::from(config.replication.replica_read_only).to_string());
+    add("replica_announced", "1".to_owned());
+}
+
+/// The answer to ROLE.
+fn role(
+    server: &Server,
+    primary: Option<&Primary>,
+    replicas: &[crate::server::ReplicaEntry],
+) -> Value {
+    let offset = server.engine.log.offset();
+    if let Some(primary) = primary {
+        let phase = server.follow.status().map_or(LinkPhase::Connect, |status| status.link.phase);
+        return Value::Array(vec![
+            Value::bulk("slave"),
+            Value::bulk(primary.host.as_str()),
+            Value::Integer(i64::from(primary.port)),
+            Value::bulk(phase.name()),
+            Value::Integer(offset.0 as i64),
+        ]);
+    }
+    let replicas = replicas.iter().filter(|replica| replica.online).map(|replica| {
+        let (ip, port) = replica.endpoint();
+        let offset = replica.status.offset.to_string();
+        Value::Array(vec![Value::bulk(ip), Value::bulk(port.to_string()), Value::bulk(offset)])
+    });
+    Value::Array(vec![
+        Value::bulk("master"),
+        Value::Integer(offset.0 as i64),
+        Value::Array(replicas.collect()),
+    ])
+}
+
+/// Writes the configuration back to its file, as a whole.
+fn rewrite_config(server: &Server) -> Result<(), String> {
+    let path =
+        server.paths.config_file.as_ref().ok_or("The server is running without a config file")?;
+    let old = match std::fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(format!("Rewriting config file: {error}")),
+    };
+    let text = server.engine.config().rewrite(&old);
+    let temporary = format!("{path}.tmp-{}", std::process::id());
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&temporary)?;
+        std::io::Write::write_all(&mut file, &text)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        format!("Rewriting config file: {error}")
+    })
+}

@@ -1,0 +1,194 @@
+//! Batches: requests of all ready connections are parsed and looked up, what they will touch is prefetched, and only
+//! then they are run.
+
+use super::conn::{Conn, Parsed, Phase};
+use super::thread::IoThread;
+use std::time::Instant;
+use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
+use tessera_resp::Span;
+use tessera_slot::Slot;
+use tessera_store::KeyHash;
+
+/// Requests that are prefetched together: enough to hide the latency of memory, few enough for the
+/// first-level cache.
+const BATCH: usize = 32;
+/// Arguments kept from batch to batch; a larger list is given back.
+const KEEP_SPANS: usize = 4096;
+
+/// A request that has been parsed and looked up.
+struct Request {
+    /// Its connection.
+    conn: usize,
+    /// Where it begins in the connection's input.
+    start: usize,
+    /// Its length.
+    len: usize,
+    /// Its arguments: the end of its range in `Batch::spans`; it begins where the one before ends.
+    spans_end: usize,
+    prepared: Prepared,
+}
+
+/// A thread's batch, and what executing it needs room for.
+#[derive(Default)]
+pub(super) struct Batch {
+    requests: Vec<Request>,
+    spans: Vec<Span>,
+    hashes: Vec<KeyHash>,
+    slots: Vec<Slot>,
+}
+
+impl Batch {
+    /// Parses requests of one connection until the batch is full. False: the connection has no more whole
+    /// request.
+    fn fill(&mut self, index: usize, conn: &mut Conn, engine: &Engine, max_bulk: u64) -> bool {
+        while self.requests.len() < BATCH {
+            if !conn.may_parse() {
+                return false;
+            }
+            let spans_start = self.spans.len();
+            match conn.parse(max_bulk, &mut self.spans) {
+                Ok(Parsed::Nothing) => return false,
+                Ok(Parsed::Command { start, len }) => {
+                    let spans = &self.spans[spans_start..];
+                    if spans.is_empty() {
+                        conn.passed_over(start, len);
+                        continue;
+                    }
+                    let (bytes, _, _) = conn.parts(start);
+                    let prepared = engine.prepare(Args::new(bytes, spans));
+                    let spans_end = self.spans.len();
+                    self.requests.push(Request { conn: index, start, len, spans_end, prepared });
+                    if !conn.session.authenticated {
+                        // What comes after AUTH is parsed under other limits.
+                        return true;
+                    }
+                }
+                Err(error) => {
+                    conn.protocol_error(error);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Three passes over the batch, each of which asks for what the next one needs.
+    #[inline]
+    fn prefetch(&self, engine: &Engine) {
+        if self.requests.len() < 2 {
+            return;
+        }
+        let firsts = || self.requests.iter().filter_map(|request| request.prepared.first);
+        firsts().for_each(|hash| engine.keyspace.prefetch_slot(hash));
+        firsts().for_each(|hash| engine.keyspace.prefetch_bucket(hash));
+        firsts().for_each(|hash| engine.keyspace.prefetch_entry(hash));
+    }
+}
+
+impl IoThread {
+    /// Runs all whole requests of the connections in `self.ready`, and empties it.
+    pub(super) fn run_ready(&mut self) {
+        let max_bulk = self.config.network.proto_max_bulk_len.0;
+        while !self.ready.is_empty() {
+            self.batch.requests.clear();
+            self.batch.spans.clear();
+            let mut more = std::mem::take(&mut self.more);
+            let mut taken = 0;
+            while taken < self.ready.len() && self.batch.requests.len() < BATCH {
+                let index = self.ready[taken];
+                if let Some(conn) = self.conns.get_mut(index)
+                    && self.batch.fill(index, conn, &self.server.engine, max_bulk)
+                {
+                    more.push(index);
+                }
+                taken += 1;
+            }
+            // Who has more goes first in the next round: its input is in the cache.
+            self.ready.splice(..taken, more.drain(..));
+            self.more = more;
+            self.batch.prefetch(&self.server.engine);
+            self.execute_batch();
+        }
+        if self.batch.spans.capacity() > KEEP_SPANS {
+            self.batch.spans = Vec::new();
+        }
+    }
+
+    fn execute_batch(&mut self) {
+        if self.batch.requests.is_empty() {
+            return;
+        }
+        let engine = &*self.server.engine;
+        let started = Instant::now();
+        let mut world = Some(engine.keyspace.enter(self.index));
+        let Batch { requests, spans, hashes, slots } = &mut self.batch;
+        let mut spans_start = 0;
+        let mut run = 0u64;
+        for request in requests.iter() {
+            let spans =
+                &spans[std::mem::replace(&mut spans_start, request.spans_end)..request.spans_end];
+            let Some(conn) = self.conns.get_mut(request.conn) else { continue };
+            if !conn.may_run() {
+                continue;
+            }
+            let (bytes, session, reply) = conn.parts(request.start);
+            let mut turn =
+                Turn { thread: self.index, now: self.now, config: &self.config, hashes, slots };
+            let args = Args::new(bytes, spans);
+            let outcome =
+                engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
+            run += 1;
+            let end = request.start + request.len;
+            match outcome {
+                Outcome::Next => conn.executed(end),
+                Outcome::Close => {
+                    conn.executed(end);
+                    conn.phase = Phase::Closing;
+                }
+                Outcome::Wait(park) => {
+                    if park != Park::WritesPaused {
+                        conn.executed(end);
+                    }
+                    conn.waiting = Some(park);
+                    conn.rewind();
+                    self.parked.push(request.conn);
+                }
+                Outcome::Rim => {
+                    let command: Vec<Vec<u8>> = args.from(0).map(<[u8]>::to_vec).collect();
+                    conn.executed(end);
+                    self.rim.push((request.conn, command));
+                    // What follows in the stream is not for the command table, or must wait.
+                    conn.rewind();
+                    conn.held = true;
+                }
+            }
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push(request.conn);
+            }
+        }
+        drop(world);
+        let stats = engine.stats.thread(self.index);
+        stats.bump(|stats| &stats.commands, run);
+        let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
+        for request in requests.iter() {
+            stats.bump(|stats| &stats.by_command[request.prepared.index as usize].nanos, nanos);
+        }
+        self.run_rim();
+    }
+
+    /// Carries out the commands that the engine left to the rim.
+    fn run_rim(&mut self) {
+        for (index, command) in std::mem::take(&mut self.rim) {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            conn.held = false;
+            crate::feed::command(&self.server, conn, self.index, self.now, &command);
+            if std::mem::take(&mut conn.new_feed) {
+                self.feeds.push(index);
+            }
+            if conn.may_parse() {
+                self.ready.push(index);
+            }
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The epoll loop of an I/O thread.
+
+use super::batch::Batch;
+use super::conn::{Conn, Phase, ReadOutcome};
+use super::mailbox::{Mailbox, Message};
+use crate::accept::{Accepted, Listener, accept};
+use crate::server::Server;
+use crate::time;
+use rustix::event::epoll;
+use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
+use rustix::fd::OwnedFd;
+use rustix::time::Timespec;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tessera_config::Config;
+use tessera_engine::{ClientInfo, Session};
+use tessera_slot::Millis;
+
+/// Events taken from epoll at a time.
+const EVENTS: usize = 256;
+/// Connections accepted in one turn from one listener.
+const ACCEPTS: usize = 64;
+/// Tokens of listeners begin here; those of connections are below.
+const LISTENER: u64 = 1 << 32;
+/// The token of the mailbox.
+const MAILBOX: u64 = 1 << 33;
+
+/// The connections of a thread, by index. An index is reused only in a later turn, so that an event of this turn
+/// never reaches a stranger.
+#[derive(Default)]
+pub(super) struct Conns {
+    slots: Vec<Option<Box<Conn>>>,
+    free: Vec<usize>,
+    /// Freed in this turn.
+    resting: Vec<usize>,
+    by_client: HashMap<u64, usize>,
+}
+
+impl Conns {
+    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Conn> {
+        self.slots.get_mut(index)?.as_deref_mut()
+    }
+
+    fn add(&mut self, conn: Conn) -> usize {
+        let client = conn.info().id;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            self.slots.len() - 1
+        });
+        self.slots[index] = Some(Box::new(conn));
+        self.by_client.insert(client, index);
+        index
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Box<Conn>> {
+        let conn = self.slots.get_mut(index)?.take()?;
+        self.by_client.remove(&conn.info().id);
+        self.resting.push(index);
+        Some(conn)
+    }
+
+    /// The index of a client's connection.
+    fn of_client(&self, client: u64) -> Option<usize> {
+        self.by_client.get(&client).copied()
+    }
+
+    fn end_turn(&mut self) {
+        self.free.append(&mut self.resting);
+    }
+
+    pub(super) fn indices(&self) -> impl Iterator<Item = usize> + use<> {
+        0..self.slots.len()
+    }
+}
+
+/// An I/O thread.
+pub(crate) struct IoThread {
+    pub(super) index: usize,
+    pub(super) server: Arc<Server>,
+    mailbox: Arc<Mailbox>,
+    epoll: OwnedFd,
+    listeners: Vec<Listener>,
+    pub(super) conns: Conns,
+    pub(super) config: Arc<Config>,
+    config_version: u64,
+    pub(super) now: Millis,
+    /// Connections with input to parse.
+    pub(super) ready: Vec<usize>,
+    /// Room for `run_ready`.
+    pub(super) more: Vec<usize>,
+    /// Connections whose input changed in this turn.
+    touched: Vec<usize>,
+    /// Connections to be flushed at the end of the turn.
+    pub(super) dirty: Vec<usize>,
+    /// Connections that wait for something.
+    pub(super) parked: Vec<usize>,
+    /// Commands left to the rim by the present batch.
+    pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
+    /// Connections of replicas.
+    pub(super) feeds: Vec<usize>,
+    pub(super) batch: Batch,
+    /// Empty buffers.
+    pub(super) spare: Vec<Vec<u8>>,
+    pub(super) next_scan: Millis,
+    next_thread: usize,
+    quit: bool,
+}
+
+impl IoThread {
+    /// A thread which serves `listeners` (the first thread does) and what its mailbox brings.
+    pub(crate) fn new(
+        index: usize,
+        server: Arc<Server>,
+        listeners: Vec<Listener>,
+    ) -> std::io::Result<IoThread> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let mailbox = Arc::clone(&server.mailboxes[index]);
+        epoll::add(&epoll, mailbox.descriptor(), EventData::new_u64(MAILBOX), EventFlags::IN)?;
+        let config = server.engine.config();
+        let config_version = server.engine.config_version();
+        let mut thread = IoThread {
+            index,
+            server,
+            mailbox,
+            epoll,
+            listeners: Vec::new(),
+            conns: Conns::default(),
+            config,
+            config_version,
+            now: time::unix(),
+            ready: Vec::new(),
+            more: Vec::new(),
+            touched: Vec::new(),
+            dirty: Vec::new(),
+            parked: Vec::new(),
+            rim: Vec::new(),
+            feeds: Vec::new(),
+            batch: Batch::default(),
+            spare: Vec::new(),
+            next_scan: Millis(0),
+            next_thread: index,
+            quit: false,
+        };
+        thread.listen(listeners)?;
+        Ok(thread)
+    }
+
+    /// Listens on these sockets; those of before are closed.
+    fn listen(&mut self, listeners: Vec<Listener>) -> std::io::Result<()> {
+        for (at, listener) in listeners.iter().enumerate() {
+            let token = EventData::new_u64(LISTENER + at as u64);
+            epoll::add(&self.epoll, listener.descriptor(), token, EventFlags::IN)?;
+        }
+        self.listeners = listeners;
+        Ok(())
+    }
+
+    /// Serves until told to quit.
+    pub(crate) fn run(mut self) {
+        let mut events = Vec::with_capacity(EVENTS);
+        while !self.quit {
+            let wait = self.wait_ms();
+            let timeout = Timespec {
+                tv_sec: (wait / 1000) as i64,
+                tv_nsec: (wait % 1000) as i64 * 1_000_000,
+            };
+            events.clear();
+            let waited = epoll::wait(
+                &self.epoll,
+                rustix::buffer::spare_capacity(&mut events),
+                Some(&timeout),
+            );
+            if let Err(error) = waited
+                && error != rustix::io::Errno::INTR
+            {
+                tracing::error!("epoll_wait: {error}");
+                return;
+            }
+            self.now = time::unix();
+            self.load_config();
+            for event in &events {
+                self.on_event(event.data.u64(), event.flags);
+            }
+            self.turn();
+        }
+    }
+
+    /// The part of a turn after the events: run, flush, look at who waits.
+    fn turn(&mut self) {
+        let before = self.server.engine.log.offset();
+        self.run_ready();
+        self.look_at_parked();
+        for index in std::mem::take(&mut self.touched) {
+            if let Some(conn) = self.conns.get_mut(index) {
+                conn.finish_input(&mut self.spare);
+                let limit = self.config.network.client_query_buffer_limit.0;
+                if conn.input_bytes() as u64 > limit {
+                    let client = conn.info().line(self.now.0);
+                    tracing::warn!("Closing client that reached max query buffer length: {client}");
+                    conn.phase = Phase::Dead;
+                }
+                if !conn.dirty {
+                    conn.dirty = true;
+                    self.dirty.push(index);
+                }
+            }
+        }
+        if self.server.engine.log.offset() != before {
+            self.server.wake_feeders(self.index);
+        }
+        self.server.note_parked(self.index, self.parked.len());
+        self.pump_feeds();
+        for index in std::mem::take(&mut self.dirty) {
+            self.flush(index);
+        }
+        if self.now >= self.next_scan {
+            self.scan();
+        }
+        self.conns.end_turn();
+    }
+
+    fn load_config(&mut self) {
+        let version = self.server.engine.config_version();
+        if version != self.config_version {
+            self.config = self.server.engine.config();
+            self.config_version = version;
+        }
+    }
+
+    fn on_event(&mut self, token: u64, flags: EventFlags) {
+        if token == MAILBOX {
+            return self.on_mail();
+        }
+        if token >= LISTENER {
+            return self.on_accept((token - LISTENER) as usize);
+        }
+        let index = token as usize;
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        if flags.contains(EventFlags::OUT) && !conn.dirty {
+            conn.dirty = true;
+            self.dirty.push(index);
+        }
+        if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            return;
+        }
+        match conn.read(&mut self.spare) {
+            ReadOutcome::Nothing => {}
+            ReadOutcome::Gone => self.close(index),
+            ReadOutcome::Some => {
+                conn.info().last_active.store(self.now.0, Relaxed);
+                self.ready.push(index);
+                self.touched.push(index);
+            }
+        }
+    }
+
+    fn on_accept(&mut self, at: usize) {
+        let mut accepted = Vec::new();
+        accept(&self.listeners[at], &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
+        for new in accepted {
+            let thread = self.next_thread % self.server.mailboxes.len();
+            self.next_thread += 1;
+            if thread == self.index {
+                self.serve(new);
+            } else {
+                self.server.mailboxes[thread].send(Message::Accept(new));
+            }
+        }
+    }
+
+    fn on_mail(&mut self) {
+        for message in self.mailbox.clone().take() {
+            match message {
+                Message::Accept(accepted) => self.serve(accepted),
+                Message::Disconnect => self.disconnect_killed(),
+                Message::Complete { client, answer } => {
+                    if let Some(index) = self.conns.of_client(client) {
+                        self.complete(index, |conn| conn.reply.value(&answer));
+                    }
+                }
+                Message::Listen(listeners) => {
+                    if let Err(error) = self.listen(listeners) {
+                        tracing::warn!("epoll_ctl: {error}");
+                    }
+                }
+                Message::Quit => self.quit = true,
+            }
+        }
+    }
+
+    /// Takes a new connection in.
+    fn serve(&mut self, accepted: Accepted) {
+        let clients = &self.server.engine.clients;
+        let id = clients.next_id();
+        let fd = rustix::fd::AsRawFd::as_raw_fd(&accepted.fd);
+        let mut info =
+            ClientInfo::new(id, accepted.peer, accepted.local, fd, self.index, self.now.0);
+        info.local = accepted.is_local;
+        info.unix = accepted.is_unix;
+        let info = Arc::new(info);
+        let authenticated = self.config.general.requirepass.reveal().is_none();
+        let conn = Conn::new(accepted.fd, Session::new(Arc::clone(&info), authenticated));
+        let index = self.conns.add(conn);
+        let conn = self.conns.get_mut(index).expect("just added");
+        let token = EventData::new_u64(index as u64);
+        if let Err(error) = epoll::add(&self.epoll, conn.fd(), token, EventFlags::IN) {
+            tracing::warn!("Error registering fd event for the new client: {error}");
+            self.conns.remove(index);
+            return;
+        }
+        self.server.engine.clients.add(info);
+        self.server.engine.stats.thread(self.index).bump(|stats| &stats.connections, 1);
+    }
+
+    /// Answers a client that waited, and lets it go on.
+    pub(super) fn complete(&mut self, index: usize, answer: impl FnOnce(&mut Conn)) {
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        if conn.waiting.take().is_none() {
+            return;
+        }
+        self.parked.retain(|&parked| parked != index);
+        conn.info().blocked.store(false, Relaxed);
+        answer(conn);
+        self.ready.push(index);
+        self.touched.push(index);
+    }
+
+    /// Sends what a connection has to send, and closes it where that is due.
+    fn flush(&mut self, index: usize) {
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        conn.dirty = false;
+        let done = conn.flush(&mut self.spare, self.now);
+        if conn.is_over_limit(&self.config, self.now.0) {
+            let client = conn.info().line(self.now.0);
+            tracing::warn!(
+                "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."
+            );
+            conn.phase = Phase::Dead;
+        }
+        if conn.phase == Phase::Dead {
+            return self.close(index);
+        }
+        if done == conn.wants_write {
+            conn.wants_write = !done;
+            let mut flags = EventFlags::IN;
+            flags.set(EventFlags::OUT, !done);
+            let token = EventData::new_u64(index as u64);
+            if let Err(error) = epoll::modify(&self.epoll, conn.fd(), token, flags) {
+                tracing::warn!("epoll_ctl: {error}");
+                self.close(index);
+            }
+        }
+    }
+
+    /// Closes a connection.
+    pub(super) fn close(&mut self, index: usize) {
+        let Some(conn) = self.conns.remove(index) else { return };
+        // The descriptor leaves epoll by being closed: nobody else has it.
+        self.server.engine.clients.remove(conn.info().id);
+        self.parked.retain(|&parked| parked != index);
+        if conn.feed.is_some() {
+            self.feeds.retain(|&feed| feed != index);
+            self.server.replicas.remove(conn.info().id);
+            self.server.note_feeders(self.index, self.feeds.len());
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! What a thread does by the clock: who waits, who is idle, who was killed.
+
+use super::conn::Phase;
+use super::thread::IoThread;
+use std::sync::atomic::Ordering::Relaxed;
+use tessera_engine::{ClientKind, Mode, Park};
+use tessera_slot::Millis;
+
+/// How often all connections are looked at, milliseconds.
+const SCAN_PERIOD: u64 = 1000;
+/// The longest sleep while clients wait for something that nobody announces, milliseconds.
+const PARKED_WAIT: u64 = 100;
+
+impl IoThread {
+    /// How long epoll may wait, in milliseconds.
+    pub(super) fn wait_ms(&mut self) -> u64 {
+        let now = crate::time::unix();
+        let mut wait = self.next_scan.since(now).min(SCAN_PERIOD);
+        if !self.parked.is_empty() {
+            wait = wait.min(PARKED_WAIT);
+        }
+        for index in &self.parked {
+            let Some(conn) = self.conns.get_mut(*index) else { continue };
+            if let Some(Park::Acknowledged { deadline: Some(deadline), .. }) = conn.waiting {
+                wait = wait.min(deadline.since(now));
+            }
+        }
+        if !self.feeds.is_empty() {
+            wait = wait.min(PARKED_WAIT);
+        }
+        wait
+    }
+
+    /// Lets clients go on whose condition has come true.
+    pub(super) fn look_at_parked(&mut self) {
+        for index in self.parked.clone() {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            match conn.waiting {
+                Some(Park::Acknowledged { replicas, offset, deadline }) => {
+                    let reached = self.server.acknowledged(offset, replicas);
+                    let is_late = deadline.is_some_and(|at| at <= self.now);
+                    if reached >= replicas || is_late {
+                        self.complete(index, |conn| conn.reply.integer(reached as i64));
+                    }
+                }
+                Some(Park::WritesPaused) => {
+                    if !self.server.engine.mode().any(Mode::WRITES_PAUSED) {
+                        // The command itself is still in the input, and runs now.
+                        self.complete(index, |_| {});
+                    }
+                }
+                Some(Park::Elsewhere) | None => {}
+            }
+        }
+        if !self.ready.is_empty() {
+            self.run_ready();
+        }
+    }
+
+    /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft part.
+    pub(super) fn scan(&mut self) {
+        self.next_scan = Millis(self.now.0 + SCAN_PERIOD);
+        let timeout = u64::from(self.config.network.timeout) * 1000;
+        for index in self.conns.indices() {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            let idle = self.now.0.saturating_sub(conn.info().last_active.load(Relaxed));
+            let is_client = conn.info().kind() == ClientKind::Normal && conn.waiting.is_none();
+            if timeout > 0 && is_client && idle > timeout {
+                tracing::debug!("Closing idle client");
+                conn.phase = Phase::Dead;
+            }
+            if conn.is_over_limit(&self.config, self.now.0) {
+                conn.phase = Phase::Dead;
+            }
+            if conn.phase == Phase::Dead {
+                self.close(index);
+            }
+        }
+        self.disconnect_killed();
+    }
+
+    /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed. One whose reply is still
+    /// to be sent is closed after that.
+    pub(super) fn disconnect_killed(&mut self) {
+        for index in self.conns.indices() {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            if conn.info().killed.load(Relaxed) {
+                conn.phase = Phase::Closing;
+                if !conn.dirty {
+                    conn.dirty = true;
+                    self.dirty.push(index);
+                }
+            }
+        }
+    }
+
+    /// Moves replicas' synchronisations on, and has their streams flushed.
+    pub(super) fn pump_feeds(&mut self) {
+        for index in self.feeds.clone() {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            crate::feed::pump(&self.server, conn, self.index, self.now);
+            if !conn.dirty {
+                conn.dirty = true;
+                self.dirty.push(index);
+            }
+        }
+    }
+}

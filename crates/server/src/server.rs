@@ -1,0 +1,314 @@
+//! What the threads of the server share.
+
+use crate::bus::ClusterHandle;
+use crate::follow::Follow;
+use crate::io::{Mailbox, Message};
+use crate::sync::SyncService;
+use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use tessera_engine::{ClientInfo, ClientKind, Engine, Mode};
+use tessera_log::ReplId;
+use tessera_replication::SessionStatus;
+use tessera_slot::{Millis, Offset};
+
+/// The version of Redis whose behaviour clients may count on.
+pub(crate) const REDIS_VERSION: &str = "7.2.4";
+
+/// What the threads share.
+pub(crate) struct Server {
+    pub(crate) engine: Arc<Engine>,
+    /// One for each I/O thread.
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    pub(crate) replicas: Replicas,
+    pub(crate) sync: SyncService,
+    pub(crate) follow: Arc<Follow>,
+    pub(crate) cluster: Option<Arc<ClusterHandle>>,
+    pub(crate) stop: Stop,
+    pub(crate) paths: Paths,
+    /// The I/O threads that serve replicas, one bit each.
+    feeders: AtomicU64,
+    /// By I/O thread: how many of its clients wait for something.
+    parked: Box<[AtomicUsize]>,
+    /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
+    asked_until: AtomicU64,
+    /// The 40 digits of INFO's `run_id`.
+    pub(crate) run_id: String,
+}
+
+/// Files that the server was started with.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Paths {
+    pub(crate) executable: String,
+    pub(crate) config_file: Option<String>,
+}
+
+/// The request to stop, from a signal or SHUTDOWN.
+#[derive(Default)]
+pub(crate) struct Stop {
+    asked: Mutex<Asked>,
+    changed: Condvar,
+}
+
+/// How urgently the server was asked to stop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(crate) enum Asked {
+    /// Not at all.
+    #[default]
+    No,
+    /// When the replicas have what was written, or have had time for it.
+    Gracefully,
+    /// At once.
+    Now,
+}
+
+impl Stop {
+    /// Asks the server to stop. Whoever asks twice does not want to wait.
+    pub(crate) fn ask(&self) {
+        let mut asked = self.asked.lock();
+        *asked = if *asked == Asked::No { Asked::Gracefully } else { Asked::Now };
+        self.changed.notify_all();
+    }
+
+    /// Asks the server to stop at once.
+    pub(crate) fn ask_now(&self) {
+        *self.asked.lock() = Asked::Now;
+        self.changed.notify_all();
+    }
+
+    /// Waits until somebody asks at least so urgently.
+    pub(crate) fn wait(&self) {
+        let mut asked = self.asked.lock();
+        while *asked == Asked::No {
+            self.changed.wait(&mut asked);
+        }
+    }
+
+    /// Waits a while, less if somebody asks; gives what was asked.
+    pub(crate) fn wait_for(&self, ms: u64) -> Asked {
+        let mut asked = self.asked.lock();
+        if *asked == Asked::No {
+            self.changed.wait_for(&mut asked, std::time::Duration::from_millis(ms));
+        }
+        *asked
+    }
+
+    /// What was asked.
+    pub(crate) fn asked(&self) -> Asked {
+        *self.asked.lock()
+    }
+}
+
+impl Server {
+    pub(crate) fn new(
+        engine: Arc<Engine>,
+        mailboxes: Vec<Arc<Mailbox>>,
+        follow: Arc<Follow>,
+        cluster: Option<Arc<ClusterHandle>>,
+        paths: Paths,
+    ) -> Server {
+        Server {
+            engine,
+            parked: mailboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
+            mailboxes,
+            replicas: Replicas::default(),
+            sync: SyncService::default(),
+            follow,
+            cluster,
+            stop: Stop::default(),
+            paths,
+            feeders: AtomicU64::new(0),
+            asked_until: AtomicU64::new(0),
+            run_id: random_id().to_string(),
+        }
+    }
+
+    /// This I/O thread serves a replica from now on.
+    pub(crate) fn note_feeder(&self, thread: usize) {
+        self.feeders.fetch_or(1 << (thread % 64), Ordering::AcqRel);
+    }
+
+    /// This I/O thread serves so many replicas.
+    pub(crate) fn note_feeders(&self, thread: usize, feeds: usize) {
+        if feeds == 0 {
+            self.feeders.fetch_and(!(1 << (thread % 64)), Ordering::AcqRel);
+        }
+    }
+
+    /// The log has grown: wakes the other threads that serve replicas.
+    #[inline]
+    pub(crate) fn wake_feeders(&self, but: usize) {
+        let feeders = self.feeders.load(Ordering::Acquire);
+        if feeders != 0 {
+            for (index, mailbox) in self.mailboxes.iter().enumerate() {
+                if index != but && feeders & (1 << (index % 64)) != 0 {
+                    mailbox.wake();
+                }
+            }
+        }
+    }
+
+    /// So many clients of this I/O thread wait for something.
+    pub(crate) fn note_parked(&self, thread: usize, clients: usize) {
+        self.parked[thread].store(clients, Ordering::Release);
+    }
+
+    /// How many clients wait for something.
+    pub(crate) fn parked_clients(&self) -> usize {
+        self.parked.iter().map(|parked| parked.load(Ordering::Acquire)).sum()
+    }
+
+    /// Wakes the I/O threads some of whose clients wait.
+    pub(crate) fn wake_waiting(&self) {
+        for (mailbox, parked) in self.mailboxes.iter().zip(&self.parked) {
+            if parked.load(Ordering::Acquire) > 0 {
+                mailbox.wake();
+            }
+        }
+    }
+
+    /// How many replicas have acknowledged the offset; asks them if they are fewer than `wanted`.
+    pub(crate) fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
+        let reached = self.replicas.acknowledged(offset);
+        if reached < wanted && self.feeders.load(Ordering::Acquire) != 0 {
+            let end = self.engine.log.offset();
+            let asked = self.asked_until.load(Ordering::Acquire);
+            if end.0 > asked || asked == 0 {
+                let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
+                self.asked_until.store(end.0, Ordering::Release);
+                self.wake_feeders(usize::MAX);
+            }
+        }
+        reached
+    }
+
+    /// Has the thread of a client, whose flag is set, disconnect it.
+    pub(crate) fn disconnect(&self, client: &ClientInfo) {
+        if let Some(mailbox) = self.mailboxes.get(client.thread) {
+            mailbox.send(Message::Disconnect);
+        }
+    }
+
+    /// Disconnects all replicas: what they follow is no longer their history by the same name.
+    pub(crate) fn disconnect_replicas(&self) {
+        let filter =
+            tessera_engine::ClientFilter { kind: Some(ClientKind::Replica), ..Default::default() };
+        for client in self.engine.clients.matching(&filter, crate::time::unix().0) {
+            client.killed.store(true, Ordering::Relaxed);
+            self.disconnect(&client);
+        }
+    }
+
+    /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links alive.
+    pub(crate) fn replication_tick(&self) {
+        self.replication_tick_with(&self.engine.config());
+    }
+
+    /// As [`Server::replication_tick`], with a configuration that is about to be set.
+    pub(crate) fn replication_tick_with(&self, config: &tessera_config::Config) {
+        let wanted = config.replication.min_replicas_to_write as usize;
+        let max_lag = u64::from(config.replication.min_replicas_max_lag);
+        let few = wanted > 0 && max_lag > 0 && self.replicas.good(max_lag) < wanted;
+        self.engine.set_mode(Mode::FEW_REPLICAS, few);
+    }
+}
+
+/// A replica as the others see it.
+#[derive(Clone, Debug)]
+pub(crate) struct ReplicaEntry {
+    /// The address of its connection.
+    pub(crate) addr: String,
+    pub(crate) status: SessionStatus,
+    pub(crate) online: bool,
+    /// When the status was taken, Unix ms.
+    at: Millis,
+}
+
+impl ReplicaEntry {
+    /// The address and port that the replica announces, or those of its connection.
+    pub(crate) fn endpoint(&self) -> (String, u16) {
+        let ip = self.status.announced_ip.clone().unwrap_or_else(|| {
+            let addr: Option<SocketAddr> = self.addr.parse().ok();
+            addr.map_or_else(|| self.addr.clone(), |addr| addr.ip().to_string())
+        });
+        (ip, self.status.listening_port)
+    }
+
+    /// Seconds since it last acknowledged.
+    pub(crate) fn lag(&self) -> u64 {
+        self.status.lag_seconds + crate::time::unix().since(self.at) / 1000
+    }
+}
+
+/// The replicas of this node, by client id. Their connections' threads store; anybody reads.
+#[derive(Default)]
+pub(crate) struct Replicas(Mutex<BTreeMap<u64, ReplicaEntry>>);
+
+impl Replicas {
+    /// Stores a replica's status; true if it acknowledged more than before, or came online.
+    pub(crate) fn update(&self, info: &ClientInfo, status: SessionStatus, online: bool) -> bool {
+        let at = crate::time::unix();
+        let mut replicas = self.0.lock();
+        let entry = ReplicaEntry { addr: info.addr.clone(), status, online, at };
+        let news = (entry.status.offset, online);
+        let old = replicas.insert(info.id, entry);
+        old.is_none_or(|old| (old.status.offset, old.online) != news)
+    }
+
+    pub(crate) fn remove(&self, client: u64) {
+        self.0.lock().remove(&client);
+    }
+
+    pub(crate) fn all(&self) -> Vec<ReplicaEntry> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    fn acknowledged(&self, offset: Offset) -> usize {
+        let replicas = self.0.lock();
+        replicas.values().filter(|entry| entry.online && entry.status.offset >= offset).count()
+    }
+
+    fn good(&self, max_lag: u64) -> usize {
+        self.0.lock().values().filter(|entry| entry.online && entry.lag() <= max_lag).count()
+    }
+}
+
+/// Bytes that nobody can guess.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut filled = 0;
+    while filled < N {
+        match rustix::rand::getrandom(&mut bytes[filled..], rustix::rand::GetRandomFlags::empty()) {
+            Ok(count) => filled += count,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => panic!("the kernel gives no random bytes: {error}"),
+        }
+    }
+    bytes
+}
+
+/// A new replication id, or run id.
+pub(crate) fn random_id() -> ReplId {
+    ReplId::from_random(random_bytes())
+}
+
+/// The mark at the end of a payload.
+pub(crate) fn random_mark() -> [u8; 40] {
+    *random_id().as_bytes()
+}
+
+/// A flag that a thread is to end.
+#[derive(Default)]
+pub(crate) struct Flag(AtomicBool);
+
+impl Flag {
+    pub(crate) fn set(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,361 @@
+//! From a command line to a running server, and down again.
+
+use crate::accept::{bind_tcp, listen};
+use crate::bus::{ClusterHandle, Control, NodesFile, cluster_config};
+use crate::follow::{Follow, Follower, Primary};
+use crate::host::Rim;
+use crate::io::{IoThread, Mailbox, Message};
+use crate::server::{Asked, Flag, Paths, Server, random_bytes, random_id};
+use crate::{expire, logging, time};
+use anyhow::{Context, Result, bail};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tessera_cluster::Cluster;
+use tessera_config::{Config, IncludeError, Source, command_line, load};
+use tessera_engine::{Engine, EngineOptions, Mode};
+use tessera_slot::{Slot, SlotState};
+
+/// The version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Threads beside the I/O threads that run commands or walk the keyspace: the follower, the control thread, the
+/// snapshot thread, the expiry thread.
+const OTHER_THREADS: usize = 4;
+/// Descriptors that are not clients'.
+const OTHER_DESCRIPTORS: u64 = 256;
+
+/// Why the server did not start, or stopped by itself. Printed as it is.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:#}")]
+pub struct StartError(#[from] anyhow::Error);
+
+/// Runs a server until it is told to stop. `args` are those of redis-server: a configuration file, then
+/// `--directive value …`.
+///
+/// # Errors
+/// Why it could not start; nothing is left behind then.
+pub fn run(args: &[Vec<u8>]) -> Result<(), StartError> {
+    if let Some(text) = information(args) {
+        println!("{text}");
+        return Ok(());
+    }
+    Ok(start(args)?)
+}
+
+/// The answer to `--version` and `--help`.
+fn information(args: &[Vec<u8>]) -> Option<String> {
+    match args.first()?.as_slice() {
+        b"-v" | b"--version" => Some(format!(
+            "Tessera server v={VERSION} sha=00000000:0 malloc=mimalloc bits=64 build=0"
+        )),
+        b"-h" | b"--help" => Some(
+            "Usage: tessera server [FILE] [--DIRECTIVE VALUE ...] [-]\n\n\
+             FILE is a configuration file in the syntax of redis.conf; '-' reads more of it from standard input.\n\
+             Each '--DIRECTIVE VALUE' is a line of such a file and goes before it.\n\n\
+             Examples:\n  tessera server\n  tessera server --port 7000 --cluster-enabled yes\n  \
+             tessera server /etc/redis-7000.conf --loglevel verbose"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+/// A configuration with where it came from.
+struct Settings {
+    config: Config,
+    warnings: Vec<String>,
+    file: Option<PathBuf>,
+}
+
+fn settings(args: &[Vec<u8>]) -> Result<Settings> {
+    let line = command_line(args);
+    let mut sources = Vec::new();
+    let mut file = None;
+    if let Some(path) = &line.file {
+        let text = std::fs::read(path)
+            .with_context(|| format!("Fatal error, can't open config file '{path}'"))?;
+        file = Some(std::path::absolute(path)?);
+        sources.push(Source::new(path.clone(), text));
+    }
+    if line.stdin {
+        let mut text = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin(), &mut text)?;
+        sources.push(Source::new("stdin", text));
+    }
+    sources.push(line.options);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut include = |path: &str| match std::fs::read(path) {
+        Ok(text) => Ok(vec![Source::new(path, text)]),
+        Err(error) => Err(IncludeError(format!("can't open config file '{path}': {error}"))),
+    };
+    let loaded = load(Config::for_cores(cores), sources, &mut include)
+        .map_err(|error| anyhow::anyhow!("{error}"))?;
+    Ok(Settings { config: loaded.config, warnings: loaded.warnings, file })
+}
+
+fn start(args: &[Vec<u8>]) -> Result<()> {
+    let Settings { mut config, warnings, file } = settings(args)?;
+    let executable = std::env::current_exe().unwrap_or_default();
+    enter_dir(&mut config)?;
+    raise_descriptor_limit(&mut config);
+
+    // Whatever can fail fails here, in the foreground, where its reason can be read.
+    let listeners = listen(&config)?;
+    let (nodes_file, bus_listeners, core) = open_cluster(&config)?;
+    anyhow::ensure!(
+        !listeners.is_empty() || config.cluster.enabled,
+        "Configured to not listen anywhere, exiting."
+    );
+    if config.general.daemonize {
+        // No thread runs yet.
+        nix::unistd::daemon(true, false).context("Could not go into the background")?;
+    }
+    logging::start(&config.general.logfile, config.general.loglevel)
+        .with_context(|| format!("Can't open the log file '{}'", config.general.logfile))?;
+    announce(&config, &warnings, file.as_deref());
+    let pid_file = PidFile::write(&config);
+
+    let io_threads = usize::from(config.network.io_threads);
+    let engine = Arc::new(Engine::new(EngineOptions {
+        config: config.clone(),
+        threads: io_threads + OTHER_THREADS,
+        seed: u64::from_le_bytes(random_bytes()),
+        replication_id: random_id(),
+        now: time::unix(),
+    }));
+    let mut mailboxes = Vec::new();
+    for _ in 0..io_threads {
+        mailboxes.push(Arc::new(Mailbox::new().context("Could not create an event descriptor")?));
+    }
+    let cluster = core.map(|core| Arc::new(ClusterHandle::new(core)));
+    if cluster.is_some() {
+        let mut world = engine.keyspace.enter_exclusive();
+        world.set_states(Slot::all(), SlotState::Remote { owner: None });
+        drop(world);
+        engine.set_mode(Mode::CLUSTER_DOWN, true);
+    }
+    let paths = Paths {
+        executable: executable.display().to_string(),
+        config_file: file.map(|file| file.display().to_string()),
+    };
+    let follow = Arc::new(Follow::default());
+    let server = Arc::new(Server::new(engine, mailboxes, follow, cluster, paths));
+    server.engine.set_host(Arc::new(Rim(Arc::clone(&server))));
+
+    let quit = Arc::new(Flag::default());
+    let mut threads = Threads::default();
+    let mut listeners = Some(listeners);
+    for index in 0..io_threads {
+        let thread =
+            IoThread::new(index, Arc::clone(&server), listeners.take().unwrap_or_default())?;
+        threads.spawn(format!("io-{index}"), move || thread.run())?;
+    }
+    spawn_others(&server, &quit, &mut threads, nodes_file, bus_listeners)?;
+    if let Some(primary) = &config.replication.replicaof.0 {
+        let primary = Primary { host: primary.host.clone(), port: primary.port };
+        crate::host::follow(&server, Some(primary));
+    }
+    watch_signals(&server)?;
+    tracing::info!("Server initialized");
+    if config.network.port != 0 {
+        tracing::info!("Ready to accept connections tcp");
+    }
+    if !config.network.unixsocket.is_empty() {
+        tracing::info!("Ready to accept connections unix");
+    }
+
+    server.stop.wait();
+    stop(&server, &quit, threads);
+    drop(pid_file);
+    tracing::info!("Tessera is now ready to exit, bye bye...");
+    Ok(())
+}
+
+/// Goes to `dir`, and remembers it as an absolute path.
+fn enter_dir(config: &mut Config) -> Result<()> {
+    let dir = &config.general.dir;
+    if !dir.is_empty() {
+        std::env::set_current_dir(dir).with_context(|| format!("Can't chdir to '{dir}'"))?;
+    }
+    config.general.dir = std::env::current_dir()?.display().to_string();
+    Ok(())
+}
+
+/// A descriptor for every client; fewer clients where the system gives fewer descriptors.
+fn raise_descriptor_limit(config: &mut Config) {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let wanted = u64::from(config.network.maxclients) + OTHER_DESCRIPTORS;
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
+    if soft >= wanted {
+        return;
+    }
+    let target = wanted.min(hard);
+    let _ = setrlimit(Resource::RLIMIT_NOFILE, target, hard);
+    if target < wanted {
+        config.network.maxclients =
+            u32::try_from(target.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(u32::MAX).max(1);
+    }
+}
+
+type ClusterParts = (Option<NodesFile>, Vec<crate::accept::Listener>, Option<Cluster>);
+
+fn open_cluster(config: &Config) -> Result<ClusterParts> {
+    if !config.cluster.enabled {
+        return Ok((None, Vec::new(), None));
+    }
+    let settings = cluster_config(config);
+    let port = settings.bus_port();
+    if port == 0 {
+        bail!(
+            "Cluster bus port number too high for port {}: it is the port plus 10000 unless 'cluster-port' is \
+             set, and must be below 65536.",
+            config.network.port
+        );
+    }
+    if config.replication.replicaof.0.is_some() {
+        bail!("replicaof directive not allowed in cluster mode");
+    }
+    let path = Path::new(&config.cluster.config_file);
+    let (file, text) = NodesFile::open(path)?;
+    let seed = u64::from_le_bytes(random_bytes());
+    let core = Cluster::new(settings, text.as_deref(), time::now(), seed).with_context(|| {
+        format!("Unrecoverable error: corrupted cluster config file {}", path.display())
+    })?;
+    let listeners = bind_tcp(config, port)?;
+    Ok((Some(file), listeners, Some(core)))
+}
+
+fn announce(config: &Config, warnings: &[String], file: Option<&Path>) {
+    let mode = if config.cluster.enabled { "cluster" } else { "standalone" };
+    tracing::info!("oO0OoO0OoO0Oo Tessera is starting oO0OoO0OoO0Oo");
+    tracing::info!(
+        "Tessera version={VERSION}, bits=64, io-threads={}, pid={}, just started",
+        config.network.io_threads,
+        std::process::id()
+    );
+    match file {
+        Some(file) => tracing::info!("Configuration loaded from {}", file.display()),
+        None => tracing::warn!(
+            "Warning: no config file specified, using the default config. In order to specify a config file use \
+             tessera server /path/to/redis.conf"
+        ),
+    }
+    warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    tracing::info!(
+        "Running mode={mode}, port={}. PID: {}",
+        config.network.port,
+        std::process::id()
+    );
+}
+
+/// The threads of the server, to be joined at its end.
+#[derive(Default)]
+struct Threads(Vec<JoinHandle<()>>);
+
+impl Threads {
+    fn spawn(&mut self, name: String, run: impl FnOnce() + Send + 'static) -> Result<()> {
+        self.0.push(std::thread::Builder::new().name(name).spawn(run)?);
+        Ok(())
+    }
+}
+
+fn spawn_others(
+    server: &Arc<Server>,
+    quit: &Arc<Flag>,
+    threads: &mut Threads,
+    nodes_file: Option<NodesFile>,
+    bus_listeners: Vec<crate::accept::Listener>,
+) -> Result<()> {
+    let first = server.mailboxes.len();
+    let shared = || Arc::clone(server);
+    let follower = shared();
+    threads.spawn("follow".to_owned(), move || Follower::run(follower, first))?;
+    let (control, flag) = (shared(), Arc::clone(quit));
+    threads.spawn("control".to_owned(), move || {
+        let run = Control::run(control, first + 1, nodes_file, bus_listeners, flag);
+        if let Err(error) = run {
+            tracing::error!("Fatal: the control thread failed: {error}");
+            std::process::exit(1);
+        }
+    })?;
+    let sync = shared();
+    threads.spawn("snapshot".to_owned(), move || sync.sync.run(&sync.engine, first + 2))?;
+    let expiry = shared();
+    threads.spawn("expire".to_owned(), move || expire::run(&expiry, first + 3))?;
+    Ok(())
+}
+
+/// SIGTERM and SIGINT stop the server; the second one at once.
+fn watch_signals(server: &Arc<Server>) -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    let server = Arc::clone(server);
+    // Not joined: it ends with the process.
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        for signal in &mut signals {
+            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            tracing::warn!("Received {name} scheduling shutdown...");
+            server.stop.ask();
+        }
+    })?;
+    Ok(())
+}
+
+fn stop(server: &Arc<Server>, quit: &Flag, threads: Threads) {
+    tracing::warn!("User requested shutdown...");
+    await_replicas(server);
+    server.mailboxes.iter().for_each(|mailbox| mailbox.send(Message::Quit));
+    quit.set();
+    server.follow.quit();
+    server.sync.quit();
+    for thread in threads.0 {
+        let _ = thread.join();
+    }
+}
+
+/// Lets the replicas have what was written, for at most `shutdown-timeout` seconds.
+fn await_replicas(server: &Server) {
+    let engine = &server.engine;
+    let config = engine.config();
+    let replicas = server.replicas.all().iter().filter(|replica| replica.online).count();
+    if replicas == 0 || engine.mode().any(Mode::REPLICA) {
+        return;
+    }
+    engine.set_mode(Mode::WRITES_PAUSED, true);
+    drop(engine.keyspace.enter_exclusive());
+    let offset = engine.log.offset();
+    let deadline = time::monotonic().plus(u64::from(config.general.shutdown_timeout) * 1000);
+    while server.acknowledged(offset, replicas) < replicas
+        && time::monotonic() < deadline
+        && server.stop.asked() != Asked::Now
+    {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+}
+
+/// The file with the process id, while the server runs.
+struct PidFile(PathBuf);
+
+impl PidFile {
+    fn write(config: &Config) -> Option<PidFile> {
+        let path = match (config.general.pidfile.as_str(), config.general.daemonize) {
+            ("", false) => return None,
+            ("", true) => "/var/run/redis.pid",
+            (path, _) => path,
+        };
+        match std::fs::write(path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(PidFile(PathBuf::from(path))),
+            Err(error) => {
+                tracing::warn!("Failed to write PID file: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for PidFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}

@@ -1,0 +1,317 @@
+//! Snapshots for replicas: one thread walks the keyspace and writes RDB into the pipes of all replicas that
+//! were waiting when it started.
+
+use crate::io::Mailbox;
+use crate::server::random_id;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tessera_engine::Engine;
+use tessera_log::{Reader, ReplId};
+use tessera_rdb::{Checksum, Compression, ValueRef as RdbValue, Version, Writer, encode_entry};
+use tessera_store::{Entry, Snapshot, SnapshotSink, ValueRef};
+
+/// Bytes that a pipe holds at most before the walk waits for its replica.
+const PIPE_BYTES: usize = 8 << 20;
+/// Bytes collected before they are given to the pipes.
+const CHUNK: usize = 64 << 10;
+
+/// The beginning of a payload.
+pub(crate) struct Start {
+    pub(crate) id: ReplId,
+    /// Stands at the moment of the snapshot.
+    pub(crate) reader: Reader,
+    /// The payload's length, where the replica must know it first.
+    pub(crate) length: Option<u64>,
+}
+
+/// What a pipe gives next.
+pub(crate) enum PipeContent {
+    /// Nothing yet.
+    Empty,
+    /// Some bytes.
+    Chunk(Arc<Vec<u8>>),
+    /// The payload is complete.
+    End,
+    /// The payload will never be complete.
+    Failed,
+}
+
+#[derive(Default)]
+struct PipeState {
+    start: Option<(ReplId, Reader)>,
+    chunks: VecDeque<Arc<Vec<u8>>>,
+    bytes: usize,
+    ended: bool,
+    failed: bool,
+    closed: bool,
+}
+
+/// The way of a payload from the snapshot thread to one replica's connection.
+pub(crate) struct Pipe {
+    state: Mutex<PipeState>,
+    room: Condvar,
+    /// The connection's thread.
+    mailbox: Arc<Mailbox>,
+    /// The replica wants the length first: the whole payload is collected, without a limit.
+    whole: bool,
+}
+
+impl Pipe {
+    /// The payload's start, once it is known; an error if there will be none.
+    pub(crate) fn take_start(&self) -> Option<Result<Start, ()>> {
+        let mut state = self.state.lock();
+        if state.failed {
+            return Some(Err(()));
+        }
+        if self.whole && !state.ended {
+            return None;
+        }
+        let length = self.whole.then_some(state.bytes as u64);
+        state.start.take().map(|(id, reader)| Ok(Start { id, reader, length }))
+    }
+
+    /// The next piece.
+    pub(crate) fn next(&self) -> PipeContent {
+        let mut state = self.state.lock();
+        if let Some(chunk) = state.chunks.pop_front() {
+            state.bytes -= chunk.len();
+            self.room.notify_one();
+            return PipeContent::Chunk(chunk);
+        }
+        match (state.failed, state.ended) {
+            (true, _) => PipeContent::Failed,
+            (false, true) => PipeContent::End,
+            (false, false) => PipeContent::Empty,
+        }
+    }
+
+    /// The replica is gone.
+    pub(crate) fn close(&self) {
+        let mut state = self.state.lock();
+        state.closed = true;
+        state.chunks.clear();
+        self.room.notify_one();
+    }
+
+    fn begin(&self, id: ReplId, reader: Reader) {
+        self.state.lock().start = Some((id, reader));
+        self.mailbox.wake();
+    }
+
+    /// Adds a chunk, waiting for room. False if the replica is gone.
+    fn push(&self, chunk: &Arc<Vec<u8>>) -> bool {
+        let mut state = self.state.lock();
+        while !self.whole && !state.closed && state.bytes >= PIPE_BYTES {
+            self.room.wait(&mut state);
+        }
+        if state.closed {
+            return false;
+        }
+        state.bytes += chunk.len();
+        state.chunks.push_back(Arc::clone(chunk));
+        drop(state);
+        self.mailbox.wake();
+        true
+    }
+
+    fn end(&self, complete: bool) {
+        let mut state = self.state.lock();
+        state.ended = complete;
+        state.failed = !complete;
+        drop(state);
+        self.mailbox.wake();
+    }
+}
+
+/// The snapshot thread's queue.
+#[derive(Default)]
+pub(crate) struct SyncService {
+    waiting: Mutex<Vec<Arc<Pipe>>>,
+    wanted: Condvar,
+    quit: AtomicBool,
+}
+
+impl SyncService {
+    /// Asks for a snapshot. `eof_capable`: the replica needs no length first.
+    pub(crate) fn request(&self, eof_capable: bool, mailbox: Arc<Mailbox>) -> Arc<Pipe> {
+        let pipe = Arc::new(Pipe {
+            state: Mutex::default(),
+            room: Condvar::new(),
+            mailbox,
+            whole: !eof_capable,
+        });
+        self.waiting.lock().push(Arc::clone(&pipe));
+        self.wanted.notify_one();
+        pipe
+    }
+
+    /// Ends the thread.
+    pub(crate) fn quit(&self) {
+        self.quit.store(true, Ordering::Release);
+        self.wanted.notify_one();
+    }
+
+    /// The thread. `thread` is its shard of the world lock.
+    pub(crate) fn run(&self, engine: &Arc<Engine>, thread: usize) {
+        loop {
+            let pipes = {
+                let mut waiting = self.waiting.lock();
+                while waiting.is_empty() && !self.quit.load(Ordering::Acquire) {
+                    self.wanted.wait(&mut waiting);
+                }
+                std::mem::take(&mut *waiting)
+            };
+            if self.quit.load(Ordering::Acquire) {
+                return;
+            }
+            let complete = Job::start(engine, pipes.clone()).is_some_and(|job| job.run(thread));
+            pipes.iter().for_each(|pipe| pipe.end(complete));
+        }
+    }
+}
+
+/// Entries that writers handed over, encoded, in the order of their databases' numbers within a batch.
+struct Handed {
+    entries: Mutex<Vec<(usize, Vec<u8>)>>,
+    compression: Compression,
+}
+
+impl SnapshotSink for Handed {
+    fn preserve(&self, db: usize, entry: &Entry) {
+        let mut entries = self.entries.lock();
+        if entries.last().is_none_or(|(last, bytes)| *last != db || bytes.len() >= CHUNK) {
+            entries.push((db, Vec::with_capacity(256)));
+        }
+        let (_, bytes) = entries.last_mut().expect("just pushed");
+        encode(bytes, entry, self.compression);
+    }
+}
+
+fn encode(out: &mut Vec<u8>, entry: &Entry, compression: Compression) {
+    let mut digits = [0; 20];
+    let value = match entry.value() {
+        ValueRef::Bytes(bytes) => bytes,
+        ValueRef::Integer(number) => {
+            use std::io::Write;
+            let mut rest = &mut digits[..];
+            write!(rest, "{number}").expect("a 64-bit integer has at most 20 digits");
+            let left = rest.len();
+            &digits[..20 - left]
+        }
+    };
+    encode_entry(out, entry.key(), entry.expiry(), None, RdbValue::String(value), compression);
+}
+
+/// A snapshot on its way.
+struct Job {
+    engine: Arc<Engine>,
+    pipes: Vec<Arc<Pipe>>,
+    snapshot: Snapshot,
+    handed: Arc<Handed>,
+    db: Option<usize>,
+}
+
+impl Job {
+    fn start(engine: &Arc<Engine>, pipes: Vec<Arc<Pipe>>) -> Option<Job> {
+        let compression = match engine.config().persistence.rdbcompression {
+            true => Compression::Lzf,
+            false => Compression::Off,
+        };
+        let handed = Arc::new(Handed { entries: Mutex::default(), compression });
+        let world = engine.keyspace.enter_exclusive();
+        // The history begins, if it did not yet, exactly where the snapshot stands.
+        engine.log.activate(random_id());
+        let sink: Arc<dyn SnapshotSink> = Arc::clone(&handed) as Arc<dyn SnapshotSink>;
+        let snapshot = Snapshot::start(&engine.keyspace, &world, sink).ok()?;
+        for pipe in &pipes {
+            let (id, reader) = engine.log.start_full_sync();
+            pipe.begin(id, reader);
+        }
+        drop(world);
+        Some(Job { engine: Arc::clone(engine), pipes, snapshot, handed, db: None })
+    }
+
+    /// Walks and writes; true if the payload is complete.
+    fn run(mut self, thread: usize) -> bool {
+        let started = std::time::Instant::now();
+        let Some(mut writer) = self.header() else { return false };
+        let compression = self.handed.compression;
+        let mut more = true;
+        while more {
+            let mut batch: Vec<(usize, Vec<u8>)> = Vec::new();
+            let mut world = self.engine.keyspace.enter(thread);
+            let mut bytes = 0;
+            while more && bytes < CHUNK {
+                more = self.snapshot.step(&mut world, |db, entry| {
+                    if batch.last().is_none_or(|(last, _)| *last != db) {
+                        batch.push((db, Vec::new()));
+                    }
+                    let (_, out) = batch.last_mut().expect("just pushed");
+                    let before = out.len();
+                    encode(out, entry, compression);
+                    bytes += out.len() - before;
+                });
+            }
+            drop(world);
+            batch.append(&mut self.handed.entries.lock());
+            if self.write(&mut writer, batch).is_none() {
+                return false;
+            }
+        }
+        // Nothing is handed over after the last step: every slot has been walked.
+        let rest = std::mem::take(&mut *self.handed.entries.lock());
+        let complete = self.write(&mut writer, rest).is_some()
+            && writer.finish().is_ok_and(|tail| self.push(tail));
+        tracing::info!("Snapshot for replicas written in {} ms", started.elapsed().as_millis());
+        complete
+    }
+
+    fn header(&self) -> Option<Writer<Vec<u8>>> {
+        let checksum = match self.engine.config().persistence.rdbchecksum {
+            true => Checksum::On,
+            false => Checksum::Off,
+        };
+        let mut writer = Writer::new(Vec::new(), Version::V10, checksum).ok()?;
+        let identity = self.engine.log.identity();
+        let (used, _) = self.engine.memory();
+        for (name, value) in [
+            ("redis-ver", crate::server::REDIS_VERSION.to_owned()),
+            ("redis-bits", "64".to_owned()),
+            ("ctime", (crate::time::unix().0 / 1000).to_string()),
+            ("used-mem", used.to_string()),
+            ("repl-stream-db", "0".to_owned()),
+            ("repl-id", identity.id.to_string()),
+            ("aof-base", "0".to_owned()),
+        ] {
+            writer.aux(name.as_bytes(), value.as_bytes()).ok()?;
+        }
+        Some(writer)
+    }
+
+    fn write(&mut self, writer: &mut Writer<Vec<u8>>, batch: Vec<(usize, Vec<u8>)>) -> Option<()> {
+        for (db, entries) in batch {
+            if self.db != Some(db) {
+                writer.select_db(db as u32).ok()?;
+                self.db = Some(db);
+            }
+            writer.entries(&entries).ok()?;
+        }
+        if writer.get_mut().len() >= CHUNK {
+            let bytes = std::mem::take(writer.get_mut());
+            return self.push(bytes).then_some(());
+        }
+        Some(())
+    }
+
+    /// Gives bytes to all pipes; false if every replica is gone.
+    fn push(&self, bytes: Vec<u8>) -> bool {
+        let chunk = Arc::new(bytes);
+        let mut alive = false;
+        for pipe in &self.pipes {
+            alive |= pipe.push(&chunk);
+        }
+        alive
+    }
+}
