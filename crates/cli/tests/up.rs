@@ -155,7 +155,7 @@ fn the_command_tells_what_it_does() {
     run_until(&options, &mut out, &is_up).expect("it comes up and ends");
     let text = String::from_utf8(out).expect("text");
     for line in [
-        "Starting…".to_owned(),
+        format!("Starting 3 nodes on ports {port} to {}…", port + 2),
         format!("  1      0-5460       {port}"),
         format!("Connect with: redis-cli -c -p {port}"),
         "Stopped.".to_owned(),
