@@ -131,6 +131,8 @@ impl Config {
         let defaults = self.defaults();
         directives()
             .filter(|directive| !directive.spec.effective && !directive.same(self, &defaults))
+            // Who turns snapshots off gets what they want from a server that has none.
+            .filter(|directive| directive.name != "save" || !self.persistence.save.0.is_empty())
             .map(|directive| {
                 format!("'{}' is accepted but has no effect in this version", directive.name)
             })
@@ -209,6 +211,8 @@ mod tests {
     fn what_has_no_effect_is_said() {
         let mut config = Config::default();
         assert!(config.warnings().is_empty());
+        config.persistence.save.0.clear();
+        assert!(config.warnings().is_empty(), "no snapshots are wanted, none are made");
         config.memory.activedefrag = true;
         assert_eq!(
             config.warnings(),

@@ -68,8 +68,11 @@ pub fn run_until(
     out: &mut dyn Write,
     ended: &dyn Fn() -> bool,
 ) -> Result<(), UpError> {
-    say(out, format_args!("Starting…"));
-    let mut cluster = super::start_unless(options, ended)?;
+    let checked = super::check(options)?;
+    let (nodes, first) = (checked.plan.node_count(), checked.plan.port);
+    let doing = if checked.resumed { "Resuming" } else { "Starting" };
+    say(out, format_args!("{doing} {nodes} nodes on ports {first} to {}…", first + nodes - 1));
+    let mut cluster = checked.start(options, ended)?;
     greet(options, &mut cluster, out)?;
     watch(&mut cluster, out, ended);
     say(out, format_args!("Stopping {} nodes…", cluster.nodes.len()));

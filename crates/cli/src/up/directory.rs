@@ -208,7 +208,8 @@ mod tests {
             program_args: Vec::new(),
             masters: None,
             replicas: Some(0),
-            port: Some(port % 20_000 + 20_000),
+            // Bus ports stay below those that the system gives to outgoing connections.
+            port: Some(port % 10_000 + 11_000),
             dir: dir.to_owned(),
             reset: false,
             config: Vec::new(),

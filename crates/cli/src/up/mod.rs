@@ -1,7 +1,7 @@
 //! `tessera up`: a whole cluster on this machine, on one command.
 //!
-//! [`start`] checks everything that can be wrong ([`plan`]) before it starts anything, makes or finds the
-//! directory ([`directory`]), starts each node as a process of its own ([`process`]), forms the cluster
+//! [`check`] looks at everything that can be wrong before anything is started ([`plan`], [`directory`]);
+//! [`Checked::start`] starts each node as a process of its own ([`process`]), forms the cluster
 //! by the protocol ([`form`]) or, on a second run, waits until the one in the directory has found itself again.
 //! What comes back is a [`RunningCluster`]: tests kill and restart its nodes, the command watches it
 //! ([`watch`]) until Ctrl-C.
@@ -39,7 +39,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(15);
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The server's executable.
+    /// The server's executable: a path, or a name that is looked up as a shell does.
     pub program: PathBuf,
     /// Arguments before the path of the configuration file, such as `server`.
     pub program_args: Vec<String>,
@@ -175,42 +175,60 @@ pub struct RunningCluster {
     directory: Directory,
 }
 
+/// A cluster of which all has been checked that can be, and nothing has been started.
+#[derive(Debug)]
+pub struct Checked {
+    /// What it consists of.
+    pub plan: Plan,
+    /// Whether the directory holds it already, so that it is resumed and not formed.
+    pub resumed: bool,
+    directory: Directory,
+}
+
+/// Checks the plan, the ports and the directory, and locks the directory. Nothing is started.
+pub fn check(options: &Options) -> Result<Checked, UpError> {
+    let asked = Plan::asked(options)?;
+    let (directory, found) = Directory::open(options, &asked)?;
+    Ok(match found {
+        Found::Formed(plan) => Checked { plan, resumed: true, directory },
+        Found::Nothing => Checked { plan: asked, resumed: false, directory },
+    })
+}
+
 /// Starts a cluster, or resumes the one in the directory, and waits until every node says
 /// `cluster_state:ok` and every replica follows its primary.
 pub fn start(options: &Options) -> Result<RunningCluster, UpError> {
-    start_unless(options, &|| false)
+    check(options)?.start(options, &|| false)
 }
 
-/// As [`start`]; gives up, and stops what it has started, once `interrupted` says so.
-pub fn start_unless(
-    options: &Options,
-    interrupted: &dyn Fn() -> bool,
-) -> Result<RunningCluster, UpError> {
-    let asked = Plan::asked(options)?;
-    let (directory, found) = Directory::open(options, &asked)?;
-    let plan = match &found {
-        Found::Formed(plan) => plan.clone(),
-        Found::Nothing => asked,
-    };
-    let resumed = matches!(found, Found::Formed(_));
-    if !resumed {
-        directory.prepare(&plan, &options.config)?;
+impl Checked {
+    /// Starts the nodes and waits until all is well. Gives up, and ends what it has started, once
+    /// `interrupted` says so.
+    pub fn start(
+        self,
+        options: &Options,
+        interrupted: &dyn Fn() -> bool,
+    ) -> Result<RunningCluster, UpError> {
+        let Checked { plan, resumed, directory } = self;
+        if !resumed {
+            directory.prepare(&plan, &options.config)?;
+        }
+        let mut cluster = RunningCluster { nodes: Vec::new(), plan, resumed, directory };
+        for port in cluster.plan.ports() {
+            let files = cluster.directory.node(port);
+            cluster.nodes.push(Node::start(port, files, options)?);
+        }
+        let mut formation = form::Formation::new(&mut cluster.nodes, PATIENCE, interrupted);
+        formation.await_answers()?;
+        if !resumed {
+            formation.form(&cluster.plan)?;
+        }
+        formation.await_ok(&cluster.plan)?;
+        if !resumed {
+            cluster.directory.mark_formed(&cluster.plan)?;
+        }
+        Ok(cluster)
     }
-    let mut cluster = RunningCluster { nodes: Vec::new(), plan, resumed, directory };
-    for port in cluster.plan.ports() {
-        let files = cluster.directory.node(port);
-        cluster.nodes.push(Node::start(port, files, options)?);
-    }
-    let mut formation = form::Formation::new(&mut cluster.nodes, PATIENCE, interrupted);
-    formation.await_answers()?;
-    if !resumed {
-        formation.form(&cluster.plan)?;
-    }
-    formation.await_ok(&cluster.plan)?;
-    if !resumed {
-        cluster.directory.mark_formed(&cluster.plan)?;
-    }
-    Ok(cluster)
 }
 
 impl RunningCluster {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ impl Node {
         let mut node = Node {
             port,
             files,
-            program: options.program.clone(),
+            program: absolute(&options.program),
             program_args: options.program_args.clone(),
             process: None,
             client: None,
@@ -194,6 +194,12 @@ impl Node {
         let value = fields.find(|(field, _)| *field == name).map(|(_, value)| value.trim());
         Ok(value.unwrap_or_default().to_owned())
     }
+}
+
+/// A path holds from any directory, and the node starts in its own; a mere name is looked up.
+fn absolute(program: &Path) -> PathBuf {
+    let is_name = program.components().count() == 1;
+    if is_name { program.to_owned() } else { path::absolute(program).unwrap_or(program.to_owned()) }
 }
 
 impl Drop for Node {

@@ -139,7 +139,8 @@ family! {
         supervised: Supervised = Supervised::No, "supervised", choice(Supervised::WORDS).immutable();
         /// Number of databases, chosen by SELECT; one in cluster mode.
         databases: u32 = 16, "databases", integer(1, INT_MAX).immutable().effective();
-        /// Working directory: all relative paths of data files start here.
+        /// Working directory: all relative paths of data files start here. Once it has gone
+        /// there, the server puts the absolute path here, as CONFIG GET and REWRITE show it.
         dir: String = ".".to_owned(), "dir", TEXT.protected().deny_loading().effective();
         /// How often per second background work runs, 1 to 500.
         hz: u32 = 10, "hz", COUNT.effective();

@@ -31,12 +31,13 @@ pub(crate) enum Answer {
 
 impl Server {
     /// Starts the program on a free port of the loopback.
-    pub(crate) fn start(program: &Path) -> Server {
+    pub(crate) fn start(program: &Path, config_file: Option<&Path>) -> Server {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
             .port();
         let process = Command::new(program)
+            .args(config_file)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .current_dir(std::env::temp_dir())
             .stdin(Stdio::null())
@@ -107,16 +108,22 @@ fn connect(port: u16) -> TcpStream {
 
 /// Redis 7.0, or `None` after saying that the test is skipped.
 pub(crate) fn redis() -> Option<Server> {
+    redis_program().map(|program| Server::start(&program, None))
+}
+
+/// The program of [`redis`].
+pub(crate) fn redis_program() -> Option<PathBuf> {
     installed(Some("redis-server".into()), "redis-server")
 }
 
 /// Valkey 8.1, or `None` after saying that the test is skipped.
 pub(crate) fn valkey() -> Option<Server> {
     let program = std::env::var_os("VALKEY_SERVER").map(PathBuf::from);
-    installed(program, "Valkey (variable VALKEY_SERVER)")
+    let program = installed(program, "Valkey (variable VALKEY_SERVER)");
+    program.map(|program| Server::start(&program, None))
 }
 
-fn installed(program: Option<PathBuf>, what: &str) -> Option<Server> {
+fn installed(program: Option<PathBuf>, what: &str) -> Option<PathBuf> {
     let found = program.filter(|path| {
         let version = Command::new(path).arg("--version").stdout(Stdio::null()).status();
         version.is_ok_and(|status| status.success())
@@ -125,5 +132,5 @@ fn installed(program: Option<PathBuf>, what: &str) -> Option<Server> {
         assert!(std::env::var_os("CI").is_none(), "{what} must be installed under CI");
         println!("skipped: {what} is not installed");
     }
-    found.map(|path| Server::start(&path))
+    found
 }
