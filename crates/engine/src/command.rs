@@ -184,6 +184,9 @@ pub struct Command {
     pub flags: Flags,
     /// Where the keys stand.
     pub keys: Keys,
+    /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
+    /// each. Empty: what follows from the flags.
+    pub key_uses: &'static [&'static str],
     /// The family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -194,7 +197,7 @@ pub struct Command {
     pub summary: &'static str,
     /// Its arguments, in the notation of `syntax.rs`.
     pub syntax: &'static str,
-    /// ACL categories beyond those that follow from flags and family.
+    /// ACL categories beyond those that follow from the flags; empty: the family's.
     pub categories: &'static [&'static str],
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
@@ -211,6 +214,7 @@ impl Command {
             handler,
             flags: Flags::NONE,
             keys: Keys::None,
+            key_uses: &[],
             group: Group::Generic,
             since: "1.0.0",
             complexity: "O(1)",
@@ -234,6 +238,21 @@ impl Command {
         self
     }
 
+    /// Sets how the keys are used: once for all, or for each.
+    pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
+        self.key_uses = key_uses;
+        self
+    }
+
+    /// How key number `ordinal` is used: `RO`, `RW`, `OW` or `RM`, then what is done with it.
+    pub fn key_use(&self, ordinal: usize) -> &'static str {
+        match self.key_uses {
+            [] if self.flags.has(Flags::WRITE) => "RW access update",
+            [] => "RO access",
+            uses => uses[ordinal.min(uses.len() - 1)],
+        }
+    }
+
     /// Sets family, version, cost, summary and arguments.
     pub const fn doc(
         mut self,
@@ -251,7 +270,7 @@ impl Command {
         self
     }
 
-    /// Adds ACL categories.
+    /// Sets the ACL categories that stand in place of the family's.
     pub const fn categories(mut self, categories: &'static [&'static str]) -> Command {
         self.categories = categories;
         self
@@ -275,30 +294,47 @@ impl Command {
         if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
     }
 
-    /// All ACL categories.
+    /// All ACL categories, in the order in which Redis lists them.
     pub fn all_categories(&self) -> Vec<&'static str> {
-        let mut all: Vec<&'static str> = Vec::new();
-        all.extend(self.group.category());
-        for (flag, category) in [
-            (Flags::WRITE, "@write"),
-            (Flags::READONLY, "@read"),
-            (Flags::ADMIN, "@admin"),
-            (Flags::ADMIN, "@dangerous"),
-            (Flags::PUBSUB, "@pubsub"),
-            (Flags::BLOCKING, "@blocking"),
-        ] {
-            if self.flags.has(flag) {
-                all.push(category);
-            }
-        }
-        all.push(if self.flags.has(Flags::FAST) { "@fast" } else { "@slow" });
-        all.extend(self.categories);
-        let mut seen = Vec::new();
-        all.retain(|category| {
-            let new = !seen.contains(category);
-            seen.push(*category);
-            new
-        });
-        all
+        let of_family = self.group.category().filter(|_| self.categories.is_empty());
+        let has = |category: &str| {
+            let by_flag = match category {
+                "@write" => self.flags.has(Flags::WRITE),
+                "@read" => self.flags.has(Flags::READONLY),
+                "@admin" | "@dangerous" => self.flags.has(Flags::ADMIN),
+                "@pubsub" => self.flags.has(Flags::PUBSUB),
+                "@blocking" => self.flags.has(Flags::BLOCKING),
+                "@fast" => self.flags.has(Flags::FAST),
+                "@slow" => !self.flags.has(Flags::FAST),
+                _ => false,
+            };
+            by_flag || of_family == Some(category) || self.categories.contains(&category)
+        };
+        CATEGORIES.iter().copied().filter(|category| has(category)).collect()
     }
 }
+
+/// The ACL categories in the order in which Redis lists them.
+pub(crate) const CATEGORIES: &[&str] = &[
+    "@keyspace",
+    "@read",
+    "@write",
+    "@set",
+    "@sortedset",
+    "@list",
+    "@hash",
+    "@string",
+    "@bitmap",
+    "@hyperloglog",
+    "@geo",
+    "@stream",
+    "@pubsub",
+    "@admin",
+    "@fast",
+    "@slow",
+    "@blocking",
+    "@dangerous",
+    "@connection",
+    "@transaction",
+    "@scripting",
+];

@@ -147,13 +147,24 @@ impl<'w, 'k> Db<'w, 'k> {
     where
         'k: 'g,
     {
-        let (access, touch, stats) = (self.access, self.touch, self.stats);
+        let (access, touch) = (self.access, self.touch);
+        let mut found = self.look(key)?;
+        if touch {
+            found.touch(access);
+        }
+        Some(found)
+    }
+
+    /// The entry of a key that is to be asked about: counts hits and misses, and leaves the access clock alone.
+    #[inline]
+    pub fn look<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
+    where
+        'k: 'g,
+    {
+        let stats = self.stats;
         match self.peek(key) {
-            Some(mut found) => {
+            Some(found) => {
                 stats.bump(|stats| &stats.hits, 1);
-                if touch {
-                    found.touch(access);
-                }
                 Some(found)
             }
             None => {
@@ -194,6 +205,11 @@ impl<'w, 'k> Db<'w, 'k> {
     /// Whether an entry with this expiry is there for this command's client.
     pub fn is_live(&self, expiry: Option<Millis>) -> bool {
         self.expired == ExpiredKeys::Show || expiry.is_none_or(|at| at > self.now)
+    }
+
+    /// Whether a key that gets this expiry is to be deleted at once: only a primary judges, all others wait for it.
+    pub fn is_past(&self, expiry: Millis) -> bool {
+        self.expired == ExpiredKeys::Remove && expiry <= self.now
     }
 
     /// The number of keys of the database in one slot.

@@ -53,16 +53,10 @@ fn echo(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 }
 
 fn select(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let index = super::integer(args.at(1))
-        .map_err(|_| Fail::text("ERR value is not an integer or out of range"))?;
-    if cx.config.cluster.enabled && index != 0 {
+    if cx.config.cluster.enabled && super::int32(args.at(1))? != 0 {
         return Err(Fail::text("ERR SELECT is not allowed in cluster mode"));
     }
-    let databases = cx.engine.keyspace.databases();
-    let index = usize::try_from(index)
-        .ok()
-        .filter(|&index| index < databases)
-        .ok_or(Fail::text("ERR DB index is out of range"))?;
+    let index = super::database(cx, args.at(1))?;
     cx.session.db = index;
     cx.session.info.db.store(index, Relaxed);
     cx.reply.ok();

@@ -3,6 +3,7 @@
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
 mod connection;
+mod generic;
 mod string;
 
 use crate::command::Command;
@@ -10,7 +11,7 @@ use crate::{Args, Fail};
 use std::sync::LazyLock;
 
 /// The families' tables.
-const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS];
+const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS, generic::COMMANDS];
 
 /// A command in the index.
 struct Indexed {
@@ -137,6 +138,30 @@ pub(crate) fn all() -> impl Iterator<Item = (&'static Command, Option<&'static C
 /// A 64-bit integer argument, as strict as Redis: no spaces, no sign `+`, no leading zeros.
 pub(crate) fn integer(arg: &[u8]) -> Result<i64, Fail> {
     tessera_store::canonical_integer(arg).ok_or(Fail::NotInteger)
+}
+
+/// A 32-bit integer argument.
+pub(crate) fn int32(arg: &[u8]) -> Result<i32, Fail> {
+    i32::try_from(integer(arg)?).map_err(|_| {
+        Fail::text("ERR value is out of range, value must between -2147483648 and 2147483647")
+    })
+}
+
+/// The number of a database. In cluster mode there is only number 0.
+pub(crate) fn database(cx: &crate::Cx<'_>, arg: &[u8]) -> Result<usize, Fail> {
+    usize::try_from(int32(arg)?)
+        .ok()
+        .filter(|&index| index < cx.engine.keyspace.databases())
+        .ok_or(Fail::text("ERR DB index is out of range"))
+}
+
+/// Answers what HELP of a command with subcommands shows: its name, then `lines`.
+pub(crate) fn help(cx: &mut crate::Cx<'_>, name: &str, lines: &[&str]) {
+    cx.reply.array(lines.len() + 3);
+    cx.reply.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    lines.iter().for_each(|line| cx.reply.simple(line));
+    cx.reply.simple("HELP");
+    cx.reply.simple("    Print this help.");
 }
 
 /// The handler of a command with subcommands, where none was named: the arity lets nobody come here.

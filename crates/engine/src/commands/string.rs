@@ -1,24 +1,47 @@
 //! Strings.
 
-mod expiry_options;
+mod counter;
+pub(crate) mod expiry_options;
+mod get;
+mod lcs;
+mod many;
+mod range;
 mod set;
 
 use crate::command::{Command, Flags, Group};
-use crate::{Args, Cx, Db, Done};
 use tessera_resp::Reply;
 use tessera_store::ValueRef;
 
 const STRING: Group = Group::String;
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
+const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
+/// How a key is used whose old value does not matter.
+const OVERWRITE: &[&str] = &["OW update"];
 
 pub(super) const COMMANDS: &[Command] = &[
-    Command::new("get", 2, get).flags(Flags::READONLY.or(Flags::FAST)).keys(1, 1, 1).doc(
-        STRING,
-        "1.0.0",
-        "O(1)",
-        "Gets the string of a key.",
-        "key",
-    ),
+    get::GET,
     set::SET,
+    set::SETNX,
+    set::SETEX,
+    set::PSETEX,
+    set::GETSET,
+    get::GETEX,
+    get::GETDEL,
+    many::MGET,
+    many::MSET,
+    many::MSETNX,
+    counter::INCR,
+    counter::DECR,
+    counter::INCRBY,
+    counter::DECRBY,
+    range::APPEND,
+    range::STRLEN,
+    range::GETRANGE,
+    range::SUBSTR,
+    range::SETRANGE,
+    lcs::LCS,
 ];
 
 /// Answers a string value.
@@ -30,10 +53,10 @@ pub(super) fn reply_value(reply: &mut Reply, value: ValueRef<'_>) {
     }
 }
 
-fn get(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    match db.read(db.key(args.at(1), 0)) {
-        Some(found) => reply_value(cx.reply, found.entry().value()),
-        None => cx.reply.null(),
+/// The text of a string value; `buffer` holds it if it is kept as an integer.
+pub(super) fn text<'a>(value: ValueRef<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
+    match value {
+        ValueRef::Bytes(bytes) => bytes,
+        ValueRef::Integer(number) => buffer.format(number).as_bytes(),
     }
-    Ok(())
 }

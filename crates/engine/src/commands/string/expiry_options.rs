@@ -1,4 +1,4 @@
-//! EX, PX, EXAT and PXAT, which several commands share.
+//! EX, PX, EXAT, PXAT, KEEPTTL and PERSIST, which several commands share.
 
 use crate::commands::integer;
 use crate::{Args, Fail};
@@ -19,7 +19,7 @@ pub(crate) enum TimeForm {
 
 impl TimeForm {
     /// The form that this argument names, if it does.
-    pub(crate) fn of(args: Args<'_>, at: usize) -> Option<TimeForm> {
+    fn of(args: Args<'_>, at: usize) -> Option<TimeForm> {
         [
             ("ex", TimeForm::Ex),
             ("px", TimeForm::Px),
@@ -48,7 +48,7 @@ impl TimeForm {
         self.at(number, now).ok_or(Fail::InvalidExpire(command))
     }
 
-    /// The moment `number` units from the origin, if it is one that can be stored.
+    /// The moment `number` units from the origin, if 64 bits hold it. Moments before 1970 are 1970: both have long passed.
     pub(crate) fn at(self, number: i64, now: Millis) -> Option<Millis> {
         let ms = match self {
             TimeForm::Ex | TimeForm::ExAt => number.checked_mul(1000)?,
@@ -58,6 +58,47 @@ impl TimeForm {
             TimeForm::Ex | TimeForm::Px => ms.checked_add(i64::try_from(now.0).ok()?)?,
             TimeForm::ExAt | TimeForm::PxAt => ms,
         };
-        u64::try_from(absolute).ok().map(Millis)
+        Some(Millis(u64::try_from(absolute).unwrap_or(0)))
+    }
+}
+
+/// What an option says about the expiry. Options of different kinds exclude each other; of several of one kind the last counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ExpiryOption<'a> {
+    /// Nothing was said.
+    Unsaid,
+    /// KEEPTTL (of SET), PERSIST (of GETEX).
+    Word,
+    /// A time, not yet read: an error in it counts only if the rest of the command is well formed.
+    Time(TimeForm, &'a [u8]),
+}
+
+impl<'a> ExpiryOption<'a> {
+    /// Takes the argument at `at`, if it is `word` or a time that agrees with what was said before. Gives how many arguments
+    /// it took.
+    pub(crate) fn take(&mut self, args: Args<'a>, at: usize, word: &str) -> Option<usize> {
+        if args.is(at, word) && matches!(self, ExpiryOption::Unsaid | ExpiryOption::Word) {
+            *self = ExpiryOption::Word;
+            return Some(1);
+        }
+        let (form, time) = (TimeForm::of(args, at)?, args.get(at + 1)?);
+        match *self {
+            ExpiryOption::Unsaid => {}
+            ExpiryOption::Time(before, _) if before == form => {}
+            _ => return None,
+        }
+        *self = ExpiryOption::Time(form, time);
+        Some(2)
+    }
+
+    /// The moment that was said, if one was.
+    ///
+    /// # Errors
+    /// As of [`TimeForm::moment`].
+    pub(crate) fn moment(self, now: Millis, command: &'static str) -> Result<Option<Millis>, Fail> {
+        match self {
+            ExpiryOption::Time(form, time) => form.moment(time, now, command).map(Some),
+            _ => Ok(None),
+        }
     }
 }

@@ -1,20 +1,52 @@
-//! SET with all its options.
+//! SET with all its options, and its older forms.
 
-use super::expiry_options::TimeForm;
-use super::{STRING, reply_value};
-use crate::command::{Command, Flags};
+use super::expiry_options::{ExpiryOption, TimeForm};
+use super::{OVERWRITE, STRING, WRITE, WRITE_FAST, reply_value, text};
+use crate::command::Command;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_slot::Millis;
-use tessera_store::{Lookup, NewValue, ValueRef};
+use tessera_store::{Lookup, NewValue};
 
-pub(super) const SET: Command =
-    Command::new("set", -3, set).flags(Flags::WRITE.or(Flags::DENYOOM)).keys(1, 1, 1).doc(
+pub(super) const SET: Command = Command::new("set", -3, set)
+    .flags(WRITE)
+    .keys(1, 1, 1)
+    .uses(&["RW access update variable_flags"])
+    .doc(
         STRING,
         "1.0.0",
         "O(1)",
         "Sets the string of a key, whatever the key held before.",
         "key value [NX|XX|IFEQ comparison-value] [GET] \
-         [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+     [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL]",
+    );
+pub(super) const SETNX: Command = Command::new("setnx", 3, setnx)
+    .flags(WRITE_FAST)
+    .keys(1, 1, 1)
+    .uses(&["OW insert"])
+    .doc(STRING, "1.0.0", "O(1)", "Sets the string of a key that does not exist.", "key value");
+pub(super) const SETEX: Command =
+    Command::new("setex", 4, setex).flags(WRITE).keys(1, 1, 1).uses(OVERWRITE).doc(
+        STRING,
+        "2.0.0",
+        "O(1)",
+        "Sets the string of a key, and its time to live in seconds.",
+        "key seconds value",
+    );
+pub(super) const PSETEX: Command =
+    Command::new("psetex", 4, psetex).flags(WRITE).keys(1, 1, 1).uses(OVERWRITE).doc(
+        STRING,
+        "2.6.0",
+        "O(1)",
+        "Sets the string of a key, and its time to live in milliseconds.",
+        "key milliseconds value",
+    );
+pub(super) const GETSET: Command =
+    Command::new("getset", 3, getset).flags(WRITE_FAST).keys(1, 1, 1).doc(
+        STRING,
+        "1.0.0",
+        "O(1)",
+        "Sets the string of a key and answers the one it had.",
+        "key value",
     );
 
 /// When SET sets.
@@ -26,44 +58,29 @@ enum Condition<'a> {
     IfEqual(&'a [u8]),
 }
 
-/// What becomes of the expiry.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expiry {
-    Drop,
-    Keep,
-    At(Millis),
-}
-
 struct Options<'a> {
     condition: Condition<'a>,
     get: bool,
-    expiry: Expiry,
+    expiry: ExpiryOption<'a>,
 }
 
-fn options<'a>(args: Args<'a>, now: Millis) -> Result<Options<'a>, Fail> {
-    let mut options = Options { condition: Condition::Always, get: false, expiry: Expiry::Drop };
+fn options(args: Args<'_>) -> Result<Options<'_>, Fail> {
+    let mut options =
+        Options { condition: Condition::Always, get: false, expiry: ExpiryOption::Unsaid };
     let mut at = 3;
     while at < args.len() {
-        let (free, timeless) =
-            (options.condition == Condition::Always, options.expiry == Expiry::Drop);
-        if args.is(at, "nx") && free {
+        let condition = options.condition;
+        if args.is(at, "nx") && matches!(condition, Condition::Always | Condition::IfMissing) {
             options.condition = Condition::IfMissing;
-        } else if args.is(at, "xx") && free {
+        } else if args.is(at, "xx") && matches!(condition, Condition::Always | Condition::IfThere) {
             options.condition = Condition::IfThere;
-        } else if args.is(at, "ifeq") && free && args.len() > at + 1 {
+        } else if args.is(at, "ifeq") && condition == Condition::Always && args.len() > at + 1 {
             at += 1;
             options.condition = Condition::IfEqual(args.at(at));
         } else if args.is(at, "get") {
             options.get = true;
-        } else if args.is(at, "keepttl") && timeless {
-            options.expiry = Expiry::Keep;
-        } else if let Some(form) = TimeForm::of(args, at).filter(|_| timeless)
-            && args.len() > at + 1
-        {
-            at += 1;
-            options.expiry = Expiry::At(form.moment(args.at(at), now, "set")?);
         } else {
-            return Err(Fail::Syntax);
+            at += options.expiry.take(args, at, "keepttl").ok_or(Fail::Syntax)? - 1;
         }
         at += 1;
     }
@@ -79,8 +96,9 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         cx.reply.ok();
         return Ok(());
     }
-    let options = options(args, db.now)?;
-    let (access, lookup) = (db.access(), db.lookup(key));
+    let options = options(args)?;
+    let moment = options.expiry.moment(db.now, "set")?;
+    let lookup = db.lookup(key);
     let there = match &lookup {
         Lookup::Found(found) => Some(found.entry()),
         Lookup::Vacant(_) => None,
@@ -95,10 +113,9 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Condition::Always => true,
         Condition::IfMissing => there.is_none(),
         Condition::IfThere => there.is_some(),
-        Condition::IfEqual(text) => there.as_ref().is_some_and(|entry| match entry.value() {
-            ValueRef::Bytes(bytes) => bytes == text,
-            ValueRef::Integer(number) => number.to_string().as_bytes() == text,
-        }),
+        Condition::IfEqual(wanted) => there
+            .as_ref()
+            .is_some_and(|entry| text(entry.value(), &mut itoa::Buffer::new()) == wanted),
     };
     if !meets {
         if !options.get {
@@ -106,31 +123,87 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
         return Ok(());
     }
-    let expiry = match options.expiry {
-        Expiry::Drop => None,
-        Expiry::Keep => there.and_then(|entry| entry.expiry()),
-        Expiry::At(at) => Some(at),
-    };
-    crate::db::store(lookup, NewValue::String(value), expiry, access);
-    cx.changed(1);
-    if let Expiry::At(at) = options.expiry {
-        // Replicas get the moment, not the distance to it.
-        cx.propagate_instead(|| {
-            [&b"SET"[..], args.at(1), value, b"PXAT", at.to_string().as_bytes()]
-                .map(<[u8]>::to_vec)
-                .to_vec()
-        });
-    } else if options.condition != Condition::Always || options.get {
-        cx.propagate_instead(|| {
-            let mut command = vec![b"SET".to_vec(), args.at(1).to_vec(), value.to_vec()];
-            if options.expiry == Expiry::Keep {
-                command.push(b"KEEPTTL".to_vec());
-            }
-            command
-        });
-    }
     if !options.get {
         cx.reply.ok();
     }
+    let kept = there.and_then(|entry| entry.expiry());
+    if let Some(at) = moment {
+        put_until(db, cx, args.at(1), value, at);
+        return Ok(());
+    }
+    let keep = options.expiry == ExpiryOption::Word;
+    let access = db.access();
+    let expiry = if keep { kept } else { None };
+    crate::db::store(db.lookup(key), NewValue::String(value), expiry, access);
+    cx.changed(1);
+    if options.condition != Condition::Always || options.get {
+        // Replicas get what was done, without the question whether to.
+        cx.propagate_instead(|| {
+            let keep = keep.then(|| b"KEEPTTL".to_vec());
+            [b"SET".to_vec(), args.at(1).to_vec(), value.to_vec()].into_iter().chain(keep).collect()
+        });
+    }
+    Ok(())
+}
+
+/// Sets the string of the command's only key until a moment. If that has passed already, the key is deleted.
+fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at: Millis) {
+    let (access, past) = (db.access(), db.is_past(at));
+    match (db.lookup(db.key(key, 0)), past) {
+        (lookup, false) => {
+            crate::db::store(lookup, NewValue::String(value), Some(at), access);
+            cx.changed(1);
+            // Replicas get the moment, not the distance to it.
+            cx.propagate_instead(|| {
+                let at = at.to_string();
+                [b"SET", key, value, b"PXAT", at.as_bytes()].map(<[u8]>::to_vec).to_vec()
+            });
+        }
+        (Lookup::Found(found), true) => {
+            found.delete();
+            cx.changed(1);
+            cx.propagate_instead(|| vec![b"UNLINK".to_vec(), key.to_vec()]);
+        }
+        (Lookup::Vacant(_), true) => {}
+    }
+}
+
+fn setnx(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let (key, access) = (db.key(args.at(1), 0), db.access());
+    match db.lookup(key) {
+        Lookup::Found(_) => cx.reply.integer(0),
+        Lookup::Vacant(vacant) => {
+            vacant.insert(NewValue::String(args.at(2)), None, access);
+            cx.changed(1);
+            cx.reply.integer(1);
+        }
+    }
+    Ok(())
+}
+
+fn setex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let at = TimeForm::Ex.moment(args.at(2), db.now, "setex")?;
+    cx.reply.ok();
+    put_until(db, cx, args.at(1), args.at(3), at);
+    Ok(())
+}
+
+fn psetex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let at = TimeForm::Px.moment(args.at(2), db.now, "psetex")?;
+    cx.reply.ok();
+    put_until(db, cx, args.at(1), args.at(3), at);
+    Ok(())
+}
+
+fn getset(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let (key, access) = (db.key(args.at(1), 0), db.access());
+    let lookup = db.lookup(key);
+    match &lookup {
+        Lookup::Found(found) => reply_value(cx.reply, found.entry().value()),
+        Lookup::Vacant(_) => cx.reply.null(),
+    }
+    crate::db::store(lookup, NewValue::String(args.at(2)), None, access);
+    cx.changed(1);
+    cx.propagate_instead(|| [b"SET", args.at(1), args.at(2)].map(<[u8]>::to_vec).to_vec());
     Ok(())
 }

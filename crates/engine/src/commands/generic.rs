@@ -1,0 +1,51 @@
+//! Commands on keys of any type.
+
+mod copy;
+mod delete;
+mod expire;
+mod object;
+mod rename;
+mod scan;
+mod ttl;
+mod wait;
+
+use crate::command::{Command, Flags, Group};
+
+const GENERIC: Group = Group::Generic;
+const READ: Flags = Flags::READONLY;
+const READ_FAST: Flags = READ.or(Flags::FAST);
+const WRITE: Flags = Flags::WRITE;
+const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
+
+pub(super) const COMMANDS: &[Command] = &[
+    delete::DEL,
+    delete::UNLINK,
+    delete::EXISTS,
+    delete::TOUCH,
+    delete::TYPE,
+    expire::EXPIRE,
+    expire::PEXPIRE,
+    expire::EXPIREAT,
+    expire::PEXPIREAT,
+    ttl::TTL,
+    ttl::PTTL,
+    ttl::EXPIRETIME,
+    ttl::PEXPIRETIME,
+    ttl::PERSIST,
+    rename::RENAME,
+    rename::RENAMENX,
+    copy::COPY,
+    copy::MOVE,
+    scan::RANDOMKEY,
+    scan::KEYS,
+    scan::SCAN,
+    object::OBJECT,
+    wait::WAIT,
+];
+
+/// The name of a value's type, as TYPE answers it and SCAN filters by it.
+pub(crate) fn type_name(value: tessera_store::ValueRef<'_>) -> &'static str {
+    match value {
+        tessera_store::ValueRef::Integer(_) | tessera_store::ValueRef::Bytes(_) => "string",
+    }
+}

@@ -1,0 +1,111 @@
+//! OBJECT: how a value is kept.
+
+use super::{GENERIC, READ};
+use crate::command::{Command, Flags};
+use crate::commands::{container, help};
+use crate::{Args, Cx, Db, Done, Fail};
+use tessera_store::{Entry, ValueRef};
+
+const TIPS: &[&str] = &["nondeterministic_output"];
+
+const fn question(
+    name: &'static str,
+    handler: crate::Handler,
+    since: &'static str,
+    summary: &'static str,
+) -> Command {
+    Command::new(name, 3, handler)
+        .flags(READ)
+        .keys(2, 2, 1)
+        .uses(&["RO"])
+        .tips(TIPS)
+        .doc(GENERIC, since, "O(1)", summary, "key")
+}
+
+pub(super) const OBJECT: Command = Command::new("object", -2, container)
+    .doc(GENERIC, "2.2.3", "Depends on subcommand.", "How values are kept.", "")
+    .subcommands(&[
+        question("encoding", encoding, "2.2.3", "Answers the encoding of a key's value."),
+        question("freq", freq, "4.0.0", "Answers how often a key is used, under an LFU policy."),
+        question("idletime", idletime, "2.2.3", "Answers for how many seconds a key was not used."),
+        question("refcount", refcount, "2.2.3", "Answers how many references a value has."),
+        Command::new("help", 2, show_help).flags(Flags::LOADING.or(Flags::STALE)).doc(
+            GENERIC,
+            "6.2.0",
+            "O(1)",
+            "Shows the subcommands.",
+            "",
+        ),
+    ]);
+
+fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    help(
+        cx,
+        "OBJECT",
+        &[
+            "ENCODING <key>",
+            "    The encoding of the key's value.",
+            "FREQ <key>",
+            "    How often the key is used, under an LFU policy.",
+            "IDLETIME <key>",
+            "    Seconds since the key was last used.",
+            "REFCOUNT <key>",
+            "    The number of references to the key's value.",
+        ],
+    );
+    Ok(())
+}
+
+/// The name of the encoding, which tells programs how well a value is packed.
+pub(crate) fn encoding_name(entry: &Entry) -> &'static str {
+    /// The longest string that Redis keeps in one piece with its header.
+    const EMBEDDED_MAX: usize = 44;
+    match entry.value() {
+        ValueRef::Integer(_) => "int",
+        ValueRef::Bytes(bytes) if entry.is_raw() || bytes.len() > EMBEDDED_MAX => "raw",
+        ValueRef::Bytes(_) => "embstr",
+    }
+}
+
+fn encoding(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    match db.look(db.key(args.at(2), 0)) {
+        Some(found) => cx.reply.bulk(encoding_name(&found.entry()).as_bytes()),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+fn freq(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    if db.look(db.key(args.at(2), 0)).is_some() {
+        return Err(Fail::text(
+            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+             Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
+    }
+    cx.reply.null();
+    Ok(())
+}
+
+fn idletime(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let access = db.access();
+    match db.look(db.key(args.at(2), 0)) {
+        Some(found) => {
+            cx.reply.integer(i64::from(access.saturating_sub(found.entry().access())));
+        }
+        None => cx.reply.null(),
+    }
+    Ok(())
+}
+
+fn refcount(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    /// Redis shares the objects of small integers, and shows their count so.
+    const SHARED: std::ops::Range<i64> = 0..10_000;
+    match db.look(db.key(args.at(2), 0)) {
+        Some(found) => cx.reply.integer(match found.entry().value() {
+            ValueRef::Integer(number) if SHARED.contains(&number) => i64::from(i32::MAX),
+            _ => 1,
+        }),
+        None => cx.reply.null(),
+    }
+    Ok(())
+}

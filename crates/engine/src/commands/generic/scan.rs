@@ -1,0 +1,173 @@
+//! Walking through all keys.
+
+use super::{GENERIC, READ, type_name};
+use crate::command::Command;
+use crate::commands::integer;
+use crate::{Args, Cx, Db, Done, Fail};
+use tessera_config::glob_match;
+use tessera_resp::Reply;
+use tessera_slot::{SLOT_COUNT, Slot};
+use tessera_store::{Entry, ScanCursor};
+
+pub(super) const RANDOMKEY: Command = Command::new("randomkey", 1, random_key)
+    .flags(READ)
+    .tips(&["request_policy:all_shards", "response_policy:special", "nondeterministic_output"])
+    .doc(GENERIC, "1.0.0", "O(1)", "Answers some key of the database.", "");
+pub(super) const KEYS: Command = Command::new("keys", 2, keys)
+    .flags(READ)
+    .categories(&["@keyspace", "@dangerous"])
+    .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
+    .doc(
+        GENERIC,
+        "1.0.0",
+        "O(N) where N is the number of keys in the database",
+        "Answers all keys that match a pattern.",
+        "pattern",
+    );
+pub(super) const SCAN: Command = Command::new("scan", -2, scan)
+    .flags(READ)
+    .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"])
+    .doc(
+        GENERIC,
+        "2.8.0",
+        "O(1) for a step, O(N) for all of them, where N is the number of keys in the database",
+        "Answers some keys, and a cursor to go on with.",
+        "cursor [MATCH pattern] [COUNT count] [TYPE type]",
+    );
+
+fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let filter = Filter { pattern: Some(args.at(1)), kind: None };
+    let mut found = Found::default();
+    walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found);
+    found.answer(cx.reply);
+    Ok(())
+}
+
+/// Which keys are answered.
+#[derive(Default)]
+struct Filter<'a> {
+    pattern: Option<&'a [u8]>,
+    kind: Option<&'a [u8]>,
+}
+
+impl Filter<'_> {
+    fn lets_through(&self, entry: &Entry) -> bool {
+        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(entry.value()).as_bytes()))
+            && self.pattern.is_none_or(|pattern| glob_match(pattern, entry.key(), false))
+    }
+}
+
+/// Keys already in the form of the reply, whose number is not known before the walk is over.
+#[derive(Default)]
+struct Found {
+    keys: Reply,
+    count: usize,
+}
+
+impl Found {
+    fn answer(self, reply: &mut Reply) {
+        reply.array(self.count);
+        reply.buf.extend_from_slice(&self.keys.buf);
+    }
+}
+
+/// Walks on from `cursor` through the database, each slot under its own lock.
+fn walk(
+    db: &mut Db<'_, '_>,
+    cursor: ScanCursor,
+    count: usize,
+    filter: &Filter<'_>,
+    found: &mut Found,
+) -> ScanCursor {
+    let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
+    db.world().scan(index, cursor, count, false, |entry| {
+        let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
+        if live && filter.lets_through(entry) {
+            found.keys.bulk(entry.key());
+            found.count += 1;
+        }
+    })
+}
+
+/// A cursor as strict as Redis reads it: an unsigned number without sign, spaces or leading zeros.
+fn cursor(arg: &[u8]) -> Result<ScanCursor, Fail> {
+    let invalid = Fail::text("ERR invalid cursor");
+    let text = std::str::from_utf8(arg).map_err(|_| invalid.clone())?;
+    let number: u64 = text.parse().map_err(|_| invalid.clone())?;
+    if itoa::Buffer::new().format(number) == text { Ok(ScanCursor(number)) } else { Err(invalid) }
+}
+
+fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let cursor = cursor(args.at(1))?;
+    let (mut count, mut filter) = (10, Filter::default());
+    for at in (2..args.len()).step_by(2) {
+        let value = args.get(at + 1).ok_or(Fail::Syntax)?;
+        if args.is(at, "count") {
+            count = match integer(value)? {
+                number if number < 1 => return Err(Fail::Syntax),
+                number => usize::try_from(number).unwrap_or(usize::MAX),
+            };
+        } else if args.is(at, "match") {
+            filter.pattern = Some(value).filter(|pattern| pattern != b"*");
+        } else if args.is(at, "type") {
+            filter.kind = Some(value);
+        } else {
+            return Err(Fail::Syntax);
+        }
+    }
+    let mut found = Found::default();
+    let next = walk(db, cursor, count, &filter, &mut found);
+    cx.reply.array(2);
+    cx.reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());
+    found.answer(cx.reply);
+    Ok(())
+}
+
+/// How many slots RANDOMKEY tries before it counts them all.
+const LUCK: usize = 32;
+/// How often RANDOMKEY tries again when it has picked a key whose time has come.
+const PATIENCE: usize = 100;
+
+fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    for _ in 0..PATIENCE {
+        let Some(slot) = random_slot(db, cx) else { break };
+        let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
+        let (engine, mut key) = (cx.engine, None);
+        let guard = db.world().lock(slot);
+        // Some buckets of a table that is not empty may be.
+        while !guard.is_empty(index)
+            && !guard.random_entry(index, engine.random(), |entry| {
+                let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
+                key = live.then(|| entry.key().to_vec());
+            })
+        {}
+        if let Some(key) = key {
+            cx.reply.bulk(&key);
+            return Ok(());
+        }
+    }
+    cx.reply.null();
+    Ok(())
+}
+
+/// A slot with keys of the database. Where most slots have some, any will do; else they are counted, so that a
+/// sparse database is picked from evenly too.
+fn random_slot(db: &mut Db<'_, '_>, cx: &Cx<'_>) -> Option<Slot> {
+    let index = db.index;
+    for _ in 0..LUCK {
+        let slot = Slot::from_low_bits((cx.engine.random() >> 40) as u16);
+        if !db.world().lock(slot).is_empty(index) {
+            return Some(slot);
+        }
+    }
+    let mut lens = Vec::with_capacity(SLOT_COUNT);
+    db.world().for_each_slot(|guard| lens.push(guard.len(index) as u64));
+    let total: u64 = lens.iter().sum();
+    let mut pick = (cx.engine.random() >> 16).checked_rem(total)?;
+    let (at, _) = lens.iter().enumerate().find(|(_, len)| {
+        let here = pick < **len;
+        pick = pick.saturating_sub(**len);
+        here
+    })?;
+    Slot::new(at as u16)
+}

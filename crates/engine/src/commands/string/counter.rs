@@ -1,0 +1,76 @@
+//! Strings as integers.
+
+use super::{STRING, WRITE_FAST};
+use crate::command::Command;
+use crate::commands::integer;
+use crate::{Args, Cx, Db, Done, Fail};
+use tessera_store::{Lookup, NewValue, ValueRef};
+
+pub(super) const INCR: Command = Command::new("incr", 2, incr).flags(WRITE_FAST).keys(1, 1, 1).doc(
+    STRING,
+    "1.0.0",
+    "O(1)",
+    "Adds one to the integer of a key; a missing key counts as 0.",
+    "key",
+);
+pub(super) const DECR: Command = Command::new("decr", 2, decr).flags(WRITE_FAST).keys(1, 1, 1).doc(
+    STRING,
+    "1.0.0",
+    "O(1)",
+    "Takes one from the integer of a key; a missing key counts as 0.",
+    "key",
+);
+pub(super) const INCRBY: Command =
+    Command::new("incrby", 3, incrby).flags(WRITE_FAST).keys(1, 1, 1).doc(
+        STRING,
+        "1.0.0",
+        "O(1)",
+        "Adds to the integer of a key; a missing key counts as 0.",
+        "key increment",
+    );
+pub(super) const DECRBY: Command =
+    Command::new("decrby", 3, decrby).flags(WRITE_FAST).keys(1, 1, 1).doc(
+        STRING,
+        "1.0.0",
+        "O(1)",
+        "Subtracts from the integer of a key; a missing key counts as 0.",
+        "key decrement",
+    );
+
+fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], by: i64) -> Done {
+    let (key, access) = (db.key(key, 0), db.access());
+    let lookup = db.lookup(key);
+    let (old, expiry) = match &lookup {
+        Lookup::Vacant(_) => (0, None),
+        Lookup::Found(found) => {
+            let entry = found.entry();
+            let number = match entry.value() {
+                ValueRef::Integer(number) => number,
+                ValueRef::Bytes(bytes) => integer(bytes)?,
+            };
+            (number, entry.expiry())
+        }
+    };
+    let new = old.checked_add(by).ok_or(Fail::text("ERR increment or decrement would overflow"))?;
+    crate::db::store(lookup, NewValue::Integer(new), expiry, access);
+    cx.changed(1);
+    cx.reply.integer(new);
+    Ok(())
+}
+
+fn incr(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    add(db, cx, args.at(1), 1)
+}
+
+fn decr(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    add(db, cx, args.at(1), -1)
+}
+
+fn incrby(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    add(db, cx, args.at(1), integer(args.at(2))?)
+}
+
+fn decrby(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let by = integer(args.at(2))?.checked_neg();
+    add(db, cx, args.at(1), by.ok_or(Fail::text("ERR decrement would overflow"))?)
+}
