@@ -53,6 +53,11 @@ impl<'a> Args<'a> {
         self.spans[start.min(self.spans.len())..].iter().map(move |span| span.of(command))
     }
 
+    /// The arguments from `start` on as a command of their own.
+    pub fn tail(self, start: usize) -> Args<'a> {
+        Args { command: self.command, spans: &self.spans[start.min(self.spans.len())..] }
+    }
+
     /// All arguments as a list of slices.
     pub fn to_vec(self) -> Vec<&'a [u8]> {
         self.from(0).collect()

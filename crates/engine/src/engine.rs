@@ -3,7 +3,7 @@
 use crate::{Clients, Host, Stats};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tessera_config::Config;
 use tessera_log::{Log, ReplId};
@@ -71,6 +71,10 @@ pub struct Engine {
     pub clients: Clients,
     /// When the server started, Unix ms.
     pub started: Millis,
+    /// The name of this run of the server, as INFO shows it.
+    pub run_id: ReplId,
+    /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
+    pub(crate) active_expiry: AtomicBool,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
     config_version: AtomicU64,
@@ -100,6 +104,8 @@ impl Engine {
             stats: Stats::new(options.threads),
             clients: Clients::default(),
             started: options.now,
+            run_id: options.replication_id,
+            active_expiry: AtomicBool::new(true),
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
             config_lock: Mutex::new(()),

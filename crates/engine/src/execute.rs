@@ -156,7 +156,7 @@ impl Engine {
             reply.error(fail.to_string());
         }
         if reply.buf.get(start) == Some(&b'-') {
-            stats.bump(|stats| &stats.errors, 1);
+            self.stats.count_error(turn.thread, &reply.buf[start + 1..]);
             crate::stats::bump(&counters.failed, 1);
         }
         if command.flags.has(Flags::EXCLUSIVE) {
@@ -313,12 +313,13 @@ impl Engine {
         fail: Fail,
     ) -> Outcome {
         let stats = self.stats.thread(turn.thread);
-        stats.bump(|stats| &stats.errors, 1);
         if let Some(index) = index {
             crate::stats::bump(&stats.by_command[index as usize].rejected, 1);
         }
         let start = reply.buf.len();
-        reply.error(fail.to_string());
+        let text = fail.to_string();
+        self.stats.count_error(turn.thread, text.as_bytes());
+        reply.error(text);
         settle_reply_mode(session, reply, start);
         session.asking = false;
         Outcome::Next

@@ -56,7 +56,8 @@ pub trait Host: Send + Sync {
     /// CONFIG REWRITE.
     ///
     /// # Errors
-    /// Why the file could not be written.
+    /// Why the file could not be written, as the text behind `ERR `: `The server is running without a config file`,
+    /// or `Rewriting config file: ` and the reason.
     fn rewrite_config(&self) -> Result<(), String>;
     /// Carries out what a changed configuration needs.
     ///
@@ -69,6 +70,14 @@ pub trait Host: Send + Sync {
     ) -> Result<(), (String, String)>;
     /// Lines of INFO that only the rim knows: (section, name, value).
     fn info(&self) -> Vec<(&'static str, &'static str, String)>;
+    /// DEBUG SLEEP: stops the calling thread for a while.
+    ///
+    /// # Errors
+    /// If this rim does not do such things.
+    fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
+        let _ = time;
+        Err(Fail::text("ERR DEBUG SLEEP is not supported here"))
+    }
     /// Frees flushed tables in the background.
     fn free_later(&self, flushed: Flushed);
 }

@@ -1,6 +1,8 @@
 //! Counters. Each I/O thread has its own, so that counting never contends.
 
 use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// Counters of one command.
@@ -74,28 +76,70 @@ impl ThreadStats {
 }
 
 /// The counters of all threads.
-pub struct Stats(Box<[CachePadded<ThreadStats>]>);
+pub struct Stats {
+    threads: Box<[CachePadded<ThreadStats>]>,
+    /// Error replies by their code word. One mutex for all: errors are rare.
+    error_codes: Mutex<BTreeMap<String, u64>>,
+}
+
+/// How many code words are counted: some come from scripts, which may invent any number.
+const ERROR_CODES_MAX: usize = 128;
 
 impl Stats {
     /// Counters for this many threads.
     pub fn new(threads: usize) -> Stats {
-        Stats((0..threads.max(1)).map(|_| CachePadded::new(ThreadStats::new())).collect())
+        Stats {
+            threads: (0..threads.max(1)).map(|_| CachePadded::new(ThreadStats::new())).collect(),
+            error_codes: Mutex::default(),
+        }
     }
 
     /// One thread's counters.
     #[inline]
     pub fn thread(&self, index: usize) -> &ThreadStats {
-        &self.0[index % self.0.len()]
+        &self.threads[index % self.threads.len()]
     }
 
     /// The sum of one counter over all threads.
     pub fn sum(&self, counter: impl Fn(&ThreadStats) -> &AtomicU64) -> u64 {
-        self.0.iter().map(|thread| counter(thread).load(Relaxed)).sum()
+        self.threads.iter().map(|thread| counter(thread).load(Relaxed)).sum()
+    }
+
+    /// Counts an error reply, whose text begins with its code word.
+    pub(crate) fn count_error(&self, thread: usize, text: &[u8]) {
+        self.thread(thread).bump(|stats| &stats.errors, 1);
+        let code = text.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
+        let Ok(code) = std::str::from_utf8(code) else { return };
+        let mut codes = self.error_codes.lock();
+        if let Some(count) = codes.get_mut(code) {
+            *count += 1;
+        } else if codes.len() < ERROR_CODES_MAX {
+            codes.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// The code words of error replies, each with how often it was answered.
+    pub fn error_codes(&self) -> Vec<(String, u64)> {
+        self.error_codes.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
+    }
+
+    /// Calls, nanoseconds, rejections and failures of the command with this index.
+    pub fn of_command(&self, index: usize) -> [u64; 4] {
+        let mut sums = [0; 4];
+        for thread in &self.threads {
+            let command = &thread.by_command[index];
+            let all = [&command.calls, &command.nanos, &command.rejected, &command.failed];
+            for (sum, counter) in sums.iter_mut().zip(all) {
+                *sum += counter.load(Relaxed);
+            }
+        }
+        sums
     }
 
     /// Sets all counters to zero. What threads count at the same moment may be lost or survive.
     pub fn reset(&self) {
-        for thread in &self.0 {
+        self.error_codes.lock().clear();
+        for thread in &self.threads {
             let all = [
                 &thread.commands,
                 &thread.hits,

@@ -8,26 +8,26 @@
 
 /// One argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Argument {
+pub(crate) struct Argument {
     /// Its name, in lower case.
-    pub name: String,
+    pub(crate) name: String,
     /// `key`, `string`, `integer`, `double`, `pattern`, `unix-time`, `pure-token`, `oneof`, `block`.
-    pub kind: &'static str,
+    pub(crate) kind: &'static str,
     /// The token before it.
-    pub token: Option<String>,
+    pub(crate) token: Option<String>,
     /// May be left out.
-    pub optional: bool,
+    pub(crate) optional: bool,
     /// May be repeated.
-    pub multiple: bool,
+    pub(crate) multiple: bool,
     /// The parts of a `oneof` or `block`.
-    pub parts: Vec<Argument>,
+    pub(crate) parts: Vec<Argument>,
 }
 
 /// Reads the notation.
 ///
 /// # Errors
 /// Where brackets do not match, or nothing stands where something must.
-pub fn parse(syntax: &str) -> Result<Vec<Argument>, String> {
+pub(crate) fn parse(syntax: &str) -> Result<Vec<Argument>, String> {
     let mut reader = Reader { tokens: tokens(syntax), at: 0 };
     let arguments = reader.sequence(None)?;
     if reader.at < reader.tokens.len() {

@@ -1,5 +1,9 @@
 //! Commands about the connection itself.
 
+mod auth;
+mod client;
+mod kill;
+
 use crate::command::{Command, Flags, Group};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,13 +12,16 @@ use tessera_resp::Protocol;
 const ALWAYS: Flags = Flags::NOSCRIPT.or(Flags::LOADING).or(Flags::STALE).or(Flags::FAST);
 
 pub(super) const COMMANDS: &[Command] = &[
-    Command::new("ping", -1, ping).flags(Flags::FAST).doc(
-        Group::Connection,
-        "1.0.0",
-        "O(1)",
-        "Answers PONG, or the message it was given.",
-        "[message]",
-    ),
+    Command::new("ping", -1, ping)
+        .flags(Flags::FAST)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc(
+            Group::Connection,
+            "1.0.0",
+            "O(1)",
+            "Answers PONG, or the message it was given.",
+            "[message]",
+        ),
     Command::new("echo", 2, echo).flags(Flags::LOADING.or(Flags::STALE).or(Flags::FAST)).doc(
         Group::Connection,
         "1.0.0",
@@ -36,6 +43,10 @@ pub(super) const COMMANDS: &[Command] = &[
         "Closes the connection.",
         "",
     ),
+    auth::AUTH,
+    auth::HELLO,
+    auth::RESET,
+    client::CLIENT,
 ];
 
 fn ping(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

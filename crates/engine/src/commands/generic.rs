@@ -9,6 +9,8 @@ mod scan;
 mod ttl;
 mod wait;
 
+pub(super) use object::encoding_name;
+
 use crate::command::{Command, Flags, Group};
 
 const GENERIC: Group = Group::Generic;

@@ -2,8 +2,10 @@
 //!
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
+mod cluster;
 mod connection;
 mod generic;
+mod server;
 mod string;
 
 use crate::command::Command;
@@ -11,7 +13,13 @@ use crate::{Args, Fail};
 use std::sync::LazyLock;
 
 /// The families' tables.
-const FAMILIES: &[&[Command]] = &[connection::COMMANDS, string::COMMANDS, generic::COMMANDS];
+const FAMILIES: &[&[Command]] = &[
+    connection::COMMANDS,
+    string::COMMANDS,
+    generic::COMMANDS,
+    server::COMMANDS,
+    cluster::COMMANDS,
+];
 
 /// A command in the index.
 struct Indexed {
@@ -117,9 +125,24 @@ pub(crate) fn name_of(index: usize) -> String {
         None => String::new(),
         Some(Indexed { command, parent: None }) => command.name.to_owned(),
         Some(Indexed { command, parent: Some(parent) }) => {
-            format!("{}|{}", ALL[*parent as usize].command.name, command.name)
+            joined_name(command, Some(ALL[*parent as usize].command))
         }
     }
+}
+
+/// `get`, or `config|get` for a subcommand.
+pub(crate) fn joined_name(command: &Command, parent: Option<&Command>) -> String {
+    match parent {
+        Some(parent) => format!("{}|{}", parent.name, command.name),
+        None => command.name.to_owned(),
+    }
+}
+
+/// The command called `get` or `config|get`, in any case, with its parent.
+pub(crate) fn find_named(name: &[u8]) -> Option<(&'static Command, Option<&'static Command>)> {
+    all().find(|(command, parent)| {
+        joined_name(command, *parent).as_bytes().eq_ignore_ascii_case(name)
+    })
 }
 
 /// The name by which errors call a command: `get`, `config|get`.

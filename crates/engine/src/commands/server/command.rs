@@ -1,0 +1,269 @@
+//! COMMAND: the command table, for clients and proxies.
+
+use super::docs;
+use super::{ALWAYS, SERVER};
+use crate::command::{Command, Keys};
+use crate::commands::{self, find_named, help};
+use crate::{Args, Cx, Db, Done, Fail};
+use tessera_config::glob_match;
+use tessera_resp::Reply;
+
+const CONNECTION: &[&str] = &["@connection"];
+const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
+
+const fn sub(
+    name: &'static str,
+    arity: i32,
+    handler: crate::Handler,
+    since: &'static str,
+    summary: &'static str,
+    syntax: &'static str,
+) -> Command {
+    Command::new(name, arity, handler).flags(ALWAYS).categories(CONNECTION).doc(
+        SERVER,
+        since,
+        "O(N) where N is the number of commands",
+        summary,
+        syntax,
+    )
+}
+
+pub(super) const COMMAND: Command = Command::new("command", -1, all)
+    .flags(ALWAYS)
+    .categories(CONNECTION)
+    .tips(ANY_ORDER)
+    .doc(SERVER, "2.8.13", "O(N) where N is the number of commands", "Describes all commands.", "")
+    .subcommands(&[
+        sub("count", 2, count, "2.8.13", "Answers the number of commands.", ""),
+        sub(
+            "docs",
+            -2,
+            docs::docs,
+            "7.0.0",
+            "Documents commands.",
+            "[command-name [command-name ...]]",
+        )
+        .tips(ANY_ORDER),
+        sub(
+            "getkeys",
+            -3,
+            getkeys,
+            "2.8.13",
+            "Answers the keys of a command.",
+            "command [arg [arg ...]]",
+        ),
+        sub(
+            "getkeysandflags",
+            -3,
+            getkeysandflags,
+            "7.0.0",
+            "Answers the keys of a command, and how it uses them.",
+            "command [arg [arg ...]]",
+        ),
+        sub("help", 2, show_help, "5.0.0", "Shows the subcommands.", ""),
+        sub("info", -2, info, "2.8.13", "Describes commands.", "[command-name [command-name ...]]")
+            .tips(ANY_ORDER),
+        sub(
+            "list",
+            -2,
+            list,
+            "7.0.0",
+            "Answers the names of commands.",
+            "[FILTERBY <MODULE module-name|ACLCAT category|PATTERN pattern>]",
+        )
+        .tips(ANY_ORDER),
+    ]);
+
+fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    help(
+        cx,
+        "COMMAND",
+        &[
+            "(no subcommand)",
+            "    Describe all commands.",
+            "COUNT",
+            "    The number of commands.",
+            "DOCS [<command-name> ...]",
+            "    Documentation of commands; of all, if none is named.",
+            "GETKEYS <full-command>",
+            "    The keys of a command.",
+            "GETKEYSANDFLAGS <full-command>",
+            "    The keys of a command, and how it uses them.",
+            "INFO [<command-name> ...]",
+            "    Describe commands; all, if none is named.",
+            "LIST [FILTERBY (MODULE <module-name>|ACLCAT <category>|PATTERN <pattern>)]",
+            "    The names of commands.",
+        ],
+    );
+    Ok(())
+}
+
+/// The commands that are no subcommands.
+fn top() -> impl Iterator<Item = &'static Command> {
+    commands::all().filter(|(_, parent)| parent.is_none()).map(|(command, _)| command)
+}
+
+fn all(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    cx.reply.array(top().count());
+    top().for_each(|command| describe(cx.reply, command, None));
+    Ok(())
+}
+
+fn count(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    cx.reply.integer(top().count() as i64);
+    Ok(())
+}
+
+fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    if args.len() == 2 {
+        return all(db, cx, args);
+    }
+    cx.reply.array(args.len() - 2);
+    for name in args.from(2) {
+        match find_named(name) {
+            Some((command, parent)) => describe(cx.reply, command, parent),
+            None => cx.reply.null_array(),
+        }
+    }
+    Ok(())
+}
+
+fn simple_set(reply: &mut Reply, words: &[&str]) {
+    reply.set(words.len());
+    words.iter().for_each(|word| reply.simple(word));
+}
+
+/// The ten parts of a description.
+fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
+    reply.array(10);
+    reply.bulk(commands::joined_name(command, parent).as_bytes());
+    reply.integer(i64::from(command.arity));
+    let mut flags: Vec<&str> = command.flags.words().collect();
+    if matches!(command.keys, Keys::Search(_)) {
+        flags.push("movablekeys");
+    }
+    simple_set(reply, &flags);
+    let (first, last, step) = match command.keys {
+        Keys::Range { first, last, step } => (first as i64, i64::from(last), step as i64),
+        Keys::None | Keys::Search(_) => (0, 0, 0),
+    };
+    [first, last, step].into_iter().for_each(|number| reply.integer(number));
+    simple_set(reply, &command.all_categories());
+    reply.set(command.tips.len());
+    command.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
+    key_specs(reply, command);
+    reply.set(command.subcommands.len());
+    command.subcommands.iter().for_each(|sub| describe(reply, sub, Some(command)));
+}
+
+/// Where keys are found and how they are used: one entry for keys of the same use.
+fn key_specs(reply: &mut Reply, command: &Command) {
+    let Keys::Range { first, last, step } = command.keys else {
+        reply.set(0);
+        return;
+    };
+    let several = command.key_uses.len() > 1;
+    let specs = command.key_uses.len().max(1);
+    reply.set(specs);
+    for ordinal in 0..specs {
+        let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
+        // The last key is told relative to the first, or, if negative, to the end.
+        let last_key = match last {
+            last if last < 0 => i64::from(last),
+            _ if several => 0,
+            last => i64::from(last) - first as i64,
+        };
+        reply.map(3);
+        reply.bulk(b"flags");
+        simple_set(reply, &uses);
+        reply.bulk(b"begin_search");
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(b"index");
+        reply.bulk(b"spec");
+        reply.map(1);
+        reply.bulk(b"index");
+        reply.integer((first + ordinal * step) as i64);
+        reply.bulk(b"find_keys");
+        reply.map(2);
+        reply.bulk(b"type");
+        reply.bulk(b"range");
+        reply.bulk(b"spec");
+        reply.map(3);
+        for (name, number) in [("lastkey", last_key), ("keystep", step as i64), ("limit", 0)] {
+            reply.bulk(name.as_bytes());
+            reply.integer(number);
+        }
+    }
+}
+
+/// The command that begins at argument 2, and the positions of its keys among its own arguments.
+fn keys_of(args: Args<'_>) -> Result<(&'static Command, Vec<usize>), Fail> {
+    let inner = args.tail(2);
+    let (command, _) = commands::find(inner).ok_or(Fail::text("ERR Invalid command specified"))?;
+    if matches!(command.keys, Keys::None) {
+        return Err(Fail::text("ERR The command has no key arguments"));
+    }
+    if !command.takes(inner.len()) {
+        return Err(Fail::text("ERR Invalid number of arguments specified for command"));
+    }
+    let positions = command
+        .keys
+        .positions(inner)
+        .map_err(|_| Fail::text("ERR Invalid arguments specified for command"))?;
+    if positions.is_empty() {
+        return Err(Fail::text("ERR The command has no key arguments"));
+    }
+    Ok((command, positions))
+}
+
+fn getkeys(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let (_, positions) = keys_of(args)?;
+    cx.reply.array(positions.len());
+    positions.iter().for_each(|at| cx.reply.bulk(args.at(2 + at)));
+    Ok(())
+}
+
+fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let (command, positions) = keys_of(args)?;
+    cx.reply.array(positions.len());
+    for (ordinal, at) in positions.into_iter().enumerate() {
+        cx.reply.array(2);
+        cx.reply.bulk(args.at(2 + at));
+        let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
+        simple_set(cx.reply, &uses);
+    }
+    Ok(())
+}
+
+fn list(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let (by, wanted) = match args.len() {
+        2 => (None, &b""[..]),
+        5 if args.is(2, "filterby") => (Some(3), args.at(4)),
+        _ => return Err(Fail::Syntax),
+    };
+    let wanted_category = || {
+        let text = String::from_utf8_lossy(wanted).to_ascii_lowercase();
+        format!("@{text}")
+    };
+    let filter: Box<dyn Fn(&Command, &str) -> bool> = match by {
+        None => Box::new(|_, _| true),
+        Some(at) if args.is(at, "module") => Box::new(|_, _| false),
+        Some(at) if args.is(at, "aclcat") => {
+            let category = wanted_category();
+            Box::new(move |command, _| command.all_categories().contains(&category.as_str()))
+        }
+        Some(at) if args.is(at, "pattern") => {
+            Box::new(move |_, name| glob_match(wanted, name.as_bytes(), true))
+        }
+        Some(_) => return Err(Fail::Syntax),
+    };
+    let names: Vec<String> = commands::all()
+        .map(|(command, parent)| (command, commands::joined_name(command, parent)))
+        .filter(|(command, name)| filter(command, name))
+        .map(|(_, name)| name)
+        .collect();
+    cx.reply.set(names.len());
+    names.iter().for_each(|name| cx.reply.bulk(name.as_bytes()));
+    Ok(())
+}

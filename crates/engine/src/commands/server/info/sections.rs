@@ -1,0 +1,290 @@
+//! What each section of INFO says. Lines that only the rim knows have a neutral value here, which the rim replaces.
+
+use super::{Lines, Section};
+use crate::clients::ClientKind;
+use crate::{Cx, Db, Mode};
+use std::sync::atomic::Ordering::Relaxed;
+
+const fn section(
+    name: &'static str,
+    heading: &'static str,
+    usual: bool,
+    lines: fn(&mut Db<'_, '_>, &Cx<'_>, &mut Lines),
+) -> Section {
+    Section { name, heading, usual, lines }
+}
+
+pub(super) const SECTIONS: &[Section] = &[
+    section("server", "Server", true, server),
+    section("clients", "Clients", true, clients),
+    section("memory", "Memory", true, memory),
+    section("persistence", "Persistence", true, persistence),
+    section("stats", "Stats", true, stats),
+    section("replication", "Replication", true, replication),
+    section("cpu", "CPU", true, cpu),
+    section("modules", "Modules", true, |_, _, _| {}),
+    section("commandstats", "Commandstats", false, command_stats),
+    section("errorstats", "Errorstats", true, error_stats),
+    section("latencystats", "Latencystats", false, |_, _, _| {}),
+    section("cluster", "Cluster", true, cluster),
+    section("keyspace", "Keyspace", true, keyspace),
+];
+
+/// A directive as CONFIG GET shows it.
+fn directive(cx: &Cx<'_>, name: &str) -> String {
+    let found = cx.config.get(&[name]);
+    let value = found.first().map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+    value.unwrap_or_default()
+}
+
+fn server(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    let uptime = cx.now.since(cx.engine.started) / 1000;
+    lines.add("redis_version", super::super::COMPATIBLE_VERSION);
+    lines.add("server_name", "tessera");
+    lines.add("tessera_version", env!("CARGO_PKG_VERSION"));
+    lines.add("redis_git_sha1", "00000000");
+    lines.add("redis_git_dirty", 0);
+    lines.add("redis_build_id", env!("CARGO_PKG_VERSION"));
+    lines.add("redis_mode", super::super::mode_name(cx.config));
+    lines.add("server_mode", super::super::mode_name(cx.config));
+    lines.add("os", std::env::consts::OS);
+    lines.add("arch_bits", usize::BITS);
+    lines.add("multiplexing_api", "epoll");
+    lines.add("process_id", std::process::id());
+    lines.add("process_supervised", directive(cx, "supervised"));
+    lines.add("run_id", cx.engine.run_id.as_str());
+    lines.add("tcp_port", cx.config.network.port);
+    lines.add("server_time_usec", u128::from(cx.now.0) * 1000);
+    lines.add("uptime_in_seconds", uptime);
+    lines.add("uptime_in_days", uptime / 86_400);
+    lines.add("hz", cx.config.general.hz);
+    lines.add("configured_hz", cx.config.general.hz);
+    lines.add("lru_clock", (cx.now.0 / 1000) & 0xff_ffff);
+    lines.add("executable", "");
+    lines.add("config_file", "");
+    lines.add("io_threads_active", u8::from(cx.config.network.io_threads > 1));
+}
+
+fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    let all = cx.engine.clients.matching(&Default::default(), cx.now.0);
+    let most = |of: fn(&crate::ClientInfo) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
+    let blocked = all.iter().filter(|client| client.blocked.load(Relaxed)).count();
+    let own = |kind| matches!(kind, ClientKind::Normal | ClientKind::PubSub);
+    lines.add("connected_clients", all.iter().filter(|client| own(client.kind())).count());
+    lines.add("cluster_connections", 0);
+    lines.add("maxclients", directive(cx, "maxclients"));
+    lines.add("client_recent_max_input_buffer", most(|client| client.query_bytes.load(Relaxed)));
+    lines.add("client_recent_max_output_buffer", most(|client| client.reply_bytes.load(Relaxed)));
+    lines.add("blocked_clients", blocked);
+    lines.add("tracking_clients", 0);
+    lines.add("pubsub_clients", 0);
+    lines.add("watching_clients", 0);
+    lines.add("clients_in_timeout_table", 0);
+    lines.add("total_watched_keys", 0);
+    lines.add("total_blocking_keys", 0);
+    lines.add("total_blocking_keys_on_nokey", 0);
+}
+
+/// Bytes as Redis writes them for people: `1.50M`.
+fn human(bytes: u64) -> String {
+    const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
+    if bytes < 1024 {
+        return format!("{bytes}B");
+    }
+    let power = (bytes.ilog2() / 10) as usize;
+    format!("{:.2}{}", bytes as f64 / (1u64 << (10 * power)) as f64, UNITS[power - 1])
+}
+
+fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    let (used, peak) = cx.engine.memory();
+    let backlog = cx.engine.log.bytes();
+    for (name, bytes) in
+        [("used_memory", used), ("used_memory_rss", used), ("used_memory_peak", peak)]
+    {
+        lines.add(name, bytes);
+        lines.add(format!("{name}_human"), human(bytes));
+    }
+    let share = used as f64 * 100.0 / peak.max(1) as f64;
+    lines.add("used_memory_peak_perc", format!("{share:.2}%"));
+    lines.add("used_memory_overhead", backlog);
+    lines.add("used_memory_startup", 0);
+    lines.add("used_memory_dataset", used.saturating_sub(backlog));
+    let share = used.saturating_sub(backlog) as f64 * 100.0 / used.max(1) as f64;
+    lines.add("used_memory_dataset_perc", format!("{share:.2}%"));
+    lines.add("allocator_allocated", used);
+    lines.add("total_system_memory", 0);
+    lines.add("total_system_memory_human", human(0));
+    lines.add("used_memory_lua", 0);
+    lines.add("used_memory_scripts", 0);
+    lines.add("number_of_cached_scripts", 0);
+    lines.add("number_of_functions", 0);
+    lines.add("number_of_libraries", 0);
+    lines.add("maxmemory", cx.config.memory.maxmemory.0);
+    lines.add("maxmemory_human", human(cx.config.memory.maxmemory.0));
+    lines.add("maxmemory_policy", directive(cx, "maxmemory-policy"));
+    lines.add("mem_fragmentation_ratio", "1.00");
+    lines.add("mem_fragmentation_bytes", 0);
+    lines.add("mem_not_counted_for_evict", 0);
+    lines.add("mem_replication_backlog", backlog);
+    lines.add("mem_total_replication_buffers", backlog);
+    lines.add("mem_clients_slaves", 0);
+    lines.add("mem_clients_normal", 0);
+    lines.add("mem_cluster_links", 0);
+    lines.add("mem_aof_buffer", 0);
+    lines.add("mem_allocator", "mimalloc");
+    lines.add("active_defrag_running", 0);
+    lines.add("lazyfree_pending_objects", 0);
+    lines.add("lazyfreed_objects", 0);
+}
+
+fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    lines.add("loading", u8::from(cx.engine.mode().any(Mode::LOADING)));
+    lines.add("async_loading", 0);
+    lines.add("rdb_changes_since_last_save", cx.engine.stats.sum(|thread| &thread.dirty));
+    lines.add("rdb_bgsave_in_progress", 0);
+    lines.add("rdb_last_save_time", cx.engine.started.0 / 1000);
+    lines.add("rdb_last_bgsave_status", "ok");
+    lines.add("rdb_last_bgsave_time_sec", -1);
+    lines.add("rdb_current_bgsave_time_sec", -1);
+    lines.add("rdb_saves", 0);
+    lines.add("rdb_last_cow_size", 0);
+    lines.add("rdb_last_load_keys_expired", 0);
+    lines.add("rdb_last_load_keys_loaded", 0);
+    lines.add("aof_enabled", 0);
+    lines.add("aof_rewrite_in_progress", 0);
+    lines.add("aof_rewrite_scheduled", 0);
+    lines.add("aof_last_rewrite_time_sec", -1);
+    lines.add("aof_current_rewrite_time_sec", -1);
+    lines.add("aof_last_bgrewrite_status", "ok");
+    lines.add("aof_rewrites", 0);
+    lines.add("aof_last_write_status", "ok");
+    lines.add("aof_last_cow_size", 0);
+}
+
+fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    let stats = &cx.engine.stats;
+    let commands = stats.sum(|thread| &thread.commands);
+    lines.add("total_connections_received", stats.sum(|thread| &thread.connections));
+    lines.add("total_commands_processed", commands);
+    lines.add("instantaneous_ops_per_sec", 0);
+    lines.add("total_net_input_bytes", stats.sum(|thread| &thread.net_in));
+    lines.add("total_net_output_bytes", stats.sum(|thread| &thread.net_out));
+    lines.add("total_net_repl_input_bytes", 0);
+    lines.add("total_net_repl_output_bytes", 0);
+    lines.add("instantaneous_input_kbps", "0.00");
+    lines.add("instantaneous_output_kbps", "0.00");
+    lines.add("rejected_connections", stats.sum(|thread| &thread.rejected_connections));
+    lines.add("sync_full", 0);
+    lines.add("sync_partial_ok", 0);
+    lines.add("sync_partial_err", 0);
+    lines.add("expired_keys", stats.sum(|thread| &thread.expired));
+    lines.add("expired_stale_perc", "0.00");
+    lines.add("expired_time_cap_reached_count", 0);
+    lines.add("evicted_keys", 0);
+    lines.add("evicted_clients", 0);
+    lines.add("evicted_scripts", 0);
+    lines.add("keyspace_hits", stats.sum(|thread| &thread.hits));
+    lines.add("keyspace_misses", stats.sum(|thread| &thread.misses));
+    lines.add("pubsub_channels", 0);
+    lines.add("pubsub_patterns", 0);
+    lines.add("pubsubshard_channels", 0);
+    lines.add("latest_fork_usec", 0);
+    lines.add("total_forks", 0);
+    lines.add("migrate_cached_sockets", 0);
+    lines.add("slave_expires_tracked_keys", 0);
+    lines.add("tracking_total_keys", 0);
+    lines.add("tracking_total_items", 0);
+    lines.add("tracking_total_prefixes", 0);
+    lines.add("unexpected_error_replies", 0);
+    lines.add("total_error_replies", stats.sum(|thread| &thread.errors));
+    lines.add("dump_payload_sanitizations", 0);
+    lines.add("total_reads_processed", 0);
+    lines.add("total_writes_processed", 0);
+}
+
+fn replication(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    let known = cx.engine.host().replication();
+    if !known.info.is_empty() {
+        lines.0 = known.info;
+        return;
+    }
+    let log = &cx.engine.log;
+    let identity = log.identity();
+    let replica = cx.engine.mode().any(Mode::REPLICA);
+    lines.add("role", if replica { "slave" } else { "master" });
+    lines.add("connected_slaves", known.replicas);
+    lines.add("master_failover_state", "no-failover");
+    lines.add("master_replid", identity.id.as_str());
+    lines.add("master_repl_offset", log.offset());
+    lines.add("repl_backlog_active", u8::from(log.is_active()));
+    lines.add("repl_backlog_size", log.backlog_limit());
+    lines.add("repl_backlog_first_byte_offset", log.first_offset().0 + u64::from(log.is_active()));
+    lines.add("repl_backlog_histlen", log.offset().0 - log.first_offset().0.min(log.offset().0));
+}
+
+fn cpu(_: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
+    for name in
+        ["sys", "user", "sys_children", "user_children", "sys_main_thread", "user_main_thread"]
+    {
+        lines.add(format!("used_cpu_{name}"), "0.000000");
+    }
+}
+
+fn command_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    for index in 0..crate::commands::count() {
+        let [calls, nanos, rejected, failed] = cx.engine.stats.of_command(index);
+        if calls + rejected + failed == 0 {
+            continue;
+        }
+        let each = nanos as f64 / 1000.0 / calls.max(1) as f64;
+        lines.add(
+            format!("cmdstat_{}", crate::commands::name_of(index + 1)),
+            format_args!(
+                "calls={calls},usec={},usec_per_call={each:.2},rejected_calls={rejected},failed_calls={failed}",
+                nanos / 1000
+            ),
+        );
+    }
+}
+
+fn error_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    for (code, count) in cx.engine.stats.error_codes() {
+        lines.add(format!("errorstat_{code}"), format_args!("count={count}"));
+    }
+}
+
+fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+    lines.add("cluster_enabled", u8::from(cx.config.cluster.enabled));
+}
+
+fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
+    let mut counts = vec![(0, 0); db.keyspace().databases()];
+    db.world().for_each_slot(|guard| {
+        for (index, (keys, expiring)) in counts.iter_mut().enumerate() {
+            *keys += guard.len(index);
+            *expiring += guard.expiring(index);
+        }
+    });
+    for (index, (keys, expiring)) in counts.into_iter().enumerate().filter(|(_, (n, _))| *n > 0) {
+        lines.add(format!("db{index}"), format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::human;
+
+    #[test]
+    fn bytes_for_people() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (1024, "1.00K"),
+            (916_344, "894.87K"),
+            (1 << 20, "1.00M"),
+            (25_276_514_304, "23.54G"),
+        ] {
+            assert_eq!(human(bytes), text);
+        }
+    }
+}
