@@ -1,6 +1,7 @@
 //! The table of nodes, and the questions that are asked of the whole of it.
 
 use crate::node::{Node, ShardId};
+use crate::slot_sets::{minus, union};
 use std::collections::BTreeMap;
 use tessera_slot::{Epoch, Millis, NodeId, SlotSet};
 
@@ -155,27 +156,4 @@ impl Nodes {
         node.reports.retain(|_, reported| now.since(*reported) <= validity);
         node.reports.len()
     }
-}
-
-fn combine(a: &SlotSet, b: &SlotSet, with: impl Fn(u8, u8) -> u8) -> SlotSet {
-    let mut bitmap = a.to_bitmap();
-    for (byte, other) in bitmap.iter_mut().zip(b.to_bitmap()) {
-        *byte = with(*byte, other);
-    }
-    SlotSet::from_bitmap(&bitmap)
-}
-
-/// The slots in either set.
-pub(crate) fn union(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a | b)
-}
-
-/// The slots of `a` that are not in `b`.
-pub(crate) fn minus(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a & !b)
-}
-
-/// The slots in both sets.
-pub(crate) fn common(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a & b)
 }

@@ -3,7 +3,7 @@
 use crate::bus::{Body, Header};
 use crate::core::Cluster;
 use crate::node::Role;
-use crate::nodes::{common, minus, union};
+use crate::slot_sets::{common, minus, union};
 use crate::{Effect, LogLevel};
 use tessera_slot::{Epoch, NodeId, Slot, SlotSet};
 

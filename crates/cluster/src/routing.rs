@@ -2,6 +2,7 @@
 
 use crate::core::Cluster;
 use crate::node::Role;
+use crate::slot_sets::ranges;
 use crate::{Effect, NodeView, RoutingView, ViewRole};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ impl Cluster {
     fn slot_states(&self) -> Vec<(SlotRange, SlotState)> {
         let mut owners: Vec<(SlotRange, NodeId)> = Vec::new();
         for node in self.nodes.iter().filter(|node| !node.slots.is_empty()) {
-            owners.extend(node.slots.ranges().map(|range| (range, node.id)));
+            owners.extend(ranges(&node.slots).into_iter().map(|range| (range, node.id)));
         }
         owners.sort_unstable_by_key(|(range, _)| range.start);
         let mut states = Vec::new();
@@ -114,8 +115,8 @@ impl Cluster {
         let allow_reads = self.config.allow_reads_when_down;
         let mut view = RoutingView::new(self.state.get(), allow_reads, views.collect(), me);
         for (index, node) in known.iter().enumerate() {
-            for slot in node.slots.iter() {
-                view.set_owner(slot, index);
+            for range in ranges(&node.slots) {
+                view.set_owner(range, index);
             }
         }
         view

@@ -2,7 +2,7 @@
 
 use crate::core::Cluster;
 use crate::node::Node;
-use crate::nodes::union;
+use crate::slot_sets::union;
 use crate::{ClusterState, FailReason, LogLevel};
 use tessera_slot::{Millis, SlotSet};
 

@@ -5,7 +5,7 @@ use crate::LogLevel;
 use crate::bus::{Body, Header, MessageFlags};
 use crate::core::Cluster;
 use crate::node::Node;
-use crate::nodes::common;
+use crate::slot_sets::common;
 use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.

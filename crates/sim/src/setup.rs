@@ -88,7 +88,8 @@ impl Setup {
         let all = self.nodes();
         let knows =
             |world: &World, host| world.snapshot(host).is_some_and(|s| s.members.len() == all);
-        let met = world.run_while(60_000, |world| !(0..all).all(|host| knows(world, host)));
+        let met = world
+            .run_while_looking_every(250, 60_000, |world| !(0..all).all(|host| knows(world, host)));
         assert!(met.is_some(), "the nodes do not all know each other, seed {seed}");
         for host in self.shards..all {
             let primary = world.id(self.shard_of(host));

@@ -144,14 +144,25 @@ impl World {
         self.run_until(self.now + millis);
     }
 
-    /// Runs until the condition holds, looking every 10 ms; gives how long it took.
+    /// Runs while the condition holds, looking every 10 ms; gives how long it took, or `None` if it
+    /// still holds at the limit.
     pub fn run_while(&mut self, limit: u64, waiting: impl Fn(&World) -> bool) -> Option<u64> {
+        self.run_while_looking_every(10, limit, waiting)
+    }
+
+    /// The same, for conditions that are costly to look at.
+    pub fn run_while_looking_every(
+        &mut self,
+        step: u64,
+        limit: u64,
+        waiting: impl Fn(&World) -> bool,
+    ) -> Option<u64> {
         let start = self.now;
         while waiting(self) {
             if self.now - start >= limit {
                 return None;
             }
-            self.run_for(10);
+            self.run_for(step);
         }
         Some(self.now - start)
     }

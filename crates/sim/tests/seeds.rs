@@ -29,7 +29,8 @@ fn seeds() -> Vec<u64> {
 }
 
 fn must_agree(world: &mut World) {
-    let agreed = world.run_while(AGREE_WITHIN, |world| disagreement(world).is_some());
+    let agreed =
+        world.run_while_looking_every(250, AGREE_WITHIN, |world| disagreement(world).is_some());
     if agreed.is_none() {
         for (at, host, text) in &world.log {
             eprintln!("{at:>8} host {host}: {text}");
