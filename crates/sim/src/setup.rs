@@ -104,7 +104,7 @@ fn name(seed: u64, number: usize) -> NodeId {
     let mut rng = crate::rng::Rng::new(seed ^ (number as u64).wrapping_mul(0x1000_0000_01B3));
     let mut id = [0; 20];
     for chunk in id.chunks_mut(8) {
-        chunk.copy_from_slice(&rng.next().to_be_bytes()[..chunk.len()]);
+        chunk.copy_from_slice(&rng.next_u64().to_be_bytes()[..chunk.len()]);
     }
     NodeId(id)
 }

@@ -186,7 +186,7 @@ impl World {
 
     /// Starts a process from what the host's disk holds.
     pub fn start(&mut self, host: HostId) {
-        let seed = self.rng.next();
+        let seed = self.rng.next_u64();
         let (now, config) = (self.clock(host), self.config.clone());
         let machine = &mut self.hosts[host];
         if machine.process.is_some() {
@@ -226,8 +226,8 @@ impl World {
         let numbers: Vec<u64> = self.net.connections.keys().copied().collect();
         for number in numbers {
             let ends = self.net.connections[&number].ends;
-            for side in 0..2 {
-                if ends[side].host == host && ends[side].generation == generation {
+            for (side, end) in ends.iter().enumerate() {
+                if end.host == host && end.generation == generation {
                     self.hang_up(number, side, LinkDownReason::Reset);
                 }
             }
