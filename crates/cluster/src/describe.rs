@@ -2,7 +2,6 @@
 
 use crate::core::Cluster;
 use crate::node::Node;
-use crate::slot_sets::ranges;
 use std::fmt::Write;
 use tessera_slot::Millis;
 
@@ -31,7 +30,7 @@ impl Cluster {
             if is_me { (0, 0) } else { (shown(node.ping_sent), shown(node.pong_received)) };
         push(&mut line, format_args!(" {ping} {pong} {}", self.nodes.epoch_of(node.id)));
         line.push_str(if linked { " connected" } else { " disconnected" });
-        for range in ranges(&node.slots) {
+        for range in node.slots.ranges() {
             push(&mut line, format_args!(" {range}"));
         }
         if is_me {

@@ -225,7 +225,7 @@ impl Cluster {
             current_epoch: self.epochs.current,
             config_epoch: speaks_for.config_epoch,
             offset: self.offset,
-            slots: (*speaks_for.slots).clone(),
+            slots: speaks_for.slots.set().clone(),
             primary: me.primary(),
             ip: self.config.announce_ip.parse().ok(),
             port,

@@ -91,9 +91,9 @@ impl Nodes {
     pub(crate) fn assign(&mut self, slots: &SlotSet, to: Option<NodeId>) {
         for node in self.table.values_mut() {
             if Some(node.id) == to {
-                *node.slots = union(&node.slots, slots);
+                node.slots.replace(union(node.slots.set(), slots));
             } else if !node.slots.is_empty() {
-                *node.slots = minus(&node.slots, slots);
+                node.slots.replace(minus(node.slots.set(), slots));
             }
         }
     }
@@ -101,7 +101,7 @@ impl Nodes {
     /// Every slot that has an owner.
     pub(crate) fn assigned(&self) -> SlotSet {
         self.table.values().fold(SlotSet::EMPTY, |all, node| {
-            if node.slots.is_empty() { all } else { union(&all, &node.slots) }
+            if node.slots.is_empty() { all } else { union(&all, node.slots.set()) }
         })
     }
 

@@ -30,7 +30,7 @@ impl Cluster {
             return;
         }
         let Some(node) = self.nodes.get(sender) else { return };
-        if was_replica || *node.slots != header.slots {
+        if was_replica || *node.slots.set() != header.slots {
             self.take_slots(sender, header.config_epoch, &header.slots);
             self.correct_stale_claim(sender, header);
         }
@@ -80,7 +80,7 @@ impl Cluster {
     /// slots, so that they are not without owner until the new primary is heard.
     fn follow_failover(&mut self, former: NodeId, primary: NodeId, epoch: Epoch) {
         self.set_primary_role(primary);
-        if let Some(slots) = self.nodes.get(former).map(|node| node.slots.clone()) {
+        if let Some(slots) = self.nodes.get(former).map(|node| node.slots.set().clone()) {
             self.nodes.assign(&slots, Some(primary));
         }
         self.see_epoch(epoch);
@@ -119,7 +119,7 @@ impl Cluster {
     /// A node that is a replica now serves nothing.
     fn release_all_slots(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get(id) else { return };
-        let slots = (*node.slots).clone();
+        let slots = node.slots.set().clone();
         self.nodes.assign(&slots, None);
         self.changed_durably();
     }
@@ -132,8 +132,8 @@ impl Cluster {
         }
         let Some(node) = self.nodes.get(sender) else { return };
         let same_shard = self.nodes.same_shard(sender, self.id());
-        let confirmed = common(claimed, &node.slots);
-        let silent = minus(&node.slots, claimed);
+        let confirmed = common(claimed, node.slots.set());
+        let silent = minus(node.slots.set(), claimed);
         self.open.disowned = union(&minus(&self.open.disowned, &confirmed), &silent);
         let my_primary = self.nodes.me().primary().unwrap_or_else(|| self.id());
         let taken = self.transfer(sender, epoch, claimed, my_primary);
@@ -154,7 +154,7 @@ impl Cluster {
         let mut taken = Taken { all: SlotSet::EMPTY, mine: SlotSet::EMPTY, from_my_primary: false };
         let mut unowned = claimed.clone();
         for node in self.nodes.iter().filter(|node| !node.slots.is_empty()) {
-            let held = common(claimed, &node.slots);
+            let held = common(claimed, node.slots.set());
             if held.is_empty() {
                 continue;
             }
@@ -264,13 +264,13 @@ impl Cluster {
         let newer = self.nodes.iter().find(|node| {
             node.id != sender
                 && node.config_epoch > header.config_epoch
-                && !common(&node.slots, &header.slots).is_empty()
+                && !common(node.slots.set(), &header.slots).is_empty()
         });
         let Some(owner) = newer else { return };
         let body = Body::Update {
             node: owner.id,
             config_epoch: owner.config_epoch,
-            slots: Box::new(minus(&owner.slots, &self.open.disowned)),
+            slots: Box::new(minus(owner.slots.set(), &self.open.disowned)),
         };
         self.send_to(sender, body);
     }

@@ -2,6 +2,50 @@
 
 use tessera_slot::{SLOT_COUNT, Slot, SlotRange, SlotSet};
 
+/// The slots of a node, and beside them their ranges: those are asked for far more often than the
+/// slots change.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct OwnedSlots {
+    set: Box<SlotSet>,
+    ranges: Vec<SlotRange>,
+    count: usize,
+}
+
+impl OwnedSlots {
+    pub(crate) fn none() -> OwnedSlots {
+        OwnedSlots { set: Box::new(SlotSet::EMPTY), ranges: Vec::new(), count: 0 }
+    }
+
+    pub(crate) fn replace(&mut self, set: SlotSet) {
+        if *self.set == set {
+            return;
+        }
+        self.ranges = ranges(&set);
+        self.count = self.ranges.iter().map(|range| range.count()).sum();
+        *self.set = set;
+    }
+
+    pub(crate) fn set(&self) -> &SlotSet {
+        &self.set
+    }
+
+    pub(crate) fn ranges(&self) -> &[SlotRange] {
+        &self.ranges
+    }
+
+    pub(crate) fn contains(&self, slot: Slot) -> bool {
+        self.set.contains(slot)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+}
+
 fn combine(a: &SlotSet, b: &SlotSet, with: impl Fn(u64, u64) -> u64) -> SlotSet {
     let (mut result, other) = (a.to_bitmap(), b.to_bitmap());
     for (ours, theirs) in result.chunks_exact_mut(8).zip(other.chunks_exact(8)) {
@@ -28,7 +72,7 @@ pub(crate) fn common(a: &SlotSet, b: &SlotSet) -> SlotSet {
 }
 
 /// The slots as maximal ranges in ascending order.
-pub(crate) fn ranges(set: &SlotSet) -> Vec<SlotRange> {
+fn ranges(set: &SlotSet) -> Vec<SlotRange> {
     let bitmap = set.to_bitmap();
     let mut ranges = Vec::new();
     let mut next = 0;

@@ -62,7 +62,7 @@ impl Cluster {
         }
         let stale = |owner: &&Node| {
             owner.config_epoch > header.config_epoch
-                && !common(&owner.slots, &header.slots).is_empty()
+                && !common(owner.slots.set(), &header.slots).is_empty()
         };
         if let Some(owner) = self.nodes.iter().find(stale) {
             let (epoch, claimed) = (owner.config_epoch, header.config_epoch);

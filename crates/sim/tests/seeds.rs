@@ -6,7 +6,7 @@ use tessera_sim::faults::Faults;
 use tessera_sim::invariants::agreement::disagreement;
 use tessera_sim::{Setup, World};
 
-const DEFAULT_SEEDS: u64 = 1000;
+const DEFAULT_SEEDS: u64 = 2000;
 
 /// All nodes must agree within this time after the last fault, in milliseconds: a failed primary
 /// with slots is taken back after two node timeouts, and a replica's attempts are some seconds apart.
@@ -49,7 +49,7 @@ fn safety_under_faults_and_agreement_after_them() {
         let replicas = 1 + (seed % 3 == 2) as usize;
         let mut world = Setup { shards: 3, replicas }.resumed(seed, config);
         world.run_for(3000);
-        world.suffer(Faults { duration: 15_000, every: 500 });
+        world.suffer(Faults { duration: 10_000, every: 350 });
         let healed = world.now;
         must_agree(&mut world);
         slowest = slowest.max((world.now - healed, seed));

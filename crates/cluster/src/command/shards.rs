@@ -4,7 +4,6 @@ use super::{Answer, CommandContext};
 use crate::PreferredEndpoint;
 use crate::core::Cluster;
 use crate::node::{Node, ShardId};
-use crate::slot_sets::ranges;
 use std::collections::BTreeMap;
 use tessera_resp::Value;
 use tessera_slot::SlotRange;
@@ -39,7 +38,7 @@ pub(super) fn slots(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
     let mut owned: Vec<(SlotRange, &Node)> = cluster
         .nodes
         .iter()
-        .flat_map(|node| ranges(&node.slots).into_iter().map(move |range| (range, node)))
+        .flat_map(|node| node.slots.ranges().iter().map(move |range| (*range, node)))
         .collect();
     owned.sort_unstable_by_key(|(range, _)| range.start);
     let entry = |(range, owner): (SlotRange, &Node)| {
@@ -78,7 +77,7 @@ pub(super) fn shards(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]])
         shards.entry(node.shard).or_default().push(node);
     }
     let entry = |nodes: Vec<&Node>| {
-        let served = nodes.iter().flat_map(|node| ranges(&node.slots));
+        let served = nodes.iter().flat_map(|node| node.slots.ranges());
         let numbers =
             served.flat_map(|range| [integer(range.start.number()), integer(range.end.number())]);
         let slots = Value::Array(numbers.collect());
