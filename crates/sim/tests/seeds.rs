@@ -46,8 +46,12 @@ fn safety_under_faults_and_agreement_after_them() {
     for seed in seeds() {
         let fast_failover = seed % 4 != 3;
         let config = ClusterConfig { fast_failover, ..config() };
-        let replicas = 1 + (seed % 3 == 2) as usize;
-        let mut world = Setup { shards: 3, replicas }.resumed(seed, config);
+        let setup = match seed % 6 {
+            0..=2 => Setup { shards: 3, replicas: 1 },
+            3 | 4 => Setup { shards: 3, replicas: 2 },
+            _ => Setup { shards: 5, replicas: 1 },
+        };
+        let mut world = setup.resumed(seed, config);
         world.run_for(3000);
         world.suffer(Faults { duration: 10_000, every: 350 });
         let healed = world.now;
