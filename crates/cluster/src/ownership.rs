@@ -30,7 +30,10 @@ impl Cluster {
             return;
         }
         let Some(node) = self.nodes.get(sender) else { return };
-        if was_replica || *node.slots.set() != header.slots {
+        let forgetful = header.config_epoch < node.config_epoch && !node.slots.is_empty();
+        if forgetful {
+            self.remind(sender);
+        } else if was_replica || *node.slots.set() != header.slots {
             self.take_slots(sender, header.config_epoch, &header.slots);
             self.correct_stale_claim(sender, header);
         }
@@ -42,9 +45,8 @@ impl Cluster {
         let Some(node) = self.nodes.get(sender) else { return };
         if node.is_primary() {
             match known_primary.filter(|primary| self.nodes.same_shard(*primary, sender)) {
-                Some(_) if node.config_epoch > epoch => {
-                    let name = self.name_of(sender);
-                    self.log(LogLevel::Notice, format!("Ignore stale message from {name}"));
+                Some(_) if node.config_epoch > epoch && !node.slots.is_empty() => {
+                    self.remind(sender);
                     return;
                 }
                 Some(primary) if primary != self.id() => {
@@ -74,6 +76,40 @@ impl Cluster {
         if let Some(primary) = known_primary {
             self.joined_shard(sender, primary);
         }
+    }
+
+    /// A primary speaks by a view older than its own claim: the message was overtaken, or the node
+    /// came back with an old disk. It is told what it owns.
+    fn remind(&mut self, id: NodeId) {
+        let name = self.name_of(id);
+        self.log(LogLevel::Verbose, format!("Ignore stale message from {name}"));
+        if let Some(node) = self.nodes.get(id) {
+            let slots = Box::new(node.slots.set().clone());
+            let config_epoch = node.config_epoch;
+            self.send_to(id, Body::Update { node: id, config_epoch, slots });
+        }
+    }
+
+    /// The others hold this node for the owner of slots by a claim that it does not remember. Where
+    /// nobody has a newer one it takes its place again; otherwise the slots would stay without
+    /// service.
+    fn take_reminder(&mut self, epoch: Epoch, slots: &SlotSet) {
+        if self.nodes.me().config_epoch >= epoch {
+            return;
+        }
+        let newer = self.nodes.others().filter(|node| node.config_epoch >= epoch);
+        let taken = newer.fold(slots.clone(), |left, node| minus(&left, node.slots.set()));
+        if taken.is_empty() {
+            return;
+        }
+        let me = self.id();
+        self.log(LogLevel::Warning, format!("I own slots by a forgotten claim of epoch {epoch}"));
+        self.set_primary_role(me);
+        self.nodes.me_mut().config_epoch = epoch;
+        self.see_epoch(epoch);
+        self.nodes.assign(&taken, Some(me));
+        self.changed_durably();
+        self.broadcast_pong(|_| true);
     }
 
     /// A primary of a shard says that another node has taken over from it: with its role go its
@@ -311,9 +347,12 @@ impl Cluster {
     }
 
     pub(crate) fn take_update(&mut self, owner: NodeId, epoch: Epoch, slots: &SlotSet) {
-        let me = self.id();
+        if owner == self.id() {
+            self.take_reminder(epoch, slots);
+            return;
+        }
         let Some(node) = self.nodes.get_mut(owner) else { return };
-        if owner == me || node.config_epoch >= epoch {
+        if node.config_epoch >= epoch {
             return;
         }
         node.config_epoch = epoch;

@@ -241,6 +241,27 @@ impl World {
         disk.file = disk.synced.clone();
     }
 
+    /// The host's disk is replaced by an old copy of itself, with everything the node has promised
+    /// since forgotten. What holds for nodes that keep their promises no longer holds for this one.
+    ///
+    /// # Panics
+    /// If the host never ran a node.
+    pub fn restore_old_disk(&mut self, host: HostId, copy: String) {
+        self.kill(host);
+        let disk = &mut self.hosts[host].disk;
+        disk.file = Some(copy.clone());
+        disk.synced = Some(copy);
+        self.invariants.disk_replaced(host);
+        self.start(host);
+        let id = self.id(host).expect("it was just started");
+        self.invariants.excuse(id);
+    }
+
+    /// The host's nodes.conf as it is now.
+    pub fn copy_of_disk(&self, host: HostId) -> Option<String> {
+        self.hosts[host].disk.file.clone()
+    }
+
     /// SIGSTOP.
     pub fn pause(&mut self, host: HostId) {
         self.hosts[host].paused = self.hosts[host].process.is_some();

@@ -21,10 +21,10 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-fn seeds() -> Vec<u64> {
+fn seeds(default: u64) -> Vec<u64> {
     match number("TESSERA_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
+        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(default)).collect(),
     }
 }
 
@@ -43,7 +43,7 @@ fn must_agree(world: &mut World) {
 #[test]
 fn safety_under_faults_and_agreement_after_them() {
     let mut slowest = (0, 0);
-    for seed in seeds() {
+    for seed in seeds(DEFAULT_SEEDS) {
         let fast_failover = seed % 4 != 3;
         let config = ClusterConfig { fast_failover, ..config() };
         let setup = match seed % 6 {
@@ -59,6 +59,20 @@ fn safety_under_faults_and_agreement_after_them() {
         slowest = slowest.max((world.now - healed, seed));
     }
     println!("slowest agreement: {} ms after the last fault, seed {}", slowest.0, slowest.1);
+}
+
+#[test]
+fn a_node_with_an_old_disk_comes_to_agree() {
+    for seed in seeds(DEFAULT_SEEDS / 10) {
+        let mut world = Setup { shards: 3, replicas: 1 }.resumed(seed, config());
+        let copies: Vec<_> = (0..6).map(|host| world.copy_of_disk(host)).collect();
+        world.run_for(3000);
+        world.suffer(Faults { duration: 6000, every: 300 });
+        let host = world.rng.below(6) as usize;
+        let copy = copies[host].clone().expect("a start saves the file");
+        world.restore_old_disk(host, copy);
+        must_agree(&mut world);
+    }
 }
 
 #[test]
