@@ -31,11 +31,12 @@ impl Cluster {
         }
         let Some(node) = self.nodes.get(sender) else { return };
         let forgetful = header.config_epoch < node.config_epoch && !node.slots.is_empty();
-        if forgetful {
-            self.remind(sender);
-        } else if was_replica || *node.slots.set() != header.slots {
+        if was_replica || *node.slots.set() != header.slots {
             self.take_slots(sender, header.config_epoch, &header.slots);
             self.correct_stale_claim(sender, header);
+        }
+        if forgetful {
+            self.remind(sender);
         }
         self.resolve_epoch_collision(sender, header.config_epoch);
     }

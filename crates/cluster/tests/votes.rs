@@ -100,7 +100,7 @@ fn a_claim_with_a_higher_epoch_takes_the_slots_and_demotes() {
 }
 
 #[test]
-fn a_stale_claim_is_answered_by_an_update() {
+fn a_stale_claim_is_answered_by_updates() {
     let mut node = Node::from_conf(&three_shards(2));
     node.connect_all();
     node.batches();
@@ -115,5 +115,5 @@ fn a_stale_claim_is_answered_by_an_update() {
         Packet::Full(_, Body::Update { node, config_epoch, .. }) => Some((node, config_epoch)),
         _ => None,
     });
-    assert_eq!(updates.collect::<Vec<_>>(), [(id(2), Epoch(2))]);
+    assert_eq!(updates.collect::<Vec<_>>(), [(id(2), Epoch(2)), (id(3), Epoch(3))]);
 }
