@@ -42,7 +42,7 @@ impl Cluster {
     }
 
     fn take_replica_role(&mut self, sender: NodeId, claimed: NodeId, epoch: Epoch) {
-        let known_primary = self.nodes.get(claimed).map(|node| node.id);
+        let known_primary = self.nodes.get(claimed).map(|node| node.id).filter(|id| *id != sender);
         let Some(node) = self.nodes.get(sender) else { return };
         if node.is_primary() {
             match known_primary.filter(|primary| self.nodes.same_shard(*primary, sender)) {
