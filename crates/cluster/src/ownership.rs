@@ -44,7 +44,8 @@ impl Cluster {
     fn take_replica_role(&mut self, sender: NodeId, claimed: NodeId, epoch: Epoch) {
         let known_primary = self.nodes.get(claimed).map(|node| node.id).filter(|id| *id != sender);
         let Some(node) = self.nodes.get(sender) else { return };
-        if node.is_primary() {
+        // A node that has not told its role yet may have been given slots by a command.
+        if !node.is_replica() {
             match known_primary.filter(|primary| self.nodes.same_shard(*primary, sender)) {
                 Some(_) if node.config_epoch > epoch && !node.slots.is_empty() => {
                     self.remind(sender);
