@@ -124,7 +124,7 @@ impl Cluster {
             epochs: loaded.epochs,
             open: loaded.open,
             banned: BTreeMap::new(),
-            state: StateTracker::new(now.mono),
+            state: StateTracker::new(now.mono, fresh),
             election: Election::default(),
             manual: ManualFailover::default(),
             offset: Offset(0),

@@ -110,6 +110,19 @@ fn a_start_tells_the_driver_its_slots() {
 }
 
 #[test]
+fn a_new_node_serves_at_once_and_a_restarted_primary_after_two_seconds() {
+    let mut node = Node::fresh();
+    node.command("addslotsrange 0 16383");
+    assert!(text(node.command("info")).starts_with("cluster_state:ok"));
+    let save = node.batches().into_iter().filter_map(|batch| batch.save).last().unwrap();
+    let mut restarted = Node::from_conf(&save.text);
+    restarted.pass(1900);
+    assert!(text(restarted.command("info")).starts_with("cluster_state:fail"));
+    restarted.pass(200);
+    assert!(text(restarted.command("info")).starts_with("cluster_state:ok"));
+}
+
+#[test]
 fn a_slot_moves_out_and_in() {
     let (me, other) = (id(1), id(2));
     let mut node = Node::from_conf(&three_shards(1));
