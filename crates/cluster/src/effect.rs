@@ -43,8 +43,8 @@ pub enum LogLevel {
 /// One thing to be done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
-    /// Connect to a peer's bus port. Answered by `LinkConnected` or `LinkDown`. A connect that has
-    /// not succeeded within the node timeout is closed by the core.
+    /// Connect to a peer's bus port. Answered by `LinkConnected` or `LinkDown`. The core closes a
+    /// link that does not come about within half the node timeout, so the driver needs no timer.
     OpenLink {
         /// The number the link will have.
         link: LinkId,

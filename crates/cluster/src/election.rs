@@ -243,7 +243,7 @@ impl Cluster {
     pub(crate) fn replace_primary(&mut self) {
         let Some(former) = self.nodes.me().primary() else { return };
         let slots = match self.nodes.get(former) {
-            Some(node) => node.slots.clone(),
+            Some(node) => node.slots.set().clone(),
             None => return,
         };
         let me = self.id();

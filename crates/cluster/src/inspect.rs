@@ -70,7 +70,7 @@ impl Cluster {
             is_primary: me.is_primary(),
             config_epoch: me.config_epoch,
             current_epoch: self.epochs.current,
-            slots: &me.slots,
+            slots: me.slots.set(),
         }
     }
 
@@ -90,7 +90,7 @@ impl Cluster {
                 ViewRole::Primary
             },
             config_epoch: self.nodes.epoch_of(node.id),
-            slots: (*node.slots).clone(),
+            slots: node.slots.set().clone(),
             flags: node.flag_names(false),
         });
         Snapshot {

@@ -33,6 +33,7 @@ mod receive;
 mod replica_migration;
 mod rng;
 mod routing;
+mod slot_sets;
 mod state;
 mod tick;
 mod view;

@@ -63,6 +63,12 @@ impl Cluster {
 
     /// Binds an accepted link to the node that speaks over it; an older one of that node is closed.
     pub(crate) fn bind_inbound(&mut self, id: NodeId, link: LinkId) {
+        let before = self.links.get(&link).and_then(|known| known.node);
+        if let Some(node) = before.and_then(|before| self.nodes.get_mut(before))
+            && node.inbound == Some(link)
+        {
+            node.inbound = None;
+        }
         let Some(node) = self.nodes.get_mut(id) else { return };
         let older = node.inbound.replace(link);
         if let Some(known) = self.links.get_mut(&link) {
@@ -225,7 +231,7 @@ impl Cluster {
             current_epoch: self.epochs.current,
             config_epoch: speaks_for.config_epoch,
             offset: self.offset,
-            slots: (*speaks_for.slots).clone(),
+            slots: speaks_for.slots.set().clone(),
             primary: me.primary(),
             ip: self.config.announce_ip.parse().ok(),
             port,

@@ -1,10 +1,11 @@
 //! What this node knows of a member of the cluster, itself included.
 
 use crate::bus::NodeFlags;
+use crate::slot_sets::OwnedSlots;
 use crate::{ClusterConfig, LinkId};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
-use tessera_slot::{Epoch, Millis, NodeId, Offset, SlotSet};
+use tessera_slot::{Epoch, Millis, NodeId, Offset};
 
 /// The name of a shard: a primary and its replicas share one.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -103,7 +104,7 @@ pub(crate) struct Node {
     pub(crate) hostname: String,
     pub(crate) human_name: String,
     pub(crate) config_epoch: Epoch,
-    pub(crate) slots: Box<SlotSet>,
+    pub(crate) slots: OwnedSlots,
     pub(crate) no_failover: bool,
     pub(crate) extensions: bool,
     /// Whether it has, or had, replicas as a primary.
@@ -142,7 +143,7 @@ impl Node {
             hostname: String::new(),
             human_name: String::new(),
             config_epoch: Epoch(0),
-            slots: Box::new(SlotSet::EMPTY),
+            slots: OwnedSlots::none(),
             no_failover: false,
             extensions: false,
             had_replicas: false,

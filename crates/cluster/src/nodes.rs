@@ -1,6 +1,7 @@
 //! The table of nodes, and the questions that are asked of the whole of it.
 
 use crate::node::{Node, ShardId};
+use crate::slot_sets::{minus, union};
 use std::collections::BTreeMap;
 use tessera_slot::{Epoch, Millis, NodeId, SlotSet};
 
@@ -90,9 +91,9 @@ impl Nodes {
     pub(crate) fn assign(&mut self, slots: &SlotSet, to: Option<NodeId>) {
         for node in self.table.values_mut() {
             if Some(node.id) == to {
-                *node.slots = union(&node.slots, slots);
+                node.slots.replace(union(node.slots.set(), slots));
             } else if !node.slots.is_empty() {
-                *node.slots = minus(&node.slots, slots);
+                node.slots.replace(minus(node.slots.set(), slots));
             }
         }
     }
@@ -100,7 +101,7 @@ impl Nodes {
     /// Every slot that has an owner.
     pub(crate) fn assigned(&self) -> SlotSet {
         self.table.values().fold(SlotSet::EMPTY, |all, node| {
-            if node.slots.is_empty() { all } else { union(&all, &node.slots) }
+            if node.slots.is_empty() { all } else { union(&all, node.slots.set()) }
         })
     }
 
@@ -155,27 +156,4 @@ impl Nodes {
         node.reports.retain(|_, reported| now.since(*reported) <= validity);
         node.reports.len()
     }
-}
-
-fn combine(a: &SlotSet, b: &SlotSet, with: impl Fn(u8, u8) -> u8) -> SlotSet {
-    let mut bitmap = a.to_bitmap();
-    for (byte, other) in bitmap.iter_mut().zip(b.to_bitmap()) {
-        *byte = with(*byte, other);
-    }
-    SlotSet::from_bitmap(&bitmap)
-}
-
-/// The slots in either set.
-pub(crate) fn union(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a | b)
-}
-
-/// The slots of `a` that are not in `b`.
-pub(crate) fn minus(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a & !b)
-}
-
-/// The slots in both sets.
-pub(crate) fn common(a: &SlotSet, b: &SlotSet) -> SlotSet {
-    combine(a, b, |a, b| a & b)
 }

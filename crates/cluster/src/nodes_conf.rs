@@ -8,6 +8,7 @@ use crate::describe::Reader;
 use crate::node::{FLAG_NAMES, Health, Node, Role, ShardId};
 use crate::nodes::Nodes;
 use crate::rng::Rng;
+use crate::slot_sets::{common, union};
 use std::collections::{BTreeMap, BTreeSet};
 use tessera_slot::{Epoch, NodeId, Slot, SlotRange, SlotSet};
 
@@ -244,17 +245,18 @@ impl Parser<'_> {
         }
         let (start, end) = field.split_once('-').unwrap_or((field, field));
         let range = SlotRange { start: slot(start)?, end: slot(end)? };
-        for slot in range.start.number()..=range.end.number() {
-            let Some(slot) = Slot::new(slot) else { continue };
-            if let Some(owner) = self.nodes.values().find(|node| node.slots.contains(slot))
-                && owner.id != id
-            {
-                return Err(format!("slot {slot} belongs to two nodes"));
-            }
-            self.edit(id, |node| {
-                node.slots.insert(slot);
-            });
+        if range.start > range.end {
+            return Err(format!("'{field}' ends before it begins"));
         }
+        let listed: SlotSet = range.slots().collect();
+        let other = self
+            .nodes
+            .values()
+            .find(|node| node.id != id && !common(node.slots.set(), &listed).is_empty());
+        if other.is_some() {
+            return Err(format!("'{field}' belongs to two nodes"));
+        }
+        self.edit(id, |node| node.slots.replace(union(node.slots.set(), &listed)));
         Ok(())
     }
 
@@ -275,7 +277,7 @@ impl Parser<'_> {
         self.inherit_shards();
         for node in self.nodes.values_mut().filter(|node| node.is_replica()) {
             // A file saved in the middle of a failover may still list them.
-            *node.slots = SlotSet::EMPTY;
+            node.slots.replace(SlotSet::EMPTY);
             node.config_epoch = Epoch(0);
         }
         let mut me = self.nodes.remove(&id).ok_or_else(|| "no line for myself".to_owned())?;

@@ -3,7 +3,7 @@
 use crate::bus::{Body, Header};
 use crate::core::Cluster;
 use crate::node::Role;
-use crate::nodes::{common, minus, union};
+use crate::slot_sets::{common, minus, union};
 use crate::{Effect, LogLevel};
 use tessera_slot::{Epoch, NodeId, Slot, SlotSet};
 
@@ -30,21 +30,25 @@ impl Cluster {
             return;
         }
         let Some(node) = self.nodes.get(sender) else { return };
-        if was_replica || *node.slots != header.slots {
+        let forgetful = header.config_epoch < node.config_epoch && !node.slots.is_empty();
+        if was_replica || *node.slots.set() != header.slots {
             self.take_slots(sender, header.config_epoch, &header.slots);
             self.correct_stale_claim(sender, header);
+        }
+        if forgetful {
+            self.remind(sender);
         }
         self.resolve_epoch_collision(sender, header.config_epoch);
     }
 
     fn take_replica_role(&mut self, sender: NodeId, claimed: NodeId, epoch: Epoch) {
-        let known_primary = self.nodes.get(claimed).map(|node| node.id);
+        let known_primary = self.nodes.get(claimed).map(|node| node.id).filter(|id| *id != sender);
         let Some(node) = self.nodes.get(sender) else { return };
-        if node.is_primary() {
+        // A node that has not told its role yet may have been given slots by a command.
+        if !node.is_replica() {
             match known_primary.filter(|primary| self.nodes.same_shard(*primary, sender)) {
-                Some(_) if node.config_epoch > epoch => {
-                    let name = self.name_of(sender);
-                    self.log(LogLevel::Notice, format!("Ignore stale message from {name}"));
+                Some(_) if node.config_epoch > epoch && !node.slots.is_empty() => {
+                    self.remind(sender);
                     return;
                 }
                 Some(primary) if primary != self.id() => {
@@ -76,11 +80,45 @@ impl Cluster {
         }
     }
 
+    /// A primary speaks by a view older than its own claim: the message was overtaken, or the node
+    /// came back with an old disk. It is told what it owns.
+    fn remind(&mut self, id: NodeId) {
+        let name = self.name_of(id);
+        self.log(LogLevel::Verbose, format!("Ignore stale message from {name}"));
+        if let Some(node) = self.nodes.get(id) {
+            let slots = Box::new(node.slots.set().clone());
+            let config_epoch = node.config_epoch;
+            self.send_to(id, Body::Update { node: id, config_epoch, slots });
+        }
+    }
+
+    /// The others hold this node for the owner of slots by a claim that it does not remember. Where
+    /// nobody has a newer one it takes its place again; otherwise the slots would stay without
+    /// service.
+    fn take_reminder(&mut self, epoch: Epoch, slots: &SlotSet) {
+        if self.nodes.me().config_epoch >= epoch {
+            return;
+        }
+        let newer = self.nodes.others().filter(|node| node.config_epoch >= epoch);
+        let taken = newer.fold(slots.clone(), |left, node| minus(&left, node.slots.set()));
+        if taken.is_empty() {
+            return;
+        }
+        let me = self.id();
+        self.log(LogLevel::Warning, format!("I own slots by a forgotten claim of epoch {epoch}"));
+        self.set_primary_role(me);
+        self.nodes.me_mut().config_epoch = epoch;
+        self.see_epoch(epoch);
+        self.nodes.assign(&taken, Some(me));
+        self.changed_durably();
+        self.broadcast_pong(|_| true);
+    }
+
     /// A primary of a shard says that another node has taken over from it: with its role go its
     /// slots, so that they are not without owner until the new primary is heard.
     fn follow_failover(&mut self, former: NodeId, primary: NodeId, epoch: Epoch) {
         self.set_primary_role(primary);
-        if let Some(slots) = self.nodes.get(former).map(|node| node.slots.clone()) {
+        if let Some(slots) = self.nodes.get(former).map(|node| node.slots.set().clone()) {
             self.nodes.assign(&slots, Some(primary));
         }
         self.see_epoch(epoch);
@@ -119,7 +157,7 @@ impl Cluster {
     /// A node that is a replica now serves nothing.
     fn release_all_slots(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get(id) else { return };
-        let slots = (*node.slots).clone();
+        let slots = node.slots.set().clone();
         self.nodes.assign(&slots, None);
         self.changed_durably();
     }
@@ -132,8 +170,8 @@ impl Cluster {
         }
         let Some(node) = self.nodes.get(sender) else { return };
         let same_shard = self.nodes.same_shard(sender, self.id());
-        let confirmed = common(claimed, &node.slots);
-        let silent = minus(&node.slots, claimed);
+        let confirmed = common(claimed, node.slots.set());
+        let silent = minus(node.slots.set(), claimed);
         self.open.disowned = union(&minus(&self.open.disowned, &confirmed), &silent);
         let my_primary = self.nodes.me().primary().unwrap_or_else(|| self.id());
         let taken = self.transfer(sender, epoch, claimed, my_primary);
@@ -154,7 +192,7 @@ impl Cluster {
         let mut taken = Taken { all: SlotSet::EMPTY, mine: SlotSet::EMPTY, from_my_primary: false };
         let mut unowned = claimed.clone();
         for node in self.nodes.iter().filter(|node| !node.slots.is_empty()) {
-            let held = common(claimed, &node.slots);
+            let held = common(claimed, node.slots.set());
             if held.is_empty() {
                 continue;
             }
@@ -264,13 +302,13 @@ impl Cluster {
         let newer = self.nodes.iter().find(|node| {
             node.id != sender
                 && node.config_epoch > header.config_epoch
-                && !common(&node.slots, &header.slots).is_empty()
+                && !common(node.slots.set(), &header.slots).is_empty()
         });
         let Some(owner) = newer else { return };
         let body = Body::Update {
             node: owner.id,
             config_epoch: owner.config_epoch,
-            slots: Box::new(minus(&owner.slots, &self.open.disowned)),
+            slots: Box::new(minus(owner.slots.set(), &self.open.disowned)),
         };
         self.send_to(sender, body);
     }
@@ -311,9 +349,12 @@ impl Cluster {
     }
 
     pub(crate) fn take_update(&mut self, owner: NodeId, epoch: Epoch, slots: &SlotSet) {
-        let me = self.id();
+        if owner == self.id() {
+            self.take_reminder(epoch, slots);
+            return;
+        }
         let Some(node) = self.nodes.get_mut(owner) else { return };
-        if owner == me || node.config_epoch >= epoch {
+        if node.config_epoch >= epoch {
             return;
         }
         node.config_epoch = epoch;

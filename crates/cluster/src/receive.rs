@@ -38,7 +38,9 @@ impl Cluster {
 
     fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {
         let sender = self.links.get(&link).and_then(|known| known.node);
-        let Some(node) = sender.and_then(|id| self.nodes.get_mut(id)) else {
+        let known =
+            sender.and_then(|id| self.nodes.get_mut(id)).filter(|node| !node.in_handshake());
+        let Some(node) = known else {
             self.log(LogLevel::Notice, "Closing link that began with a light message");
             self.close_link(link);
             return;

@@ -37,7 +37,7 @@ impl Cluster {
     fn slot_states(&self) -> Vec<(SlotRange, SlotState)> {
         let mut owners: Vec<(SlotRange, NodeId)> = Vec::new();
         for node in self.nodes.iter().filter(|node| !node.slots.is_empty()) {
-            owners.extend(node.slots.ranges().map(|range| (range, node.id)));
+            owners.extend(node.slots.ranges().iter().map(|range| (*range, node.id)));
         }
         owners.sort_unstable_by_key(|(range, _)| range.start);
         let mut states = Vec::new();
@@ -114,8 +114,8 @@ impl Cluster {
         let allow_reads = self.config.allow_reads_when_down;
         let mut view = RoutingView::new(self.state.get(), allow_reads, views.collect(), me);
         for (index, node) in known.iter().enumerate() {
-            for slot in node.slots.iter() {
-                view.set_owner(slot, index);
+            for range in node.slots.ranges() {
+                view.set_owner(*range, index);
             }
         }
         view

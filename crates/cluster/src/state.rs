@@ -1,10 +1,8 @@
 //! `cluster_state`: whether this node, as it sees the cluster, may serve.
 
 use crate::core::Cluster;
-use crate::node::Node;
-use crate::nodes::union;
 use crate::{ClusterState, FailReason, LogLevel};
-use tessera_slot::{Millis, SlotSet};
+use tessera_slot::{Millis, SLOT_COUNT};
 
 /// A primary that has just started does not serve for this long, in milliseconds: it may have been
 /// replaced while it was away.
@@ -18,15 +16,18 @@ const MAX_REJOIN_DELAY: u64 = 5000;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StateTracker {
     state: ClusterState,
-    started: Millis,
+    /// Until when a primary that has just started waits.
+    waits_until: Millis,
     /// When this node was last in a minority.
     in_minority: Option<Millis>,
 }
 
 impl StateTracker {
-    pub(crate) fn new(now: Millis) -> StateTracker {
+    /// A node that was never in a cluster cannot have been replaced: it need not wait.
+    pub(crate) fn new(now: Millis, fresh: bool) -> StateTracker {
         let state = ClusterState::Fail(FailReason::Settling);
-        StateTracker { state, started: now, in_minority: None }
+        let waits_until = if fresh { now } else { now.plus(STARTUP_DELAY) };
+        StateTracker { state, waits_until, in_minority: None }
     }
 
     pub(crate) fn get(self) -> ClusterState {
@@ -43,11 +44,13 @@ impl Cluster {
         let now = self.now.mono;
         let primary = self.nodes.me().is_primary();
         let failing = !self.state.is_ok();
-        if primary && failing && now.since(self.state.started) < STARTUP_DELAY {
+        if primary && failing && now < self.state.waits_until {
             return;
         }
         let new_state = self.judge_state();
-        if new_state == ClusterState::Fail(FailReason::Minority) {
+        // Where nobody serves slots yet there is no majority that could have replaced this node.
+        let parted = self.nodes.voters() > 0;
+        if parted && new_state == ClusterState::Fail(FailReason::Minority) {
             self.state.in_minority = Some(now);
         }
         let rejoin_delay = self.config.node_timeout.clamp(MIN_REJOIN_DELAY, MAX_REJOIN_DELAY);
@@ -78,11 +81,10 @@ impl Cluster {
         if reachable < self.nodes.quorum() {
             return ClusterState::Fail(FailReason::Minority);
         }
-        let served = |node: &&Node| !node.has_failed() && !node.slots.is_empty();
         if self.config.require_full_coverage {
-            let covered = self.nodes.iter().filter(served);
-            let covered = covered.fold(SlotSet::EMPTY, |all, node| union(&all, &node.slots));
-            if covered != SlotSet::FULL {
+            // No slot has two owners, so their numbers add up.
+            let served = self.nodes.iter().filter(|node| !node.has_failed());
+            if served.map(|node| node.slots.len()).sum::<usize>() != SLOT_COUNT {
                 return ClusterState::Fail(FailReason::Coverage);
             }
         }

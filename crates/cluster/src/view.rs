@@ -1,7 +1,7 @@
 //! What commands are routed by: an immutable picture that the I/O threads read without the core.
 
 use std::net::IpAddr;
-use tessera_slot::{NodeId, SLOT_COUNT, Slot};
+use tessera_slot::{NodeId, SLOT_COUNT, Slot, SlotRange};
 
 /// Whether the cluster, as this node sees it, serves commands (`cluster_state`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -93,8 +93,9 @@ impl RoutingView {
         RoutingView { state, allow_reads_when_down, nodes, me, owners }
     }
 
-    pub(crate) fn set_owner(&mut self, slot: Slot, node: usize) {
-        self.owners[slot.index()] = u16::try_from(node).unwrap_or(NOBODY);
+    pub(crate) fn set_owner(&mut self, range: SlotRange, node: usize) {
+        let owner = u16::try_from(node).unwrap_or(NOBODY);
+        self.owners[range.start.index()..=range.end.index()].fill(owner);
     }
 
     /// The node that owns a slot.
@@ -184,7 +185,7 @@ mod tests {
         let replica = ViewRole::Replica(Some(NodeId([1; 20])));
         let nodes = vec![node(1, ViewRole::Primary), node(2, replica)];
         let mut view = RoutingView::new(state, allow_reads, nodes, 1);
-        view.set_owner(Slot::MIN, 0);
+        view.set_owner(SlotRange { start: Slot::MIN, end: Slot::MIN }, 0);
         view
     }
 

@@ -5,7 +5,7 @@ use crate::LogLevel;
 use crate::bus::{Body, Header, MessageFlags};
 use crate::core::Cluster;
 use crate::node::Node;
-use crate::nodes::common;
+use crate::slot_sets::common;
 use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.
@@ -62,7 +62,7 @@ impl Cluster {
         }
         let stale = |owner: &&Node| {
             owner.config_epoch > header.config_epoch
-                && !common(&owner.slots, &header.slots).is_empty()
+                && !common(owner.slots.set(), &header.slots).is_empty()
         };
         if let Some(owner) = self.nodes.iter().find(stale) {
             let (epoch, claimed) = (owner.config_epoch, header.config_epoch);

@@ -61,11 +61,36 @@ impl World {
     }
 
     fn rare_fault(&mut self, host: HostId) {
-        match self.rng.below(4) {
+        match self.rng.below(6) {
             0 => self.hosts[host].save_fault = Some(SaveFault::Before),
             1 => self.hosts[host].save_fault = Some(SaveFault::After),
             2 => drop(self.command(host, "FAILOVER")),
-            _ => drop(self.command(host, "FAILOVER FORCE")),
+            3 => drop(self.command(host, "FAILOVER FORCE")),
+            4 => self.rivalry(),
+            _ => self.double_death(),
+        }
+    }
+
+    /// Replicas of several shards stand for election at once, so in the same epoch, while some
+    /// voters lose power.
+    fn rivalry(&mut self) {
+        for host in 0..self.host_count() {
+            self.command(host, "FAILOVER FORCE");
+        }
+        if self.rng.one_in(2) {
+            let delay = self.rng.below(10);
+            self.run_for(delay);
+            let host = self.any_host();
+            self.cut_power(host);
+            self.start(host);
+        }
+    }
+
+    /// Two hosts die together: their replicas stand in the same epoch.
+    fn double_death(&mut self) {
+        for _ in 0..2 {
+            let host = self.any_host();
+            self.kill(host);
         }
     }
 

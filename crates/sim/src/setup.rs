@@ -88,7 +88,8 @@ impl Setup {
         let all = self.nodes();
         let knows =
             |world: &World, host| world.snapshot(host).is_some_and(|s| s.members.len() == all);
-        let met = world.run_while(60_000, |world| !(0..all).all(|host| knows(world, host)));
+        let met = world
+            .run_while_looking_every(250, 60_000, |world| !(0..all).all(|host| knows(world, host)));
         assert!(met.is_some(), "the nodes do not all know each other, seed {seed}");
         for host in self.shards..all {
             let primary = world.id(self.shard_of(host));
@@ -103,7 +104,7 @@ fn name(seed: u64, number: usize) -> NodeId {
     let mut rng = crate::rng::Rng::new(seed ^ (number as u64).wrapping_mul(0x1000_0000_01B3));
     let mut id = [0; 20];
     for chunk in id.chunks_mut(8) {
-        chunk.copy_from_slice(&rng.next().to_be_bytes()[..chunk.len()]);
+        chunk.copy_from_slice(&rng.next_u64().to_be_bytes()[..chunk.len()]);
     }
     NodeId(id)
 }

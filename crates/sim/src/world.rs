@@ -144,14 +144,25 @@ impl World {
         self.run_until(self.now + millis);
     }
 
-    /// Runs until the condition holds, looking every 10 ms; gives how long it took.
+    /// Runs while the condition holds, looking every 10 ms; gives how long it took, or `None` if it
+    /// still holds at the limit.
     pub fn run_while(&mut self, limit: u64, waiting: impl Fn(&World) -> bool) -> Option<u64> {
+        self.run_while_looking_every(10, limit, waiting)
+    }
+
+    /// The same, for conditions that are costly to look at.
+    pub fn run_while_looking_every(
+        &mut self,
+        step: u64,
+        limit: u64,
+        waiting: impl Fn(&World) -> bool,
+    ) -> Option<u64> {
         let start = self.now;
         while waiting(self) {
             if self.now - start >= limit {
                 return None;
             }
-            self.run_for(10);
+            self.run_for(step);
         }
         Some(self.now - start)
     }
@@ -175,7 +186,7 @@ impl World {
 
     /// Starts a process from what the host's disk holds.
     pub fn start(&mut self, host: HostId) {
-        let seed = self.rng.next();
+        let seed = self.rng.next_u64();
         let (now, config) = (self.clock(host), self.config.clone());
         let machine = &mut self.hosts[host];
         if machine.process.is_some() {
@@ -215,8 +226,8 @@ impl World {
         let numbers: Vec<u64> = self.net.connections.keys().copied().collect();
         for number in numbers {
             let ends = self.net.connections[&number].ends;
-            for side in 0..2 {
-                if ends[side].host == host && ends[side].generation == generation {
+            for (side, end) in ends.iter().enumerate() {
+                if end.host == host && end.generation == generation {
                     self.hang_up(number, side, LinkDownReason::Reset);
                 }
             }
@@ -228,6 +239,27 @@ impl World {
         self.kill(host);
         let disk = &mut self.hosts[host].disk;
         disk.file = disk.synced.clone();
+    }
+
+    /// The host's disk is replaced by an old copy of itself, with everything the node has promised
+    /// since forgotten. What holds for nodes that keep their promises no longer holds for this one.
+    ///
+    /// # Panics
+    /// If the host never ran a node.
+    pub fn restore_old_disk(&mut self, host: HostId, copy: String) {
+        self.kill(host);
+        let disk = &mut self.hosts[host].disk;
+        disk.file = Some(copy.clone());
+        disk.synced = Some(copy);
+        self.invariants.disk_replaced(host);
+        self.start(host);
+        let id = self.id(host).expect("it was just started");
+        self.invariants.excuse(id);
+    }
+
+    /// The host's nodes.conf as it is now.
+    pub fn copy_of_disk(&self, host: HostId) -> Option<String> {
+        self.hosts[host].disk.file.clone()
     }
 
     /// SIGSTOP.

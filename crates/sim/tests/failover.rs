@@ -54,6 +54,26 @@ fn a_killed_primary_is_replaced_within_1200_ms_by_default_settings() {
 }
 
 #[test]
+fn in_a_cluster_of_a_hundred_too() {
+    let setup = Setup { shards: 50, replicas: 1 };
+    let mut world = setup.resumed(1, ClusterConfig::default());
+    world.run_for(6000);
+    world.kill(0);
+    let replacement = |world: &World| {
+        world.cluster(50).is_some_and(|cluster| cluster.role() == ViewRole::Primary)
+    };
+    let time = world.run_while(1200, |world| !replacement(world)).expect("it is replaced");
+    println!("kill -9 among a hundred nodes: {time} ms");
+    world.run_for(500);
+    let new_owner = world.id(50);
+    for host in 1..100 {
+        let view = world.cluster(host).and_then(|cluster| cluster.routing_view());
+        let owner = view.and_then(|view| view.owner(tessera_slot::Slot::MIN).map(|node| node.id));
+        assert_eq!(owner, new_owner, "host {host}");
+    }
+}
+
+#[test]
 fn a_stopped_primary_is_replaced_within_3300_ms_at_a_timeout_of_2000() {
     let config = ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() };
     let mut times: Vec<u64> = SEEDS

@@ -6,8 +6,9 @@ use tessera_sim::invariants::agreement::disagreement;
 
 fn forms_within(setup: Setup, seed: u64, limit: u64) {
     let mut world = setup.formed(seed, ClusterConfig::default());
-    let agreed = world.run_while(limit, |world| disagreement(world).is_some());
+    let agreed = world.run_while_looking_every(250, limit, |world| disagreement(world).is_some());
     assert!(agreed.is_some(), "seed {seed}: {}", disagreement(&world).unwrap_or_default());
+    println!("{} nodes agree after {} ms, seed {seed}", setup.nodes(), world.now);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use tessera_sim::faults::Faults;
 use tessera_sim::invariants::agreement::disagreement;
 use tessera_sim::{Setup, World};
 
-const DEFAULT_SEEDS: u64 = 1000;
+const DEFAULT_SEEDS: u64 = 1500;
 
 /// All nodes must agree within this time after the last fault, in milliseconds: a failed primary
 /// with slots is taken back after two node timeouts, and a replica's attempts are some seconds apart.
@@ -21,15 +21,16 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
 }
 
-fn seeds() -> Vec<u64> {
+fn seeds(default: u64) -> Vec<u64> {
     match number("TESSERA_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(DEFAULT_SEEDS)).collect(),
+        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(default)).collect(),
     }
 }
 
 fn must_agree(world: &mut World) {
-    let agreed = world.run_while(AGREE_WITHIN, |world| disagreement(world).is_some());
+    let agreed =
+        world.run_while_looking_every(250, AGREE_WITHIN, |world| disagreement(world).is_some());
     if agreed.is_none() {
         for (at, host, text) in &world.log {
             eprintln!("{at:>8} host {host}: {text}");
@@ -42,18 +43,36 @@ fn must_agree(world: &mut World) {
 #[test]
 fn safety_under_faults_and_agreement_after_them() {
     let mut slowest = (0, 0);
-    for seed in seeds() {
+    for seed in seeds(DEFAULT_SEEDS) {
         let fast_failover = seed % 4 != 3;
         let config = ClusterConfig { fast_failover, ..config() };
-        let replicas = 1 + (seed % 3 == 2) as usize;
-        let mut world = Setup { shards: 3, replicas }.resumed(seed, config);
+        let setup = match seed % 6 {
+            0..=2 => Setup { shards: 3, replicas: 1 },
+            3 | 4 => Setup { shards: 3, replicas: 2 },
+            _ => Setup { shards: 5, replicas: 1 },
+        };
+        let mut world = setup.resumed(seed, config);
         world.run_for(3000);
-        world.suffer(Faults { duration: 15_000, every: 500 });
+        world.suffer(Faults { duration: 10_000, every: 350 });
         let healed = world.now;
         must_agree(&mut world);
         slowest = slowest.max((world.now - healed, seed));
     }
     println!("slowest agreement: {} ms after the last fault, seed {}", slowest.0, slowest.1);
+}
+
+#[test]
+fn a_node_with_an_old_disk_comes_to_agree() {
+    for seed in seeds(DEFAULT_SEEDS / 10) {
+        let mut world = Setup { shards: 3, replicas: 1 }.resumed(seed, config());
+        let copies: Vec<_> = (0..6).map(|host| world.copy_of_disk(host)).collect();
+        world.run_for(3000);
+        world.suffer(Faults { duration: 6000, every: 300 });
+        let host = world.rng.below(6) as usize;
+        let copy = copies[host].clone().expect("a start saves the file");
+        world.restore_old_disk(host, copy);
+        must_agree(&mut world);
+    }
 }
 
 #[test]

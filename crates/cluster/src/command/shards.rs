@@ -35,12 +35,12 @@ impl Cluster {
 }
 
 pub(super) fn slots(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    let mut ranges: Vec<(SlotRange, &Node)> = cluster
+    let mut owned: Vec<(SlotRange, &Node)> = cluster
         .nodes
         .iter()
-        .flat_map(|node| node.slots.ranges().map(move |range| (range, node)))
+        .flat_map(|node| node.slots.ranges().iter().map(move |range| (*range, node)))
         .collect();
-    ranges.sort_unstable_by_key(|(range, _)| range.start);
+    owned.sort_unstable_by_key(|(range, _)| range.start);
     let entry = |(range, owner): (SlotRange, &Node)| {
         let start = integer(range.start.number());
         let end = integer(range.end.number());
@@ -50,7 +50,7 @@ pub(super) fn slots(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
         fields.extend(replicas.map(|node| slots_node(cluster, node, context)));
         Value::Array(fields)
     };
-    Ok(Value::Array(ranges.into_iter().map(entry).collect()))
+    Ok(Value::Array(owned.into_iter().map(entry).collect()))
 }
 
 /// Endpoint, port, name, and the addresses that are not the endpoint.
@@ -77,9 +77,9 @@ pub(super) fn shards(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]])
         shards.entry(node.shard).or_default().push(node);
     }
     let entry = |nodes: Vec<&Node>| {
-        let ranges = nodes.iter().flat_map(|node| node.slots.ranges());
+        let served = nodes.iter().flat_map(|node| node.slots.ranges());
         let numbers =
-            ranges.flat_map(|range| [integer(range.start.number()), integer(range.end.number())]);
+            served.flat_map(|range| [integer(range.start.number()), integer(range.end.number())]);
         let slots = Value::Array(numbers.collect());
         let nodes = Value::Array(nodes.iter().map(|node| shards_node(cluster, node)).collect());
         Value::Map(vec![(Value::bulk("slots"), slots), (Value::bulk("nodes"), nodes)])

@@ -87,7 +87,7 @@ pub(super) fn flush(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
     if !context.keyspace.is_empty() {
         return Err("ERR DB must be empty to perform CLUSTER FLUSHSLOTS.".to_owned());
     }
-    let mine = cluster.nodes.me().slots.clone();
+    let mine = cluster.nodes.me().slots.set().clone();
     cluster.nodes.assign(&mine, None);
     cluster.open.migrating.clear();
     cluster.changed_durably();

@@ -21,6 +21,11 @@ impl EpochsGrow {
         self.running.insert(host, epoch);
     }
 
+    pub(crate) fn forget(&mut self, host: HostId) {
+        self.running.remove(&host);
+        self.synced.remove(&host);
+    }
+
     pub(crate) fn saved(&mut self, host: HostId, claims: &Claims<'_>) {
         self.synced.insert(host, claims.current_epoch);
     }

@@ -7,6 +7,7 @@ mod one_vote;
 
 use crate::net::HostId;
 use crate::process::Host;
+use tessera_slot::NodeId;
 
 /// The checks that remember something.
 #[derive(Debug, Default)]
@@ -21,6 +22,16 @@ impl Invariants {
         if let Some(process) = &machine.process {
             self.epochs.started(host, &process.cluster.claims(), seed);
         }
+    }
+
+    /// The host's promises are lost with its disk.
+    pub(crate) fn disk_replaced(&mut self, host: HostId) {
+        self.epochs.forget(host);
+    }
+
+    /// This node has lost its memory: it may vote again.
+    pub(crate) fn excuse(&mut self, node: NodeId) {
+        self.votes.excuse(node);
     }
 
     pub(crate) fn saved_durably(&mut self, host: HostId, machine: &Host) {
