@@ -25,8 +25,8 @@ use bucket::Bucket;
 
 /// Buckets in a segment: 64 KiB.
 pub(crate) const SEGMENT: usize = 1024;
-/// Grow when there are more entries than this for every eight buckets: 6.5 a bucket.
-const GROW_PER_EIGHT: usize = 52;
+/// Grow when there are more entries than this for every eight buckets: 7 a bucket.
+const GROW_PER_EIGHT: usize = 56;
 /// Shrink when there are fewer: 2.5 a bucket.
 const SHRINK_PER_EIGHT: usize = 20;
 
