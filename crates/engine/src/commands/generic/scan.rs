@@ -36,7 +36,7 @@ pub(super) const SCAN: Command = Command::new("scan", -2, scan)
     );
 
 fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let filter = Filter { pattern: Some(args.at(1)), kind: None };
+    let filter = Filter { pattern: pattern(args.at(1)), kind: None };
     let mut found = Found::default();
     walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found);
     found.answer(cx.reply);
@@ -48,6 +48,11 @@ fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 struct Filter<'a> {
     pattern: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
+}
+
+/// What a key must match. Nothing has to match `*`: the empty key would not.
+fn pattern(arg: &[u8]) -> Option<&[u8]> {
+    (arg != b"*").then_some(arg)
 }
 
 impl Filter<'_> {
@@ -108,7 +113,7 @@ fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
                 number => usize::try_from(number).unwrap_or(usize::MAX),
             };
         } else if args.is(at, "match") {
-            filter.pattern = Some(value).filter(|pattern| pattern != b"*");
+            filter.pattern = pattern(value);
         } else if args.is(at, "type") {
             filter.kind = Some(value);
         } else {

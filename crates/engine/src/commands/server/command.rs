@@ -122,7 +122,7 @@ fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     for name in args.from(2) {
         match find_named(name) {
             Some((command, parent)) => describe(cx.reply, command, parent),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(())
