@@ -91,10 +91,13 @@ impl Table {
         let mut bucket = self.buckets.at(index);
         let tag = hash.tag();
         loop {
-            for word in bucket.words() {
-                if word.tag() == tag && word.is_entry() && word.entry().key() == key {
+            let mut matching = bucket.matching(tag);
+            while matching != 0 {
+                let word = &bucket.words()[matching.trailing_zeros() as usize];
+                if word.is_entry() && word.entry().key() == key {
                     return Some(Place(std::ptr::from_ref(word).cast_mut()));
                 }
+                matching &= matching - 1;
             }
             bucket = bucket.overflow()?;
         }
@@ -252,10 +255,14 @@ impl Table {
         }
         let index = Table::bucket_of(self.buckets.len(), hash.index_bits());
         let tag = hash.tag();
-        for word in self.buckets.at(index).words() {
-            if word.tag() == tag {
-                crate::keyspace::prefetch(word.address());
-            }
+        let bucket = self.buckets.at(index);
+        let mut matching = bucket.matching(tag);
+        while matching != 0 {
+            // Key and value of a small entry lie on two lines.
+            let address = bucket.words()[matching.trailing_zeros() as usize].address();
+            crate::keyspace::prefetch(address);
+            crate::keyspace::prefetch(address.wrapping_add(64));
+            matching &= matching - 1;
         }
     }
 }
