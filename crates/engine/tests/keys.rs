@@ -70,6 +70,7 @@ fn scan_filters() {
         ("scan 0 COUNT 100 MATCH a* TYPE hash", "*2|$1|0|*0"),
         ("scan 0 COUNT 100 MATCH b*", "*2|$1|0|*1|$2|b1"),
         ("scan 0 COUNT 100 MATCH b* TYPE STRING", "*2|$1|0|*1|$2|b1"),
+        ("scan 0 TYPE nonsense", "-ERR unknown type name 'nonsense'"),
         ("scan 0 COUNT", "-ERR syntax error"),
         ("scan 00", "-ERR invalid cursor"),
         ("scan 18446744073709551616", "-ERR invalid cursor"),

@@ -50,6 +50,16 @@ struct Filter<'a> {
     kind: Option<&'a [u8]>,
 }
 
+/// The name of a type, if there is one of that name.
+fn known_type(name: &[u8]) -> Result<&[u8], Fail> {
+    const TYPES: [&[u8]; 6] = [b"string", b"list", b"set", b"zset", b"hash", b"stream"];
+    if TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(name);
+    }
+    let name = String::from_utf8_lossy(name);
+    Err(Fail::text(format!("ERR unknown type name '{name}'")))
+}
+
 /// What a key must match. Nothing has to match `*`: the empty key would not.
 fn pattern(arg: &[u8]) -> Option<&[u8]> {
     (arg != b"*").then_some(arg)
@@ -115,7 +125,7 @@ fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         } else if args.is(at, "match") {
             filter.pattern = pattern(value);
         } else if args.is(at, "type") {
-            filter.kind = Some(value);
+            filter.kind = Some(known_type(value)?);
         } else {
             return Err(Fail::Syntax);
         }
