@@ -169,7 +169,8 @@ impl Engine {
     /// Appends a write to the log, under the locks of its slots.
     fn record(&self, cx: &mut Cx<'_>, db: usize, args: Args<'_>) {
         cx.stats.bump(|stats| &stats.dirty, cx.dirty);
-        if !self.log.is_active() || cx.session.is_primary {
+        // A replica's history is its primary's: what clients write to a writable replica stays there.
+        if !self.log.is_active() || cx.session.is_primary || self.mode().any(Mode::REPLICA) {
             return;
         }
         cx.session.last_write = match &cx.propagate {

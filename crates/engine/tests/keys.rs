@@ -236,3 +236,14 @@ fn memory_grows_with_the_value() {
     let (small, large) = (usage("x"), usage(&"x".repeat(10_000)));
     assert!(small < 100 && large > 10_000 && large < 10_200, "{small} {large}");
 }
+
+#[test]
+fn a_random_key_is_found_among_many_that_have_expired() {
+    let mut client = Client::new();
+    client.expect(&[("set stays x", "+OK")]);
+    for number in 0..2_000 {
+        client.run(&format!("set k{number} x PX 1"));
+    }
+    client.now = START.plus(1);
+    client.expect(&[("randomkey", "$5|stays"), ("del stays", ":1"), ("randomkey", "$-1")]);
+}

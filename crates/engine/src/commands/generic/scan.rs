@@ -77,9 +77,25 @@ impl Filter<'_> {
 struct Found {
     keys: Reply,
     count: usize,
+    /// The length of the first key.
+    first: usize,
 }
 
 impl Found {
+    fn add(&mut self, key: &[u8]) {
+        if self.count == 0 {
+            self.first = key.len();
+        }
+        self.keys.bulk(key);
+        self.count += 1;
+    }
+
+    /// The first key; empty if there is none.
+    fn first(&self) -> &[u8] {
+        let start = self.keys.buf.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        &self.keys.buf[start..start + self.first]
+    }
+
     fn answer(self, reply: &mut Reply) {
         reply.array(self.count);
         reply.buf.extend_from_slice(&self.keys.buf);
@@ -98,8 +114,7 @@ fn walk(
     db.world().scan(index, cursor, count, false, |entry| {
         let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
         if live && filter.lets_through(entry) {
-            found.keys.bulk(entry.key());
-            found.count += 1;
+            found.add(entry.key());
         }
     })
 }
@@ -145,7 +160,10 @@ const PATIENCE: usize = 100;
 
 fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     for _ in 0..PATIENCE {
-        let Some(slot) = random_slot(db, cx) else { break };
+        let Some(slot) = random_slot(db, cx) else {
+            cx.reply.null();
+            return Ok(());
+        };
         let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
         let (engine, mut key) = (cx.engine, None);
         let guard = db.world().lock(slot);
@@ -161,8 +179,25 @@ fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             return Ok(());
         }
     }
-    cx.reply.null();
+    first_key(db, cx);
     Ok(())
+}
+
+/// Answers the first key whose time has not come: nearly all others wait to be removed.
+fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) {
+    let mut cursor = ScanCursor::default();
+    loop {
+        let mut found = Found::default();
+        cursor = walk(db, cursor, 1, &Filter::default(), &mut found);
+        if found.count > 0 {
+            cx.reply.bulk(found.first());
+            return;
+        }
+        if cursor == ScanCursor::default() {
+            cx.reply.null();
+            return;
+        }
+    }
 }
 
 /// A slot with keys of the database. Where most slots have some, any will do; else they are counted, so that a
