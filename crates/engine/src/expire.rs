@@ -67,7 +67,7 @@ impl Engine {
             if cursor.next_slot() {
                 return Expired { removed, complete: true };
             }
-            if cursor.slot % SLOTS_UNASKED == 0 && !time_left() {
+            if cursor.slot.is_multiple_of(SLOTS_UNASKED) && !time_left() {
                 return Expired { removed, complete: false };
             }
         }

@@ -105,7 +105,7 @@ const CALLS: &[(&str, &str)] = &[
     ("object freq a", "-ERR An LFU maxmemory policy is not selected"),
     ("object help", "*"),
     ("object idletime a", ":0"),
-    ("object refcount a", ":2147483647"),
+    ("object refcount a", ":1"),
     ("persist a", ":0"),
     ("pexpire nosuch 1", ":0"),
     ("pexpireat nosuch 1", ":0"),

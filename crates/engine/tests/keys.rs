@@ -70,6 +70,7 @@ fn scan_filters() {
         ("scan 0 COUNT 100 MATCH a* TYPE hash", "*2|$1|0|*0"),
         ("scan 0 COUNT 100 MATCH b*", "*2|$1|0|*1|$2|b1"),
         ("scan 0 COUNT 100 MATCH b* TYPE STRING", "*2|$1|0|*1|$2|b1"),
+        ("scan 0 TYPE nonsense", "-ERR unknown type name 'nonsense'"),
         ("scan 0 COUNT", "-ERR syntax error"),
         ("scan 00", "-ERR invalid cursor"),
         ("scan 18446744073709551616", "-ERR invalid cursor"),
@@ -234,4 +235,15 @@ fn memory_grows_with_the_value() {
     };
     let (small, large) = (usage("x"), usage(&"x".repeat(10_000)));
     assert!(small < 100 && large > 10_000 && large < 10_200, "{small} {large}");
+}
+
+#[test]
+fn a_random_key_is_found_among_many_that_have_expired() {
+    let mut client = Client::new();
+    client.expect(&[("set stays x", "+OK")]);
+    for number in 0..2_000 {
+        client.run(&format!("set k{number} x PX 1"));
+    }
+    client.now = START.plus(1);
+    client.expect(&[("randomkey", "$5|stays"), ("del stays", ":1"), ("randomkey", "$-1")]);
 }

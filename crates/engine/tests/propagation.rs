@@ -125,3 +125,14 @@ fn the_offset_of_the_last_write_is_kept_for_wait() {
     client.run("get k");
     assert_eq!(client.session.last_write, after);
 }
+
+#[test]
+fn what_clients_write_to_a_replica_stays_there() {
+    let mut client = Client::new();
+    client.run("set old x PX 5");
+    let mut reader = client.follow();
+    client.engine.set_mode(tessera_engine::Mode::REPLICA, true);
+    client.now = START.plus(5);
+    client.expect(&[("append old y", ":1"), ("set k v", "+OK"), ("get old", "$1|y")]);
+    assert!(reader.peek().expect("it goes on").is_empty());
+}

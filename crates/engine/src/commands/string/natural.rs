@@ -58,7 +58,7 @@ impl Natural {
         if self.0.is_empty() {
             return;
         }
-        if bits % 64 > 0 {
+        if !bits.is_multiple_of(64) {
             self.times_plus(1 << (bits % 64), 0);
         }
         self.0.splice(0..0, std::iter::repeat_n(0, (bits / 64) as usize));
