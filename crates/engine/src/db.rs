@@ -97,7 +97,8 @@ impl<'w, 'k> Db<'w, 'k> {
         self.access
     }
 
-    /// Looks a key up in order to change it. A key whose time has come is removed first.
+    /// Looks a key up in order to change it. A key whose time has come is removed first; on a replica, which clients may
+    /// write to only if it is configured so, without a word to others.
     #[inline]
     pub fn lookup<'g, 'a>(&'g mut self, key: Key<'a>) -> Lookup<'g, 'w, 'a>
     where
@@ -122,7 +123,9 @@ impl<'w, 'k> Db<'w, 'k> {
             Lookup::Found(found)
                 if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
             {
-                expire(log, stats, db, key.bytes);
+                if mode == ExpiredKeys::Remove {
+                    expire(log, stats, db, key.bytes);
+                }
                 Lookup::Vacant(found.vacate(key.bytes))
             }
             lookup => lookup,

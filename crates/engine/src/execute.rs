@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::Reply;
-use tessera_slot::{Millis, Slot, SlotState};
+use tessera_slot::{Millis, Offset, Slot, SlotState};
 use tessera_store::{KeyHash, World};
 
 /// A request that has been looked up.
@@ -169,13 +169,27 @@ impl Engine {
     /// Appends a write to the log, under the locks of its slots.
     fn record(&self, cx: &mut Cx<'_>, db: usize, args: Args<'_>) {
         cx.stats.bump(|stats| &stats.dirty, cx.dirty);
-        if !self.log.is_active() || cx.session.is_primary {
+        // A replica's history is its primary's: what clients write to a writable replica stays there.
+        if !self.log.is_active() || cx.session.is_primary || self.mode().any(Mode::REPLICA) {
             return;
         }
         cx.session.last_write = match &cx.propagate {
-            Propagate::AsIs => self.log.append_command(db as u32, &args.to_vec()),
+            Propagate::AsIs => self.append(db as u32, args),
             Propagate::Instead(command) => self.log.append_command(db as u32, command),
         };
+    }
+
+    /// Appends a command as it came. Short ones, which are nearly all, without an allocation.
+    fn append(&self, db: u32, args: Args<'_>) -> Offset {
+        const FEW: usize = 8;
+        let mut few: [&[u8]; FEW] = [&[]; FEW];
+        match few.get_mut(..args.len()) {
+            Some(few) => {
+                few.iter_mut().zip(args.from(0)).for_each(|(place, arg)| *place = arg);
+                self.log.append_command(db, few)
+            }
+            None => self.log.append_command(db, &args.to_vec()),
+        }
     }
 
     /// Locks the slots of several keys.

@@ -97,6 +97,9 @@ fn settings(args: &[Vec<u8>]) -> Result<Settings> {
 fn start(args: &[Vec<u8>]) -> Result<()> {
     let Settings { mut config, warnings, file } = settings(args)?;
     let executable = std::env::current_exe().unwrap_or_default();
+    if config.general.disable_thp {
+        let _ = nix::sys::prctl::set_thp_disable(true);
+    }
     enter_dir(&mut config)?;
     raise_descriptor_limit(&mut config);
 

@@ -21,6 +21,33 @@ thread_local! {
 /// program that wants [`used_memory`] to mean something makes it its `#[global_allocator]`.
 pub struct CountingAlloc;
 
+/// Has the allocator ask for huge pages, which save misses of the address translation: a fifth more GETs a second
+/// (`tessera-bench load -P 64 -t get`, 1 M keys of 64 bytes). It must be called before the first allocation; see
+/// [`use_huge_pages_from_the_start`].
+extern "C" fn use_huge_pages() {
+    // SAFETY: sets an option of the allocator; allowed at any time, from any thread.
+    unsafe {
+        libmimalloc_sys::mi_option_set_enabled(libmimalloc_sys::mi_option_large_os_pages, true);
+    }
+}
+
+/// Makes [`CountingAlloc`] use huge pages from its first allocation on. A program puts it beside its
+/// `#[global_allocator]`. The kernel's setting must be `madvise` or `always`; with `never` nothing changes.
+#[macro_export]
+macro_rules! use_huge_pages_from_the_start {
+    () => {
+        /// Run by the loader, before anything has been allocated.
+        // SAFETY: the section holds pointers to functions without arguments, which is what this is.
+        #[used]
+        #[unsafe(link_section = ".init_array")]
+        static USE_HUGE_PAGES: extern "C" fn() = $crate::HUGE_PAGES;
+    };
+}
+
+/// What [`use_huge_pages_from_the_start`] has the loader run.
+#[doc(hidden)]
+pub const HUGE_PAGES: extern "C" fn() = use_huge_pages;
+
 /// Bytes in use by the process' allocations, rounded up as the allocator rounds them. The
 /// threads' counters are read one after another: exact when nothing is being allocated.
 pub fn used_memory() -> usize {

@@ -1,7 +1,7 @@
 //! All slots, and the world lock above them.
 
 use crate::hash::{KeyHash, KeyHasher};
-use crate::slot::{ManySlots, SlotCell, SlotGuard};
+use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
 use crate::table::Table;
 use crossbeam_utils::CachePadded;
@@ -33,6 +33,7 @@ pub struct KeyspaceOptions {
 /// All keys of a node.
 pub struct Keyspace {
     cells: Box<[SlotCell]>,
+    hints: Box<[SlotHint]>,
     world: Box<[CachePadded<RwLock<()>>]>,
     hasher: KeyHasher,
     placement: Placement,
@@ -57,6 +58,7 @@ impl Keyspace {
     pub fn new(options: KeyspaceOptions) -> Keyspace {
         Keyspace {
             cells: (0..SLOT_COUNT).map(|_| SlotCell::default()).collect(),
+            hints: (0..SLOT_COUNT).map(|_| SlotHint::default()).collect(),
             world: (0..options.threads.max(1)).map(|_| CachePadded::default()).collect(),
             hasher: KeyHasher::new(options.seed),
             placement: options.placement,
@@ -81,16 +83,17 @@ impl Keyspace {
         KeyHash { slot, hash }
     }
 
-    /// Stage one of prefetching: the slot itself.
+    /// Stage one of prefetching: the slot itself, and where its buckets are.
     #[inline]
     pub fn prefetch_slot(&self, hash: KeyHash) {
+        prefetch(std::ptr::from_ref(self.hint(hash.slot)).cast());
         prefetch(std::ptr::from_ref(self.cell(hash.slot)).cast());
     }
 
     /// Stage two: the bucket of database 0.
     #[inline]
     pub fn prefetch_bucket(&self, hash: KeyHash) {
-        self.cell(hash.slot).prefetch_bucket(hash);
+        self.hint(hash.slot).prefetch_bucket(hash);
     }
 
     /// Stage three: the entry in database 0.
@@ -118,6 +121,11 @@ impl Keyspace {
     }
 
     #[inline]
+    pub(crate) fn hint(&self, slot: Slot) -> &SlotHint {
+        &self.hints[slot.index()]
+    }
+
+    #[inline]
     pub(crate) fn hasher(&self) -> &KeyHasher {
         &self.hasher
     }
@@ -135,7 +143,7 @@ impl Keyspace {
 
     /// Whether database 0 had no keys in this slot when somebody last looked.
     pub(crate) fn seems_empty(&self, slot: Slot) -> bool {
-        self.cell(slot).seems_empty()
+        self.hint(slot).seems_empty()
     }
 }
 
@@ -221,7 +229,7 @@ impl<'k> WorldExclusive<'k> {
         let Keyspace { snapshots, databases, .. } = self.keyspace;
         let mut guard = self.lock(slot);
         let walked = guard.data.walked;
-        for index in 0..=guard.data.others.len() {
+        for index in 0..guard.data.table_count() {
             if db.is_none_or(|db| db == index) && guard.len(index) > 0 {
                 let table = guard.data.table_mut(index, *databases);
                 let table = std::mem::take(table);
@@ -255,7 +263,7 @@ impl<'k> WorldExclusive<'k> {
     pub(crate) fn mark_all(&self, epoch: u8) {
         for slot in Slot::all() {
             let mut data = self.keyspace.cell(slot).lock();
-            for db in 0..=data.others.len() {
+            for db in 0..data.table_count() {
                 let table = data.table_mut(db, self.keyspace.databases);
                 for bucket in 0..table.bucket_count() {
                     table.for_bucket_mut(bucket, |entry| entry.set_epoch(epoch));

@@ -22,7 +22,7 @@ mod slot;
 mod snapshot;
 mod table;
 
-pub use alloc::{CountingAlloc, used_memory};
+pub use alloc::{CountingAlloc, HUGE_PAGES, used_memory};
 pub use entry::{Entry, NewValue, Object, Value, ValueRef, canonical_integer};
 pub use hash::KeyHash;
 pub use keyspace::{Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive};

@@ -23,8 +23,8 @@ impl ScanCursor {
 }
 
 impl World<'_> {
-    /// Scans on from `cursor`, slot by slot, until about `count` entries were shown, or `slots` slots
-    /// were passed. An entry that is there from the first to the last step is shown at least once.
+    /// Scans on from `cursor`, slot by slot, until about `count` entries were shown, or ten times as many
+    /// buckets were passed. An entry that is there from the first to the last step is shown at least once.
     /// `one_slot`: stop at the end of the cursor's slot (for a scan of that slot alone).
     pub fn scan(
         &mut self,
@@ -39,8 +39,8 @@ impl World<'_> {
         loop {
             if db != 0 || position != 0 || !self.keyspace().seems_empty(slot) {
                 let guard = self.lock(slot);
-                if let Some(table) = guard.data.table(db) {
-                    loop {
+                match guard.data.table(db).filter(|table| table.len() > 0) {
+                    Some(table) => loop {
                         position = table.scan(position, |entry| {
                             shown += 1;
                             see(entry);
@@ -49,7 +49,9 @@ impl World<'_> {
                         if position == 0 || shown >= count || steps >= count.saturating_mul(10) {
                             break;
                         }
-                    }
+                    },
+                    // Emptied since, or a cursor that was never given out.
+                    None => position = 0,
                 }
             }
             if position == 0 {

@@ -8,74 +8,76 @@ use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use tessera_slot::{Slot, SlotState};
 
-/// A slot on a cache line of its own. `hint_*` tell where database 0's buckets are without the
-/// lock: good for prefetching and for passing over empty slots, for nothing else.
+/// A slot: exactly one cache line.
+#[derive(Default)]
 #[repr(align(64))]
-pub(crate) struct SlotCell {
-    data: Mutex<SlotData>,
-    hint_buckets: AtomicPtr<u8>,
-    hint_count: AtomicU32,
+pub(crate) struct SlotCell(Mutex<SlotData>);
+
+const _: () = assert!(size_of::<SlotCell>() == 64);
+
+/// Where database 0's buckets of a slot are, to be read without its lock: good for prefetching and for passing
+/// over empty slots, for nothing else. The hints of all slots together fit the second-level cache.
+#[derive(Default)]
+pub(crate) struct SlotHint {
+    buckets: AtomicPtr<u8>,
+    count: AtomicU32,
 }
 
 /// What the slot's mutex guards.
 #[derive(Default)]
 pub(crate) struct SlotData {
     pub(crate) first: Table,
-    /// The tables of databases 1 and up; empty until one of them is written to.
-    pub(crate) others: Vec<Table>,
+    /// The tables of databases 1 and up; none until one of them is written to.
+    #[allow(clippy::box_collection)] // one word, so that the slot fits its cache line
+    pub(crate) others: Option<Box<Vec<Table>>>,
     pub(crate) state: SlotState,
     /// The last snapshot that has written this slot as a whole.
     pub(crate) walked: u8,
 }
 
-impl Default for SlotCell {
-    fn default() -> SlotCell {
-        SlotCell {
-            data: Mutex::default(),
-            hint_buckets: AtomicPtr::new(std::ptr::null_mut()),
-            hint_count: AtomicU32::new(0),
-        }
-    }
-}
-
-impl SlotCell {
+impl SlotHint {
     /// Prefetches the bucket of database 0 where `hash` belongs.
     #[inline]
     pub(crate) fn prefetch_bucket(&self, hash: KeyHash) {
-        let count = self.hint_count.load(Ordering::Relaxed) as usize;
-        let start = self.hint_buckets.load(Ordering::Relaxed);
+        let count = self.count.load(Ordering::Relaxed) as usize;
+        let start = self.buckets.load(Ordering::Relaxed);
         if count > 0 && !start.is_null() {
             let index = Table::bucket_of(count, hash.index_bits());
             prefetch(start.wrapping_add(index * 64));
         }
     }
 
+    pub(crate) fn seems_empty(&self) -> bool {
+        self.count.load(Ordering::Relaxed) == 0
+    }
+
+    #[inline]
+    fn note_layout(&self, table: &Table) {
+        if self.count.load(Ordering::Relaxed) as usize != table.bucket_count() {
+            self.buckets.store(table.array().cast_mut(), Ordering::Relaxed);
+            self.count.store(table.bucket_count() as u32, Ordering::Relaxed);
+        }
+    }
+}
+
+impl SlotCell {
     /// Prefetches the entry of database 0 with this hash, if the slot is free just now.
     #[inline]
     pub(crate) fn prefetch_entry(&self, hash: KeyHash) {
-        if let Some(data) = self.data.try_lock() {
+        if let Some(data) = self.0.try_lock() {
             data.first.prefetch_entry(hash);
         }
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotData> {
-        self.data.lock()
-    }
-
-    pub(crate) fn seems_empty(&self) -> bool {
-        self.hint_count.load(Ordering::Relaxed) == 0
-    }
-
-    fn note_layout(&self, table: &Table) {
-        self.hint_buckets.store(table.array().cast_mut(), Ordering::Relaxed);
-        self.hint_count.store(table.bucket_count() as u32, Ordering::Relaxed);
+        self.0.lock()
     }
 }
 
 impl SlotData {
     #[inline]
     pub(crate) fn table(&self, db: usize) -> Option<&Table> {
-        if db == 0 { Some(&self.first) } else { self.others.get(db - 1) }
+        if db == 0 { Some(&self.first) } else { self.others.as_ref()?.get(db - 1) }
     }
 
     #[inline]
@@ -83,14 +85,21 @@ impl SlotData {
         if db == 0 {
             return &mut self.first;
         }
-        if self.others.is_empty() {
-            self.others.resize_with(databases - 1, Table::default);
-        }
-        &mut self.others[db - 1]
+        let others = self
+            .others
+            .get_or_insert_with(|| Box::new((1..databases).map(|_| Table::default()).collect()));
+        &mut others[db - 1]
+    }
+
+    /// How many databases have a table here.
+    pub(crate) fn table_count(&self) -> usize {
+        1 + self.others.as_ref().map_or(0, |others| others.len())
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
-        std::iter::once(&self.first).chain(&self.others).enumerate()
+        std::iter::once(&self.first)
+            .chain(self.others.iter().flat_map(|others| others.iter()))
+            .enumerate()
     }
 }
 
@@ -164,10 +173,7 @@ impl<'k> SlotGuard<'k> {
     /// To be called after buckets of database 0 may have been added or given back.
     #[inline]
     pub(crate) fn note_layout(&self) {
-        let cell = self.keyspace.cell(self.slot);
-        if cell.hint_count.load(Ordering::Relaxed) as usize != self.data.first.bucket_count() {
-            cell.note_layout(&self.data.first);
-        }
+        self.keyspace.hint(self.slot).note_layout(&self.data.first);
     }
 
     /// Calls `see` with the keys of a database, at most `limit` of them.

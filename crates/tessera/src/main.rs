@@ -9,6 +9,8 @@ use std::process::ExitCode;
 #[global_allocator]
 static ALLOCATOR: tessera_store::CountingAlloc = tessera_store::CountingAlloc;
 
+tessera_store::use_huge_pages_from_the_start!();
+
 /// Redis Cluster, built anew: a sharded, replicated in-memory data store that speaks Redis' protocols.
 #[derive(Parser)]
 #[command(name = "tessera", version)]

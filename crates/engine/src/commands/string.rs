@@ -4,7 +4,9 @@ mod counter;
 pub(crate) mod expiry_options;
 mod get;
 mod lcs;
+mod long_double;
 mod many;
+mod natural;
 mod range;
 mod set;
 
@@ -36,6 +38,7 @@ pub(super) const COMMANDS: &[Command] = &[
     counter::DECR,
     counter::INCRBY,
     counter::DECRBY,
+    counter::INCRBYFLOAT,
     range::APPEND,
     range::STRLEN,
     range::GETRANGE,

@@ -130,6 +130,16 @@ impl Bucket {
         &self.0
     }
 
+    /// The words with this tag, one bit each, without a branch: which word matches cannot be predicted.
+    #[inline]
+    pub(crate) fn matching(&self, tag: u16) -> u32 {
+        let mut mask = 0;
+        for (index, word) in self.0.iter().enumerate() {
+            mask |= u32::from(word.tag() == tag) << index;
+        }
+        mask
+    }
+
     #[inline]
     pub(crate) fn overflow(&self) -> Option<&Bucket> {
         let last = &self.0[WORDS - 1];

@@ -25,8 +25,8 @@ use bucket::Bucket;
 
 /// Buckets in a segment: 64 KiB.
 pub(crate) const SEGMENT: usize = 1024;
-/// Grow when there are more entries than this for every eight buckets: 6.5 a bucket.
-const GROW_PER_EIGHT: usize = 52;
+/// Grow when there are more entries than this for every eight buckets: 7 a bucket.
+const GROW_PER_EIGHT: usize = 56;
 /// Shrink when there are fewer: 2.5 a bucket.
 const SHRINK_PER_EIGHT: usize = 20;
 
@@ -91,10 +91,13 @@ impl Table {
         let mut bucket = self.buckets.at(index);
         let tag = hash.tag();
         loop {
-            for word in bucket.words() {
-                if word.tag() == tag && word.is_entry() && word.entry().key() == key {
+            let mut matching = bucket.matching(tag);
+            while matching != 0 {
+                let word = &bucket.words()[matching.trailing_zeros() as usize];
+                if word.is_entry() && word.entry().key() == key {
                     return Some(Place(std::ptr::from_ref(word).cast_mut()));
                 }
+                matching &= matching - 1;
             }
             bucket = bucket.overflow()?;
         }
@@ -252,10 +255,14 @@ impl Table {
         }
         let index = Table::bucket_of(self.buckets.len(), hash.index_bits());
         let tag = hash.tag();
-        for word in self.buckets.at(index).words() {
-            if word.tag() == tag {
-                crate::keyspace::prefetch(word.address());
-            }
+        let bucket = self.buckets.at(index);
+        let mut matching = bucket.matching(tag);
+        while matching != 0 {
+            // Key and value of a small entry lie on two lines.
+            let address = bucket.words()[matching.trailing_zeros() as usize].address();
+            crate::keyspace::prefetch(address);
+            crate::keyspace::prefetch(address.wrapping_add(64));
+            matching &= matching - 1;
         }
     }
 }

@@ -41,7 +41,8 @@ fn same_secret(a: &[u8], b: &[u8]) -> bool {
 }
 
 fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Done {
-    let right = match cx.config.general.requirepass.reveal() {
+    // Not the turn's own configuration: a CONFIG SET just before, in the same pipeline, counts.
+    let right = match cx.engine.config().general.requirepass.reveal() {
         Some(required) => same_secret(required, password),
         None => true,
     };
@@ -54,7 +55,7 @@ fn authenticate(cx: &mut Cx<'_>, user: &[u8], password: &[u8]) -> Done {
 
 fn auth(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let (user, password) = match args.len() {
-        2 if cx.config.general.requirepass.reveal().is_none() => {
+        2 if cx.engine.config().general.requirepass.reveal().is_none() => {
             return Err(Fail::text(
                 "ERR AUTH <password> called without any password configured for the default user. \
                  Are you sure your configuration is correct?",
@@ -152,7 +153,7 @@ fn introduce(cx: &mut Cx<'_>) {
 
 fn reset(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     set_protocol(cx, Protocol::Resp2);
-    let open = cx.config.general.requirepass.reveal().is_none();
+    let open = cx.engine.config().general.requirepass.reveal().is_none();
     let session = &mut *cx.session;
     session.db = 0;
     session.authenticated = open;

@@ -36,7 +36,7 @@ pub(super) const SCAN: Command = Command::new("scan", -2, scan)
     );
 
 fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let filter = Filter { pattern: Some(args.at(1)), kind: None };
+    let filter = Filter { pattern: pattern(args.at(1)), kind: None };
     let mut found = Found::default();
     walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found);
     found.answer(cx.reply);
@@ -48,6 +48,21 @@ fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 struct Filter<'a> {
     pattern: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
+}
+
+/// The name of a type, if there is one of that name.
+fn known_type(name: &[u8]) -> Result<&[u8], Fail> {
+    const TYPES: [&[u8]; 6] = [b"string", b"list", b"set", b"zset", b"hash", b"stream"];
+    if TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+        return Ok(name);
+    }
+    let name = String::from_utf8_lossy(name);
+    Err(Fail::text(format!("ERR unknown type name '{name}'")))
+}
+
+/// What a key must match. Nothing has to match `*`: the empty key would not.
+fn pattern(arg: &[u8]) -> Option<&[u8]> {
+    (arg != b"*").then_some(arg)
 }
 
 impl Filter<'_> {
@@ -62,9 +77,25 @@ impl Filter<'_> {
 struct Found {
     keys: Reply,
     count: usize,
+    /// The length of the first key.
+    first: usize,
 }
 
 impl Found {
+    fn add(&mut self, key: &[u8]) {
+        if self.count == 0 {
+            self.first = key.len();
+        }
+        self.keys.bulk(key);
+        self.count += 1;
+    }
+
+    /// The first key; empty if there is none.
+    fn first(&self) -> &[u8] {
+        let start = self.keys.buf.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        &self.keys.buf[start..start + self.first]
+    }
+
     fn answer(self, reply: &mut Reply) {
         reply.array(self.count);
         reply.buf.extend_from_slice(&self.keys.buf);
@@ -83,8 +114,7 @@ fn walk(
     db.world().scan(index, cursor, count, false, |entry| {
         let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
         if live && filter.lets_through(entry) {
-            found.keys.bulk(entry.key());
-            found.count += 1;
+            found.add(entry.key());
         }
     })
 }
@@ -108,9 +138,9 @@ fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
                 number => usize::try_from(number).unwrap_or(usize::MAX),
             };
         } else if args.is(at, "match") {
-            filter.pattern = Some(value).filter(|pattern| pattern != b"*");
+            filter.pattern = pattern(value);
         } else if args.is(at, "type") {
-            filter.kind = Some(value);
+            filter.kind = Some(known_type(value)?);
         } else {
             return Err(Fail::Syntax);
         }
@@ -130,7 +160,10 @@ const PATIENCE: usize = 100;
 
 fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     for _ in 0..PATIENCE {
-        let Some(slot) = random_slot(db, cx) else { break };
+        let Some(slot) = random_slot(db, cx) else {
+            cx.reply.null();
+            return Ok(());
+        };
         let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
         let (engine, mut key) = (cx.engine, None);
         let guard = db.world().lock(slot);
@@ -146,8 +179,25 @@ fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             return Ok(());
         }
     }
-    cx.reply.null();
+    first_key(db, cx);
     Ok(())
+}
+
+/// Answers the first key whose time has not come: nearly all others wait to be removed.
+fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) {
+    let mut cursor = ScanCursor::default();
+    loop {
+        let mut found = Found::default();
+        cursor = walk(db, cursor, 1, &Filter::default(), &mut found);
+        if found.count > 0 {
+            cx.reply.bulk(found.first());
+            return;
+        }
+        if cursor == ScanCursor::default() {
+            cx.reply.null();
+            return;
+        }
+    }
 }
 
 /// A slot with keys of the database. Where most slots have some, any will do; else they are counted, so that a

@@ -122,7 +122,7 @@ fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     for name in args.from(2) {
         match find_named(name) {
             Some((command, parent)) => describe(cx.reply, command, parent),
-            None => cx.reply.null_array(),
+            None => cx.reply.null(),
         }
     }
     Ok(())
@@ -236,31 +236,45 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
     Ok(())
 }
 
+/// Which commands COMMAND LIST names.
+enum Filter<'a> {
+    All,
+    /// Of a module: there are none.
+    Module,
+    Category(String),
+    Pattern(&'a [u8]),
+}
+
+impl<'a> Filter<'a> {
+    fn parse(args: Args<'a>) -> Result<Filter<'a>, Fail> {
+        match args.len() {
+            2 => Ok(Filter::All),
+            5 if !args.is(2, "filterby") => Err(Fail::Syntax),
+            5 if args.is(3, "module") => Ok(Filter::Module),
+            5 if args.is(3, "aclcat") => {
+                let category = String::from_utf8_lossy(args.at(4)).to_ascii_lowercase();
+                Ok(Filter::Category(format!("@{category}")))
+            }
+            5 if args.is(3, "pattern") => Ok(Filter::Pattern(args.at(4))),
+            _ => Err(Fail::Syntax),
+        }
+    }
+
+    fn lets_through(&self, command: &Command, name: &str) -> bool {
+        match self {
+            Filter::All => true,
+            Filter::Module => false,
+            Filter::Category(category) => command.all_categories().contains(&category.as_str()),
+            Filter::Pattern(pattern) => glob_match(pattern, name.as_bytes(), true),
+        }
+    }
+}
+
 fn list(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let (by, wanted) = match args.len() {
-        2 => (None, &b""[..]),
-        5 if args.is(2, "filterby") => (Some(3), args.at(4)),
-        _ => return Err(Fail::Syntax),
-    };
-    let wanted_category = || {
-        let text = String::from_utf8_lossy(wanted).to_ascii_lowercase();
-        format!("@{text}")
-    };
-    let filter: Box<dyn Fn(&Command, &str) -> bool> = match by {
-        None => Box::new(|_, _| true),
-        Some(at) if args.is(at, "module") => Box::new(|_, _| false),
-        Some(at) if args.is(at, "aclcat") => {
-            let category = wanted_category();
-            Box::new(move |command, _| command.all_categories().contains(&category.as_str()))
-        }
-        Some(at) if args.is(at, "pattern") => {
-            Box::new(move |_, name| glob_match(wanted, name.as_bytes(), true))
-        }
-        Some(_) => return Err(Fail::Syntax),
-    };
+    let filter = Filter::parse(args)?;
     let names: Vec<String> = commands::all()
         .map(|(command, parent)| (command, commands::joined_name(command, parent)))
-        .filter(|(command, name)| filter(command, name))
+        .filter(|(command, name)| filter.lets_through(command, name))
         .map(|(_, name)| name)
         .collect();
     cx.reply.set(names.len());

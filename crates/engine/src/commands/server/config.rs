@@ -69,7 +69,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 
 fn get(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let patterns: Vec<&[u8]> = args.from(2).collect();
-    let found = cx.config.get(&patterns);
+    // Not the turn's own: a CONFIG SET just before, in the same pipeline, counts.
+    let found = cx.engine.config().get(&patterns);
     cx.reply.map(found.len());
     for (name, value) in found {
         cx.reply.bulk(name.as_bytes());

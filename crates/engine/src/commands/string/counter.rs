@@ -1,10 +1,11 @@
-//! Strings as integers.
+//! Strings as numbers.
 
-use super::{STRING, WRITE_FAST};
+use super::long_double::LongDouble;
+use super::{STRING, WRITE_FAST, text};
 use crate::command::Command;
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_store::{Lookup, NewValue, ValueRef};
+use tessera_store::{Lookup, NewValue, Value, ValueRef};
 
 pub(super) const INCR: Command = Command::new("incr", 2, incr).flags(WRITE_FAST).keys(1, 1, 1).doc(
     STRING,
@@ -35,6 +36,15 @@ pub(super) const DECRBY: Command =
         "O(1)",
         "Subtracts from the integer of a key; a missing key counts as 0.",
         "key decrement",
+    );
+
+pub(super) const INCRBYFLOAT: Command =
+    Command::new("incrbyfloat", 3, incrbyfloat).flags(WRITE_FAST).keys(1, 1, 1).doc(
+        STRING,
+        "2.6.0",
+        "O(1)",
+        "Adds to the floating point number of a key; a missing key counts as 0.",
+        "key increment-float",
     );
 
 fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], by: i64) -> Done {
@@ -73,4 +83,29 @@ fn incrby(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 fn decrby(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let by = integer(args.at(2))?.checked_neg();
     add(db, cx, args.at(1), by.ok_or(Fail::text("ERR decrement would overflow"))?)
+}
+
+fn incrbyfloat(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let access = db.access();
+    let lookup = db.lookup(db.key(args.at(1), 0));
+    let (old, expiry) = match &lookup {
+        Lookup::Vacant(_) => (LongDouble::ZERO, None),
+        Lookup::Found(found) => {
+            let entry = found.entry();
+            let number = LongDouble::parse(text(entry.value(), &mut itoa::Buffer::new()));
+            (number.ok_or(Fail::NotFloat)?, entry.expiry())
+        }
+    };
+    let sum = old.plus(LongDouble::parse(args.at(2)).ok_or(Fail::NotFloat)?);
+    let sum = sum.text().ok_or(Fail::text("ERR increment would produce NaN or Infinity"))?;
+    // A whole number stays a text, as it does in Redis.
+    let value = Value::Bytes(sum.as_bytes().into(), false);
+    crate::db::store(lookup, NewValue::Owned(value), expiry, access);
+    cx.changed(1);
+    cx.reply.bulk(sum.as_bytes());
+    // Replicas get the result: they need not count alike.
+    cx.propagate_instead(|| {
+        [b"SET", args.at(1), sum.as_bytes(), b"KEEPTTL"].map(<[u8]>::to_vec).to_vec()
+    });
+    Ok(())
 }

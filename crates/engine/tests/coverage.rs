@@ -1,0 +1,250 @@
+//! Every command is run, with the arity that it takes and with one that it does not.
+
+mod harness;
+
+use harness::Client;
+use tessera_resp::Protocol;
+
+/// One call of every command, with the beginning of its reply.
+const CALLS: &[(&str, &str)] = &[
+    ("append k v", ":"),
+    ("asking", "-ERR This instance has cluster"),
+    ("auth x", "-ERR AUTH <password> called"),
+    ("client getname", "$"),
+    ("client getredir", ":-1"),
+    ("client help", "*"),
+    ("client id", ":1"),
+    ("client info", "$"),
+    ("client kill id 999", ":0"),
+    ("client list", "$"),
+    ("client no-evict on", "+OK"),
+    ("client no-touch on", "+OK"),
+    ("client reply on", "+OK"),
+    ("client setinfo lib-name x", "+OK"),
+    ("client setname x", "+OK"),
+    ("client trackinginfo", "*6"),
+    ("cluster addslots 1", "+CORE"),
+    ("cluster addslotsrange 1 2", "+CORE"),
+    ("cluster bumpepoch", "+CORE"),
+    ("cluster count-failure-reports x", "+CORE"),
+    ("cluster countkeysinslot 1", ":0"),
+    ("cluster delslots 1", "+CORE"),
+    ("cluster delslotsrange 1 2", "+CORE"),
+    ("cluster failover", "+CORE"),
+    ("cluster flushslots", "+CORE"),
+    ("cluster forget x", "+CORE"),
+    ("cluster getkeysinslot 1 1", "*0"),
+    ("cluster help", "+CORE"),
+    ("cluster info", "+CORE"),
+    ("cluster keyslot mykey", ":14687"),
+    ("cluster links", "+CORE"),
+    ("cluster meet ip 1", "+CORE"),
+    ("cluster myid", "+CORE"),
+    ("cluster myshardid", "+CORE"),
+    ("cluster nodes", "+CORE"),
+    ("cluster replicas x", "+CORE"),
+    ("cluster replicate x", "+CORE"),
+    ("cluster reset", "+CORE"),
+    ("cluster saveconfig", "+CORE"),
+    ("cluster set-config-epoch 1", "+CORE"),
+    ("cluster setslot 1 stable", "+CORE"),
+    ("cluster shards", "+CORE"),
+    ("cluster slaves x", "+CORE"),
+    ("cluster slots", "+CORE"),
+    ("command", "*"),
+    ("command count", ":"),
+    ("command docs get", "*2"),
+    ("command getkeys get k", "*1"),
+    ("command getkeysandflags get k", "*1"),
+    ("command help", "*"),
+    ("command info get", "*1"),
+    ("command list", "*"),
+    ("config get port", "*2"),
+    ("config help", "*"),
+    ("config resetstat", "+OK"),
+    ("config rewrite", "-ERR The server is running without a config file"),
+    ("config set timeout 5", "+OK"),
+    ("copy k k2", ":"),
+    ("dbsize", ":"),
+    ("debug help", "*"),
+    ("debug jmap", "+OK"),
+    ("debug object nosuch", "-ERR no such key"),
+    ("debug set-active-expire 1", "+OK"),
+    ("debug sleep 0", "-ERR DEBUG SLEEP is not supported here"),
+    ("decr n", ":-1"),
+    ("decrby n 2", ":-3"),
+    ("del nosuch", ":0"),
+    ("echo x", "$1"),
+    ("exists k", ":"),
+    ("expire nosuch 1", ":0"),
+    ("expireat nosuch 1", ":0"),
+    ("expiretime nosuch", ":-2"),
+    ("flushall", "+OK"),
+    ("flushdb", "+OK"),
+    ("get nosuch", "$-1"),
+    ("getdel nosuch", "$-1"),
+    ("getex nosuch", "$-1"),
+    ("getrange nosuch 0 1", "$0"),
+    ("getset gs v", "$-1"),
+    ("hello", "*14"),
+    ("incr n", ":"),
+    ("incrby n 2", ":"),
+    ("incrbyfloat f 1.5", "$3|1.5"),
+    ("info", "$"),
+    ("keys *", "*"),
+    ("lastsave", ":1700000000"),
+    ("lcs a b", "$0"),
+    ("lolwut", "$"),
+    ("memory help", "*"),
+    ("memory usage nosuch", "$-1"),
+    ("mget a b", "*2"),
+    ("move nosuch 1", ":0"),
+    ("mset a 1 b 2", "+OK"),
+    ("msetnx a 1 b 2", ":0"),
+    ("object encoding a", "$3|int"),
+    ("object freq a", "-ERR An LFU maxmemory policy is not selected"),
+    ("object help", "*"),
+    ("object idletime a", ":0"),
+    ("object refcount a", ":1"),
+    ("persist a", ":0"),
+    ("pexpire nosuch 1", ":0"),
+    ("pexpireat nosuch 1", ":0"),
+    ("pexpiretime nosuch", ":-2"),
+    ("ping", "+PONG"),
+    ("psetex k 1000 v", "+OK"),
+    ("psync ? -1", ""),
+    ("pttl nosuch", ":-2"),
+    ("quit", "+OK"),
+    ("randomkey", "$"),
+    ("readonly", "+OK"),
+    ("readwrite", "+OK"),
+    ("rename a c", "+OK"),
+    ("renamenx c a", ":1"),
+    ("replconf capa eof", ""),
+    ("replicaof no one", "+OK"),
+    ("reset", "+RESET"),
+    ("role", "*3|$6|master"),
+    ("scan 0", "*2"),
+    ("select 1", "+OK"),
+    ("set k v", "+OK"),
+    ("setex k 10 v", "+OK"),
+    ("setnx k v", ":0"),
+    ("setrange k 1 x", ":2"),
+    ("shutdown abort", "+OK"),
+    ("slaveof no one", "+OK"),
+    ("strlen k", ":2"),
+    ("substr k 0 0", "$1"),
+    ("swapdb 0 1", "+OK"),
+    ("sync", ""),
+    ("time", "*2"),
+    ("touch a", ":"),
+    ("ttl nosuch", ":-2"),
+    ("type nosuch", "+none"),
+    ("unlink nosuch", ":0"),
+    ("wait 0 0", ":0"),
+];
+
+/// The names that COMMAND LIST gives.
+fn names(client: &mut Client) -> Vec<String> {
+    let bytes = client.command(&["command", "list"]);
+    let text = String::from_utf8(bytes).expect("names are text");
+    text.split("\r\n").skip(2).step_by(2).map(str::to_owned).collect()
+}
+
+fn server_for(call: &str) -> Client {
+    if call.starts_with("cluster") {
+        return Client::in_cluster();
+    }
+    let mut config = tessera_config::Config::default();
+    config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+    Client::with(config)
+}
+
+#[test]
+fn every_command_is_run() {
+    let (mut plain, mut cluster) = (server_for(""), server_for("cluster"));
+    for (call, expected) in CALLS {
+        let client = if call.starts_with("cluster") { &mut cluster } else { &mut plain };
+        let reply = client.run(call);
+        assert!(reply.starts_with(expected), "{call}: {reply}");
+    }
+    let mut missing = names(&mut plain);
+    // What only holds subcommands has no calls of its own.
+    missing.retain(|name| {
+        !["client", "cluster", "config", "debug", "memory", "object"].contains(&name.as_str())
+    });
+    missing.retain(|name| {
+        let words = name.replace('|', " ");
+        !CALLS.iter().any(|(call, _)| *call == words || call.starts_with(&format!("{words} ")))
+    });
+    assert!(missing.is_empty(), "never run: {missing:?}");
+}
+
+#[test]
+fn every_command_checks_how_many_arguments_it_has() {
+    let mut client = server_for("");
+    for name in names(&mut client) {
+        let words: Vec<&str> = name.split('|').collect();
+        let info = client.run(&format!("command info {name}"));
+        let arity: i64 = info
+            .split('|')
+            .find_map(|part| part.strip_prefix(':')?.parse().ok())
+            .expect("an arity");
+        let mut too_few = words.clone();
+        too_few.resize((arity.unsigned_abs() as usize - 1).max(words.len()), "x");
+        let mut too_many = words.clone();
+        too_many.resize(arity.unsigned_abs() as usize + 1, "x");
+        let refusal = format!("-ERR wrong number of arguments for '{name}' command");
+        if too_few.len() < arity.unsigned_abs() as usize {
+            assert_eq!(client.run(&too_few.join(" ")), refusal, "{too_few:?}");
+        }
+        // One more argument after the name of what has subcommands is another subcommand.
+        if arity > 0 && too_many.len() > words.len() {
+            assert_eq!(client.run(&too_many.join(" ")), refusal, "{too_many:?}");
+        }
+    }
+}
+
+#[test]
+fn arguments_of_any_kind_do_no_harm() {
+    let hostile = [
+        "",
+        "0",
+        "-1",
+        "9223372036854775807",
+        "-9223372036854775808",
+        "\u{0}",
+        "*",
+        "NX",
+        "é",
+        "1e400",
+        "db",
+        "match",
+    ];
+    for protocol in [Protocol::Resp2, Protocol::Resp3] {
+        for in_cluster in [false, true] {
+            let mut client = if in_cluster { Client::in_cluster() } else { server_for("") };
+            client.protocol = protocol;
+            for name in names(&mut client) {
+                for (at, first) in hostile.iter().enumerate() {
+                    for len in 0..5 {
+                        let mut words: Vec<&str> = name.split('|').collect();
+                        words.extend(
+                            std::iter::once(first).chain(&hostile[at..]).chain(&hostile).take(len),
+                        );
+                        client.protocol = protocol;
+                        client.session.authenticated = true;
+                        client.session.reply_mode = tessera_engine::ReplyMode::On;
+                        let reply = client.command(&words);
+                        let waits = !matches!(
+                            client.outcome,
+                            tessera_engine::Outcome::Next | tessera_engine::Outcome::Close
+                        );
+                        let silent = waits || name == "client|reply";
+                        assert!(silent || reply.ends_with(b"\r\n"), "{words:?}");
+                    }
+                }
+            }
+        }
+    }
+}

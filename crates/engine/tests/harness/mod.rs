@@ -1,0 +1,205 @@
+//! An engine with a client, without any socket.
+
+#![allow(dead_code, unreachable_pub)] // each test file uses its part of what is here
+
+pub mod peer;
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use tessera_cluster::RoutingView;
+use tessera_config::Config;
+use tessera_engine::{
+    Args, ClientInfo, Engine, EngineOptions, Fail, Host, Outcome, Replication, Session,
+    ShutdownMode, Turn,
+};
+use tessera_log::ReplId;
+use tessera_resp::{Protocol, Reply, Span};
+use tessera_slot::{Millis, Offset};
+use tessera_store::Flushed;
+
+/// A rim that notes what it is asked to do.
+#[derive(Default)]
+pub struct FakeHost {
+    /// What was asked, in words.
+    pub calls: Mutex<Vec<String>>,
+    /// How many replicas have acknowledged everything.
+    pub replicas: AtomicUsize,
+    /// The directive that cannot be applied.
+    pub stubborn: Mutex<Option<&'static str>>,
+}
+
+impl FakeHost {
+    fn note(&self, call: impl Into<String>) {
+        self.calls.lock().unwrap().push(call.into());
+    }
+}
+
+impl Host for FakeHost {
+    fn cluster(&self, _: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome {
+        self.note(String::from_utf8_lossy(args.at(1)).to_ascii_lowercase());
+        reply.simple("CORE");
+        Outcome::Next
+    }
+    fn routing(&self) -> Option<Arc<RoutingView>> {
+        None
+    }
+    fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
+        self.note(format!("shutdown {mode:?}"));
+        Ok(())
+    }
+    fn disconnect(&self, client: &ClientInfo) {
+        self.note(format!("disconnect {}", client.id));
+    }
+    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+        self.note(format!("replicate {primary:?}"));
+        Ok(())
+    }
+    fn replication(&self) -> Replication {
+        Replication::default()
+    }
+    fn acknowledged(&self, _: Offset, _: usize) -> usize {
+        self.replicas.load(Relaxed)
+    }
+    fn rewrite_config(&self) -> Result<(), String> {
+        Err("The server is running without a config file".to_owned())
+    }
+    fn apply_config(&self, changed: &[&'static str], _: &Config) -> Result<(), (String, String)> {
+        self.note(format!("apply {changed:?}"));
+        match *self.stubborn.lock().unwrap() {
+            Some(name) if changed.contains(&name) => {
+                Err((name.to_owned(), "it will not".to_owned()))
+            }
+            _ => Ok(()),
+        }
+    }
+    fn info(&self) -> Vec<(&'static str, &'static str, String)> {
+        vec![
+            ("server", "config_file", "/etc/x.conf".to_owned()),
+            ("stats", "extra", "7".to_owned()),
+        ]
+    }
+    fn free_later(&self, flushed: Flushed) {
+        drop(flushed);
+    }
+}
+
+/// An engine with one client.
+pub struct Client {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// Its rim.
+    pub host: Arc<FakeHost>,
+    /// The client.
+    pub session: Session,
+    /// The protocol that the client speaks.
+    pub protocol: Protocol,
+    /// The time, Unix ms.
+    pub now: Millis,
+    /// What the last command left to be done.
+    pub outcome: Outcome,
+}
+
+/// When tests begin: 1.7 × 10^12 ms since 1970.
+pub const START: Millis = Millis(1_700_000_000_000);
+
+impl Client {
+    /// A client of a new server with the default configuration.
+    pub fn new() -> Client {
+        Client::with(Config::default())
+    }
+
+    /// A client of a new server.
+    pub fn with(config: Config) -> Client {
+        let open = config.general.requirepass.reveal().is_none();
+        let engine = Arc::new(Engine::new(EngineOptions {
+            config,
+            threads: 2,
+            seed: 7,
+            replication_id: ReplId::from_random([7; 20]),
+            now: START,
+        }));
+        let host = Arc::new(FakeHost::default());
+        engine.set_host(host.clone());
+        Client::of(engine, host, open)
+    }
+
+    /// A client of a new server in cluster mode.
+    pub fn in_cluster() -> Client {
+        let mut config = Config::default();
+        config.cluster.enabled = true;
+        Client::with(config)
+    }
+
+    fn of(engine: Arc<Engine>, host: Arc<FakeHost>, authenticated: bool) -> Client {
+        let id = engine.clients.next_id();
+        let addr = format!("127.0.0.1:{}", 50_000 + id);
+        let mut info = ClientInfo::new(id, addr, "127.0.0.1:6379".into(), id as i32, 0, START.0);
+        info.local = true;
+        let info = Arc::new(info);
+        engine.clients.add(info.clone());
+        Client {
+            engine,
+            host,
+            session: Session::new(info, authenticated),
+            protocol: Protocol::Resp2,
+            now: START,
+            outcome: Outcome::Next,
+        }
+    }
+
+    /// Another client of the same server.
+    pub fn another(&self) -> Client {
+        Client::of(self.engine.clone(), self.host.clone(), true)
+    }
+
+    /// Runs a command and gives the bytes of its reply.
+    pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        for arg in args {
+            spans.push(Span { start: bytes.len() as u32, len: arg.as_ref().len() as u32 });
+            bytes.extend_from_slice(arg.as_ref());
+        }
+        let args = Args::new(&bytes, &spans);
+        let mut reply = Reply::new(self.protocol);
+        let mut world = None;
+        let mut turn = Turn {
+            thread: 0,
+            now: self.now,
+            config: &self.engine.config(),
+            hashes: &mut Vec::new(),
+            slots: &mut Vec::new(),
+        };
+        let prepared = self.engine.prepare(args);
+        self.outcome = self.engine.execute(
+            &mut world,
+            &mut turn,
+            &mut self.session,
+            prepared,
+            args,
+            &mut reply,
+        );
+        self.protocol = reply.protocol;
+        reply.buf
+    }
+
+    /// Runs a command of words and gives its reply with `|` for line breaks.
+    pub fn run(&mut self, line: &str) -> String {
+        let words: Vec<String> = line.split(' ').map(|word| word.replace("''", "")).collect();
+        let reply = String::from_utf8_lossy(&self.command(&words)).replace("\r\n", "|");
+        reply.strip_suffix('|').map(str::to_owned).unwrap_or(reply)
+    }
+
+    /// Runs each line and checks its reply: `(line, reply)`.
+    pub fn expect(&mut self, story: &[(&str, &str)]) {
+        for (line, reply) in story {
+            assert_eq!(self.run(line), *reply, "{line}");
+        }
+    }
+
+    /// Has the history kept from now on, and gives a reader of it.
+    pub fn follow(&self) -> tessera_log::Reader {
+        let _alone = self.engine.keyspace.enter_exclusive();
+        self.engine.log.activate(ReplId::from_random([8; 20]));
+        self.engine.log.start_full_sync().1
+    }
+}

@@ -1,0 +1,138 @@
+//! What replicas are told of writes.
+
+mod harness;
+
+use harness::{Client, START};
+
+/// Runs commands, and gives what the history got, with spaces between arguments and one command a line.
+fn history(commands: &[&str]) -> Vec<String> {
+    let mut client = Client::new();
+    client.run("mset a 1 b 2 f 1.5");
+    client.run("set old x PX 5");
+    let mut reader = client.follow();
+    client.now = START.plus(5);
+    commands.iter().for_each(|command| drop(client.run(command)));
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = reader.peek().expect("the history goes on").to_vec();
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+        reader.advance(chunk.len());
+    }
+    let text = String::from_utf8(bytes).expect("text");
+    let commands = text.split('*').filter(|command| !command.is_empty());
+    commands
+        .map(|command| {
+            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
+        })
+        .skip_while(|command| command == "SELECT 0")
+        .collect()
+}
+
+#[test]
+fn what_depends_on_time_or_state_becomes_what_was_done() {
+    for (command, told) in [
+        ("set k v", "set k v"),
+        ("set k v EX 10", "SET k v PXAT 1700000010005"),
+        ("set k v EXAT 1700000100", "SET k v PXAT 1700000100000"),
+        ("set k v PXAT 1700000100001 GET", "SET k v PXAT 1700000100001"),
+        ("set a v PXAT 1", "UNLINK a"),
+        ("set k v NX", "SET k v"),
+        ("set a v KEEPTTL", "set a v KEEPTTL"),
+        ("set a v XX KEEPTTL GET", "SET a v KEEPTTL"),
+        ("setex k 10 v", "SET k v PXAT 1700000010005"),
+        ("psetex k 10 v", "SET k v PXAT 1700000000015"),
+        ("setnx k v", "setnx k v"),
+        ("getset a v", "SET a v"),
+        ("getdel a", "UNLINK a"),
+        ("getex a EX 10", "PEXPIREAT a 1700000010005"),
+        ("getex a PXAT 1", "UNLINK a"),
+        ("incr a", "incr a"),
+        ("incrbyfloat f 1", "SET f 2.5 KEEPTTL"),
+        ("append a x", "append a x"),
+        ("expire a 10", "PEXPIREAT a 1700000010005"),
+        ("expire a 10 NX", "PEXPIREAT a 1700000010005"),
+        ("expire a -1", "UNLINK a"),
+        ("expireat a 1700000100", "PEXPIREAT a 1700000100000"),
+        ("rename a k", "rename a k"),
+        ("copy a k REPLACE", "copy a k REPLACE"),
+        ("del a b none", "del a b none"),
+        ("get old", "UNLINK old"),
+        ("flushdb", "flushdb"),
+        ("flushall ASYNC", "flushall ASYNC"),
+        ("swapdb 0 1", "swapdb 0 1"),
+    ] {
+        assert_eq!(history(&[command]), [told], "{command}");
+    }
+}
+
+#[test]
+fn what_changes_nothing_is_not_told() {
+    for command in [
+        "get a",
+        "set a v NX",
+        "set k v XX",
+        "set k v IFEQ x",
+        "getex a",
+        "getex a PERSIST",
+        "getdel none",
+        "setnx a v",
+        "msetnx a 1 k 2",
+        "del none",
+        "expire none 1",
+        "expire a 10 XX",
+        "expire a 10 GT",
+        "persist a",
+        "rename none k",
+        "renamenx a b",
+        "rename a a",
+        "copy a b",
+        "move a 99",
+        "setrange a 0",
+        "incr f",
+        "incrby a x",
+        "append a",
+        "set none v PXAT 1",
+    ] {
+        assert_eq!(history(&[command]), [""; 0], "{command}");
+    }
+}
+
+#[test]
+fn an_expired_key_is_removed_before_it_is_written() {
+    assert_eq!(history(&["append old y"]), ["UNLINK old", "append old y"]);
+    assert_eq!(
+        history(&["set a x PX 10", "persist a"]),
+        ["SET a x PXAT 1700000000015", "persist a"]
+    );
+    assert_eq!(
+        history(&["getex a EX 10", "getex a PERSIST"]),
+        ["PEXPIREAT a 1700000010005", "PERSIST a"]
+    );
+}
+
+#[test]
+fn the_offset_of_the_last_write_is_kept_for_wait() {
+    let mut client = Client::new();
+    let reader = client.follow();
+    assert_eq!(client.session.last_write.0, 0);
+    client.run("set k v");
+    let after = client.session.last_write;
+    assert_eq!(after, client.engine.log.offset());
+    assert!(after > reader.offset());
+    client.run("get k");
+    assert_eq!(client.session.last_write, after);
+}
+
+#[test]
+fn what_clients_write_to_a_replica_stays_there() {
+    let mut client = Client::new();
+    client.run("set old x PX 5");
+    let mut reader = client.follow();
+    client.engine.set_mode(tessera_engine::Mode::REPLICA, true);
+    client.now = START.plus(5);
+    client.expect(&[("append old y", ":1"), ("set k v", "+OK"), ("get old", "$1|y")]);
+    assert!(reader.peek().expect("it goes on").is_empty());
+}

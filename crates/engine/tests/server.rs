@@ -1,0 +1,210 @@
+//! Administration: CONFIG, INFO, COMMAND and what goes to the rim.
+
+mod harness;
+
+use harness::{Client, START};
+use tessera_engine::{Mode, Outcome, Park};
+
+#[test]
+fn the_configuration_is_set_whole_or_not_at_all() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("config get timeout", "*2|$7|timeout|$1|0"),
+        ("config set timeout 5 maxclients 100", "+OK"),
+        ("config get timeout maxclients", "*4|$7|timeout|$1|5|$10|maxclients|$3|100"),
+        (
+            "config set timeout 6 maxclients x",
+            "-ERR CONFIG SET failed (possibly related to argument 'maxclients') - argument couldn't be parsed into an integer",
+        ),
+        ("config get timeout", "*2|$7|timeout|$1|5"),
+        ("config set timeout", "-ERR wrong number of arguments for 'config|set' command"),
+        ("config set timeout 5 maxclients", "-ERR wrong number of arguments for 'config|set' command"),
+        ("config set nosuch 1", "-ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'"),
+    ]);
+    *client.host.stubborn.lock().unwrap() = Some("timeout");
+    client.expect(&[
+        (
+            "config set timeout 7",
+            "-ERR CONFIG SET failed (possibly related to argument 'timeout') - it will not",
+        ),
+        ("config get timeout", "*2|$7|timeout|$1|5"),
+        // Nothing changes, so nothing has to be applied.
+        ("config set timeout 5", "+OK"),
+    ]);
+}
+
+#[test]
+fn counters_go_back_to_zero() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("get k", "$-1"),
+        ("nosuch", "-ERR unknown command 'nosuch', with args beginning with: "),
+    ]);
+    let stats = client.run("info stats errorstats commandstats");
+    for line in [
+        "keyspace_misses:1|",
+        "total_error_replies:1|",
+        "errorstat_ERR:count=1|",
+        "cmdstat_get:calls=1,",
+    ] {
+        assert!(stats.contains(line), "{line} in {stats}");
+    }
+    assert_eq!(client.run("config resetstat"), "+OK");
+    let stats = client.run("info everything");
+    assert!(stats.contains("keyspace_misses:0|") && stats.contains("total_error_replies:0|"));
+    assert!(!stats.contains("errorstat_ERR") && !stats.contains("cmdstat_get"));
+}
+
+#[test]
+fn sections_of_info() {
+    let mut client = Client::new();
+    client.run("set k v EX 10");
+    client.run("set l v");
+    client.now = START.plus(90_000_000);
+    let headings = |text: String| -> Vec<String> {
+        text.split('|').filter_map(|line| line.strip_prefix("# ").map(str::to_owned)).collect()
+    };
+    let usual = [
+        "Server",
+        "Clients",
+        "Memory",
+        "Persistence",
+        "Stats",
+        "Replication",
+        "CPU",
+        "Modules",
+        "Errorstats",
+        "Cluster",
+        "Keyspace",
+    ];
+    assert_eq!(headings(client.run("info")), usual);
+    assert_eq!(headings(client.run("info DEFAULT")), usual);
+    assert_eq!(headings(client.run("info all")).len(), 13);
+    assert_eq!(headings(client.run("info keyspace server")), ["Server", "Keyspace"]);
+    assert_eq!(client.run("info nosuch"), "$0|");
+    let info = client.run("info");
+    for line in [
+        "redis_version:7.2.4|",
+        "redis_mode:standalone|",
+        "uptime_in_days:1|",
+        "config_file:/etc/x.conf|",
+        "extra:7|",
+        "role:master|",
+        "cluster_enabled:0|",
+        "db0:keys=2,expires=1,avg_ttl=0|",
+        "connected_clients:1|",
+        "maxmemory_policy:noeviction|",
+        "master_replid:",
+        "tcp_port:6379|",
+        "loading:0|",
+        "connected_slaves:0|",
+    ] {
+        assert!(info.contains(line), "{line} in {info}");
+    }
+    client.engine.set_mode(Mode::REPLICA, true);
+    assert!(client.run("info replication").contains("role:slave|"));
+}
+
+#[test]
+fn commands_describe_themselves() {
+    let mut client = Client::new();
+    let count = client.run("command count");
+    assert!(count[1..].parse::<usize>().expect("a number") > 70, "{count}");
+    client.expect(&[
+        ("command getkeys mset a 1 b 2", "*2|$1|a|$1|b"),
+        ("command getkeys get", "-ERR Invalid number of arguments specified for command"),
+        ("command getkeys nosuch a", "-ERR Invalid command specified"),
+        ("command getkeys ping a", "-ERR The command has no key arguments"),
+        (
+            "command getkeysandflags rename a b",
+            "*2|*2|$1|a|*3|+RW|+access|+delete|*2|$1|b|*2|+OW|+update",
+        ),
+        ("command info nosuch get|x", "*2|$-1|$-1"),
+        ("command list filterby module x", "*0"),
+        ("command list filterby aclcat BLOCKING", "*1|$4|wait"),
+        ("command list filterby aclcat", "-ERR syntax error"),
+        ("command list filterby pattern *nx", "*3|$5|setnx|$6|msetnx|$8|renamenx"),
+    ]);
+}
+
+#[test]
+fn documentation_of_commands() {
+    let mut client = Client::new();
+    client.run("hello 3");
+    let docs = client.run("command docs getex");
+    for part in [
+        "%1|$5|getex|%5|$7|summary|",
+        "|$5|group|$6|string|",
+        "|$4|name|$3|key|$4|type|$3|key|$14|key_spec_index|:0|",
+        "|$4|type|$5|oneof|$5|flags|~1|+optional|$9|arguments|*5|",
+        "|$4|type|$7|integer|$12|display_text|$7|seconds|$5|token|$2|EX|",
+        "|$4|type|$10|pure-token|$5|token|$7|PERSIST",
+    ] {
+        assert!(docs.contains(part), "{part} in {docs}");
+    }
+    assert_eq!(client.run("command docs nosuch"), "%0");
+    let config = client.run("command docs config");
+    assert!(config.contains("|$11|subcommands|%5|$10|config|get|"), "{config}");
+    assert!(client.run("command docs").starts_with("%7"), "more than 70");
+}
+
+#[test]
+fn what_only_the_rim_can_do() {
+    let mut client = Client::new();
+    for line in ["psync ? -1", "sync", "replconf capa eof"] {
+        assert_eq!(client.run(line), "");
+        assert_eq!(client.outcome, Outcome::Rim, "{line}");
+    }
+    client.expect(&[
+        ("replicaof 127.0.0.1 7001", "+OK"),
+        ("slaveof NO ONE", "+OK"),
+        ("replicaof 127.0.0.1 70000", "-ERR Invalid master port"),
+        ("shutdown NOSAVE SAVE", "-ERR syntax error"),
+        ("shutdown ABORT NOW", "-ERR syntax error"),
+        ("shutdown NOSAVE NOW", ""),
+    ]);
+    assert_eq!(client.outcome, Outcome::Wait(Park::Elsewhere));
+    let calls = client.host.calls.lock().unwrap().clone();
+    let shutdown =
+        "shutdown ShutdownMode { save: Some(false), now: true, force: false, abort: false }";
+    assert_eq!(calls, ["replicate Some((\"127.0.0.1\", 7001))", "replicate None", shutdown]);
+}
+
+#[test]
+fn debugging_must_be_allowed() {
+    let mut client = Client::new();
+    for line in
+        ["debug sleep 0", "debug jmap", "debug help", "debug object k", "debug set-active-expire 0"]
+    {
+        assert!(client.run(line).starts_with("-ERR DEBUG command not allowed."), "{line}");
+    }
+    client.engine.set_config({
+        let mut config = (*client.engine.config()).clone();
+        config.general.enable_debug_command =
+            tessera_config::table::general::ProtectedAction::Local;
+        config
+    });
+    assert_eq!(client.run("debug set-active-expire 0"), "+OK");
+    client.run("set k v PX 1");
+    let cycle = |client: &Client| {
+        client.engine.expire_cycle(1, START.plus(1), &mut Default::default(), || true).removed
+    };
+    assert_eq!(cycle(&client), 0);
+    assert_eq!(client.run("debug set-active-expire 1"), "+OK");
+    assert_eq!(cycle(&client), 1);
+}
+
+#[test]
+fn time_and_art() {
+    let mut client = Client::new();
+    client.now = START.plus(123);
+    client.expect(&[
+        ("time", "*2|$10|1700000000|$6|123000"),
+        ("lolwut x", "-ERR value is not an integer or out of range"),
+    ]);
+    let art = client.run("lolwut VERSION 5 10 4");
+    let rows: Vec<&str> = art.split('|').nth(1).expect("a text").lines().collect();
+    assert_eq!(rows.len(), 6, "{art}");
+    assert!(rows[..4].iter().all(|row| row.chars().count() == 10), "{art}");
+    assert!(rows[5].starts_with("Tessera ver."), "{art}");
+}
