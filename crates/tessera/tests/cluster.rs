@@ -215,7 +215,8 @@ fn a_node_leaves_by_reset_is_forgotten_and_comes_back() {
     let mut wire = Wire::connect(leaver).expect("it runs");
     assert_eq!(wire.say("CLUSTER RESET HARD").text(), "OK");
     for &port in &others {
-        let forgotten = Wire::connect(port).expect("it runs").say(&format!("CLUSTER FORGET {leaver_id}"));
+        let forgotten =
+            Wire::connect(port).expect("it runs").say(&format!("CLUSTER FORGET {leaver_id}"));
         assert_eq!(forgotten.text(), "OK", "{port}");
     }
 
