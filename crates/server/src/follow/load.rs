@@ -76,8 +76,9 @@ impl Follower {
 
 /// Reads a whole RDB stream into the keyspace; gives the number of keys.
 fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<u64, String> {
-    let mut reader = Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
-        .map_err(|error| error.to_string())?;
+    let mut reader =
+        Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
+            .map_err(|error| error.to_string())?;
     let (mut db, mut keys) = (0, 0);
     loop {
         match reader.next_item().map_err(|error| error.to_string())? {

@@ -132,7 +132,8 @@ pub(crate) fn seen_by(port: u16) -> Result<Vec<SeenNode>, String> {
 pub(crate) fn assert_one_owner_each(seen: &[SeenNode]) {
     let mut owners = vec![0u8; 16_384];
     let ranges = seen.iter().flat_map(|node| &node.ranges);
-    ranges.for_each(|&(first, last)| (first..=last).for_each(|slot| owners[usize::from(slot)] += 1));
+    ranges
+        .for_each(|&(first, last)| (first..=last).for_each(|slot| owners[usize::from(slot)] += 1));
     assert!(owners.iter().all(|&owners| owners <= 1), "a slot has two owners: {seen:?}");
 }
 

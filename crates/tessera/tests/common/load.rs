@@ -173,7 +173,12 @@ pub(crate) fn assert_holds<'a>(port: u16, writes: impl IntoIterator<Item = &'a W
             lost.push(format!("{write:?} is {found:?}"));
         }
     }
-    assert!(lost.is_empty(), "{port} lost {} writes: {:#?}", lost.len(), &lost[..lost.len().min(5)]);
+    assert!(
+        lost.is_empty(),
+        "{port} lost {} writes: {:#?}",
+        lost.len(),
+        &lost[..lost.len().min(5)]
+    );
 }
 
 /// Those that a replica had.
