@@ -270,6 +270,12 @@ impl Command {
         self
     }
 
+    /// Sets the cost, in words.
+    pub const fn costs(mut self, complexity: &'static str) -> Command {
+        self.complexity = complexity;
+        self
+    }
+
     /// Sets the ACL categories that stand in place of the family's.
     pub const fn categories(mut self, categories: &'static [&'static str]) -> Command {
         self.categories = categories;

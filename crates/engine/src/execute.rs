@@ -93,26 +93,9 @@ impl Engine {
     ) -> Outcome {
         let stats = self.stats.thread(turn.thread);
         let start = reply.buf.len();
-        turn.hashes.clear();
-        let (thread, keyspace) = (turn.thread, &self.keyspace);
-        let locks = if command.flags.has(Flags::EXCLUSIVE) {
-            *world = None;
-            Locks::All(keyspace.enter_exclusive())
-        } else {
-            let world = world.get_or_insert_with(|| keyspace.enter(thread));
-            match (prepared.first, command.keys) {
-                (Some(hash), keys) if keys.is_one() => {
-                    turn.hashes.push(hash);
-                    Locks::One(world.lock(hash.slot()))
-                }
-                (_, Keys::None) => Locks::World(world),
-                (first, keys) => match self.lock_keys(world, turn, command, keys, first, args) {
-                    Ok(locks) => locks,
-                    Err(fail) => {
-                        return self.refuse(session, reply, turn, Some(prepared.index), fail);
-                    }
-                },
-            }
+        let locks = match self.lock(world, turn, prepared.first, command, args) {
+            Ok(locks) => locks,
+            Err(fail) => return self.refuse(session, reply, turn, Some(prepared.index), fail),
         };
         let mode = self.mode();
         let mut db = Db {
@@ -164,6 +147,32 @@ impl Engine {
         }
         session.info.last_command.store(prepared.index as usize + 1, Relaxed);
         outcome
+    }
+
+    /// Locks what the command needs: the slots of its keys, or the world.
+    #[inline]
+    fn lock<'w, 'k>(
+        &'k self,
+        world: &'w mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        first: Option<KeyHash>,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Result<Locks<'w, 'k>, Fail> {
+        turn.hashes.clear();
+        if command.flags.has(Flags::EXCLUSIVE) {
+            *world = None;
+            return Ok(Locks::All(self.keyspace.enter_exclusive()));
+        }
+        let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
+        match (first, command.keys) {
+            (Some(hash), keys) if keys.is_one() => {
+                turn.hashes.push(hash);
+                Ok(Locks::One(world.lock(hash.slot())))
+            }
+            (_, Keys::None) => Ok(Locks::World(world)),
+            (first, keys) => self.lock_keys(world, turn, command, keys, first, args),
+        }
     }
 
     /// Appends a write to the log, under the locks of its slots.

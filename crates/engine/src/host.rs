@@ -23,9 +23,9 @@ pub struct ShutdownMode {
 /// The node's replication, as ROLE and INFO show it.
 #[derive(Clone, Debug, Default)]
 pub struct Replication {
-    /// The lines of INFO's section, without its title, `name:value`.
+    /// The lines of INFO's section, without its title; if there are none, what the log knows is shown.
     pub info: Vec<(String, String)>,
-    /// The answer to ROLE.
+    /// The answer to ROLE; `None`: that of a primary without replicas.
     pub role: Option<Value>,
     /// The number of replicas that are online.
     pub replicas: usize,
@@ -68,7 +68,8 @@ pub trait Host: Send + Sync {
         changed: &[&'static str],
         config: &tessera_config::Config,
     ) -> Result<(), (String, String)>;
-    /// Lines of INFO that only the rim knows: (section, name, value).
+    /// Lines of INFO that only the rim knows: (section, name, value). A line whose name the section has already takes its
+    /// place (`used_memory_rss`, `instantaneous_ops_per_sec`, `config_file` …); others are added at the section's end.
     fn info(&self) -> Vec<(&'static str, &'static str, String)>;
     /// DEBUG SLEEP: stops the calling thread for a while.
     ///

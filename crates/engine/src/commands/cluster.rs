@@ -19,6 +19,11 @@ const ADMIN: Flags = Flags::ADMIN.or(Flags::STALE);
 /// Describes the cluster.
 const SHOW: Flags = Flags::LOADING.or(Flags::STALE);
 
+const N_SLOTS: &str = "O(N) where N is the number of slots";
+const N_NODES: &str = "O(N) where N is the number of nodes";
+const N_KEYS: &str = "O(N) where N is the number of keys asked for";
+const N_BYTES: &str = "O(N) where N is the length of the key";
+
 pub(super) const COMMANDS: &[Command] = &[
     Command::new("asking", 1, asking).flags(Flags::FAST).categories(CONNECTION).doc(
         CLUSTER,
@@ -66,11 +71,12 @@ const fn here(
     summary: &'static str,
     syntax: &'static str,
 ) -> Command {
-    Command::new(name, arity, handler).flags(flags).doc(CLUSTER, since, "O(N)", summary, syntax)
+    Command::new(name, arity, handler).flags(flags).doc(CLUSTER, since, "O(1)", summary, syntax)
 }
 
 const SUBCOMMANDS: &[Command] = &[
-    sub("addslots", -3, CHANGE, "3.0.0", "Assigns slots to this node.", "slot [slot ...]"),
+    sub("addslots", -3, CHANGE, "3.0.0", "Assigns slots to this node.", "slot [slot ...]")
+        .costs(N_SLOTS),
     sub(
         "addslotsrange",
         -4,
@@ -78,7 +84,8 @@ const SUBCOMMANDS: &[Command] = &[
         "7.0.0",
         "Assigns ranges of slots to this node.",
         "<start-slot end-slot>...",
-    ),
+    )
+    .costs(N_SLOTS),
     sub("bumpepoch", 2, CHANGE, "3.0.0", "Raises this node's config epoch.", "").tips(CHANGING),
     sub(
         "count-failure-reports",
@@ -88,6 +95,7 @@ const SUBCOMMANDS: &[Command] = &[
         "Answers how many nodes report a node as failing.",
         "node-id",
     )
+    .costs(N_NODES)
     .tips(CHANGING),
     here(
         "countkeysinslot",
@@ -98,7 +106,8 @@ const SUBCOMMANDS: &[Command] = &[
         "Answers the number of keys in a slot.",
         "slot",
     ),
-    sub("delslots", -3, CHANGE, "3.0.0", "Leaves slots without an owner.", "slot [slot ...]"),
+    sub("delslots", -3, CHANGE, "3.0.0", "Leaves slots without an owner.", "slot [slot ...]")
+        .costs(N_SLOTS),
     sub(
         "delslotsrange",
         -4,
@@ -106,9 +115,11 @@ const SUBCOMMANDS: &[Command] = &[
         "7.0.0",
         "Leaves ranges of slots without an owner.",
         "<start-slot end-slot>...",
-    ),
+    )
+    .costs(N_SLOTS),
     sub("failover", -2, CHANGE, "3.0.0", "Makes this replica the primary.", "[FORCE|TAKEOVER]"),
-    sub("flushslots", 2, CHANGE, "3.0.0", "Leaves all of this node's slots without an owner.", ""),
+    sub("flushslots", 2, CHANGE, "3.0.0", "Leaves all of this node's slots without an owner.", "")
+        .costs(N_SLOTS),
     sub("forget", 3, CHANGE, "3.0.0", "Removes a node from this node's table.", "node-id"),
     here(
         "getkeysinslot",
@@ -119,18 +130,23 @@ const SUBCOMMANDS: &[Command] = &[
         "Answers keys of a slot.",
         "slot count",
     )
+    .costs(N_KEYS)
     .tips(CHANGING),
     sub("help", 2, SHOW, "5.0.0", "Shows the subcommands.", ""),
     sub("info", 2, SHOW, "3.0.0", "Describes the state of the cluster.", "").tips(CHANGING),
-    here("keyslot", 3, Flags::STALE, keyslot, "3.0.0", "Answers the slot of a key.", "key-name"),
+    here("keyslot", 3, Flags::STALE, keyslot, "3.0.0", "Answers the slot of a key.", "key-name")
+        .costs(N_BYTES),
     sub("links", 2, Flags::STALE, "7.0.0", "Describes the links of the cluster bus.", "")
+        .costs(N_NODES)
         .tips(CHANGING),
     sub("meet", -4, CHANGE, "3.0.0", "Joins this node with another.", "ip port [bus-port]"),
     sub("myid", 2, SHOW, "3.0.0", "Answers this node's name.", ""),
     sub("myshardid", 2, SHOW, "7.2.0", "Answers the name of this node's shard.", "").tips(CHANGING),
     sub("nodes", 2, SHOW, "3.0.0", "Describes the nodes, as they stand in nodes.conf.", "")
+        .costs(N_NODES)
         .tips(CHANGING),
     sub("replicas", 3, ADMIN, "5.0.0", "Describes the replicas of a primary.", "node-id")
+        .costs(N_NODES)
         .tips(CHANGING),
     sub("replicate", 3, CHANGE, "3.0.0", "Makes this node a replica of another.", "node-id"),
     sub(
@@ -140,7 +156,8 @@ const SUBCOMMANDS: &[Command] = &[
         "3.0.0",
         "Makes this node forget the cluster.",
         "[HARD|SOFT]",
-    ),
+    )
+    .costs(N_NODES),
     sub("saveconfig", 2, CHANGE, "3.0.0", "Writes nodes.conf.", ""),
     sub(
         "set-config-epoch",
@@ -158,9 +175,13 @@ const SUBCOMMANDS: &[Command] = &[
         "Says where a slot is, or goes.",
         "slot <IMPORTING node-id|MIGRATING node-id|NODE node-id|STABLE> [TIMEOUT timeout]",
     ),
-    sub("shards", 2, SHOW, "7.0.0", "Describes the shards.", "").tips(CHANGING),
-    sub("slaves", 3, ADMIN, "3.0.0", "The old name of CLUSTER REPLICAS.", "node-id").tips(CHANGING),
-    sub("slots", 2, SHOW, "3.0.0", "Describes which node serves which slots.", "").tips(CHANGING),
+    sub("shards", 2, SHOW, "7.0.0", "Describes the shards.", "").costs(N_NODES).tips(CHANGING),
+    sub("slaves", 3, ADMIN, "3.0.0", "The old name of CLUSTER REPLICAS.", "node-id")
+        .costs(N_NODES)
+        .tips(CHANGING),
+    sub("slots", 2, SHOW, "3.0.0", "Describes which node serves which slots.", "")
+        .costs(N_NODES)
+        .tips(CHANGING),
 ];
 
 fn check_enabled(cx: &Cx<'_>) -> Done {
