@@ -37,8 +37,6 @@ pub(crate) struct Server {
     /// A replica is about to take over from this node: nothing more may be appended to the log, not even a PING,
     /// so that the replica can have all of it, and this node follow it without a full synchronisation.
     pub(crate) log_closed: AtomicBool,
-    /// The 40 digits of INFO's `run_id`.
-    pub(crate) run_id: String,
 }
 
 /// Files that the server was started with.
@@ -125,7 +123,6 @@ impl Server {
             feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
-            run_id: random_id().to_string(),
         }
     }
 
