@@ -48,6 +48,8 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);
+    // Who waits for acknowledgements of this node's own history waits in vain.
+    server.wake_waiting();
     crate::logging::set_role(true);
     server.follow.set(Some(primary));
 }
