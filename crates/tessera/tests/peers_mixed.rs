@@ -99,8 +99,8 @@ fn await_link(replica: &Server, primary: &Server) {
 #[track_caller]
 fn await_same_offset(primary: &Server, replica: &Server) {
     eventually("the same offset", || {
-        let [first, second] =
-            [primary, replica].map(|server| server.wire().info("replication", "master_repl_offset"));
+        let [first, second] = [primary, replica]
+            .map(|server| server.wire().info("replication", "master_repl_offset"));
         if first == second { Ok(()) } else { Err(format!("{first} and {second}")) }
     });
 }
@@ -163,21 +163,28 @@ fn redis_and_valkey_join_a_tessera_cluster_and_vote_in_it() {
     let primaries = [&ours, &redis, &valkey];
     await_seen(&all, "three shards", |seen| {
         let owners: Vec<_> = shards(seen).iter().map(|s| (s.primary, s.ranges.clone())).collect();
-        owners == primaries.map(|server| server.port).into_iter().zip(THIRDS.map(|r| vec![r])).collect::<Vec<_>>()
+        owners
+            == primaries
+                .map(|server| server.port)
+                .into_iter()
+                .zip(THIRDS.map(|r| vec![r]))
+                .collect::<Vec<_>>()
     });
     eventually("the same epochs everywhere", || {
-        let epochs = all.map(|server| {
-            field_of(&server.say("CLUSTER INFO").text(), "cluster_current_epoch")
-        });
+        let epochs =
+            all.map(|server| field_of(&server.say("CLUSTER INFO").text(), "cluster_current_epoch"));
         let lines = all.map(|server| config_epochs(server.port));
-        let agreed = epochs.iter().all(|epoch| *epoch == epochs[0]) && lines.iter().all(|l| *l == lines[0]);
+        let agreed =
+            epochs.iter().all(|epoch| *epoch == epochs[0]) && lines.iter().all(|l| *l == lines[0]);
         if agreed { Ok(()) } else { Err(format!("{epochs:?} {lines:#?}")) }
     });
     let slots = all.map(|server| slots_of(&server.say("CLUSTER SLOTS")));
     assert!(slots.iter().all(|seen| *seen == slots[0]), "{slots:#?}");
 
     // And: each redirects to the others.
-    for (server, (_, range)) in all.iter().flat_map(|s| primaries.iter().zip(THIRDS).map(move |p| (s, p))) {
+    for (server, (_, range)) in
+        all.iter().flat_map(|s| primaries.iter().zip(THIRDS).map(move |p| (s, p)))
+    {
         let tag = tag_in(&[range]);
         let answer = server.say(&format!("GET {tag}"));
         let is_own = !answer.is_error("MOVED");
@@ -322,10 +329,23 @@ fn replication(primary: &Server, replica: &Server) {
     // When commands of all kinds stream in, then it follows each.
     wire.say("SELECT 3");
     for line in [
-        "APPEND key:1 -more", "INCR counter", "INCRBY counter 41", "SETRANGE key:2 1 zz", "DEL key:3",
-        "RENAME key:4 renamed", "GETDEL key:5", "MSET a 1 b 2", "SETEX short 1000 x",
-        "EXPIRE key:6 2000", "PERSIST late", "INCRBYFLOAT float 1.5", "COPY a c", "GETEX b EX 3000",
-        "UNLINK key:8 key:9", "SET once x NX", "PEXPIREAT key:10 99999999999999",
+        "APPEND key:1 -more",
+        "INCR counter",
+        "INCRBY counter 41",
+        "SETRANGE key:2 1 zz",
+        "DEL key:3",
+        "RENAME key:4 renamed",
+        "GETDEL key:5",
+        "MSET a 1 b 2",
+        "SETEX short 1000 x",
+        "EXPIRE key:6 2000",
+        "PERSIST late",
+        "INCRBYFLOAT float 1.5",
+        "COPY a c",
+        "GETEX b EX 3000",
+        "UNLINK key:8 key:9",
+        "SET once x NX",
+        "PEXPIREAT key:10 99999999999999",
     ] {
         let answer = wire.say(line);
         assert!(!matches!(answer, Answer::Error(_)), "{line}: {answer:?}");
@@ -343,26 +363,24 @@ fn replication(primary: &Server, replica: &Server) {
         if left.ends_with("Null") { Ok(()) } else { Err(left) }
     });
 
-    // When the link is cut, then it goes on from where it was.
-    let full = |server: &Server| server.wire().info("stats", "sync_full");
-    let before = full(primary);
-    assert!(primary.say("CLIENT KILL TYPE replica").integer() >= 1);
-    wire.say("SET after-the-cut x");
-    await_link(replica, primary);
-    eventually("the write after the cut arrives", || {
-        copy.say("SELECT 3");
-        let found = copy.say("GET after-the-cut");
-        if found == Answer::Bulk(b"x".to_vec()) { Ok(()) } else { Err(format!("{found:?}")) }
-    });
-    assert_eq!(full(primary), before, "there was a full resynchronisation");
-    assert!(replica.say("CLIENT KILL TYPE master").integer() >= 1);
-    wire.say("SET after-the-second-cut x");
-    eventually("the write after the second cut arrives", || {
-        copy.say("SELECT 3");
-        let found = copy.say("GET after-the-second-cut");
-        if found == Answer::Bulk(b"x".to_vec()) { Ok(()) } else { Err(format!("{found:?}")) }
-    });
-    assert_eq!(full(primary), before, "there was a full resynchronisation");
+    // When the link is cut, from either side, then it goes on from where it was.
+    for (cut, kill) in [(primary, "CLIENT KILL TYPE replica"), (replica, "CLIENT KILL TYPE master")]
+    {
+        let (full, partial) = syncs(primary);
+        assert!(cut.say(kill).integer() >= 1, "{kill}");
+        let key = format!("after:{full}:{partial}");
+        wire.say(&format!("SET {key} x"));
+        eventually("the link is resumed", || {
+            let (full_now, partial_now) = syncs(primary);
+            assert_eq!(full_now, full, "there was a full resynchronisation");
+            if partial_now > partial { Ok(()) } else { Err(format!("{partial_now} resumed")) }
+        });
+        eventually("the write after the cut arrives", || {
+            copy.say("SELECT 3");
+            let found = copy.say(&format!("GET {key}"));
+            if found == Answer::Bulk(b"x".to_vec()) { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+    }
     await_same_offset(primary, replica);
     assert_same(primary, replica, 3);
 
@@ -372,6 +390,13 @@ fn replication(primary: &Server, replica: &Server) {
         Answer::Status(_) => Ok(()),
         answer => Err(format!("{answer:?}")),
     });
+}
+
+/// How many full synchronisations the server has begun, and how many partial ones it has granted.
+fn syncs(server: &Server) -> (u64, u64) {
+    let text = server.say("INFO stats").text();
+    let count = |field| field_of(&text, field).parse().expect("a number");
+    (count("sync_full"), count("sync_partial_ok"))
 }
 
 /// Every key has the same value and the same time to live, within a second.

@@ -131,9 +131,14 @@ fn a_cluster_by_hand() {
     // And the questions of the guides have their answers.
     eventually("cluster_state:ok", || {
         let info = daemons.cli_ok(&["-p", &first, "cluster", "info"]);
-        let is_well = ["cluster_state:ok", "cluster_slots_assigned:16384", "cluster_known_nodes:6", "cluster_size:3"]
-            .iter()
-            .all(|line| info.contains(line));
+        let is_well = [
+            "cluster_state:ok",
+            "cluster_slots_assigned:16384",
+            "cluster_known_nodes:6",
+            "cluster_size:3",
+        ]
+        .iter()
+        .all(|line| info.contains(line));
         if is_well { Ok(()) } else { Err(info) }
     });
     assert_eq!(daemons.cli_ok(&["-p", &first, "cluster", "keyslot", "mykey"]).trim(), "14687");

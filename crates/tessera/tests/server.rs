@@ -28,12 +28,13 @@ fn a_protocol_error_closes_its_own_connection_only() {
         ("*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'"),
         ("*1\r\n$x\r\n", "ERR Protocol error: invalid bulk length"),
         ("*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
-        ("*1048577\r\n", "ERR Protocol error: invalid multibulk length"),
+        ("*2147483648\r\n", "ERR Protocol error: invalid multibulk length"),
         ("SET \"unbalanced\r\n", "ERR Protocol error: unbalanced quotes in request"),
     ] {
         // Given a command before it, then that one is answered, the error follows, and nothing more.
         let mut wire = server.wire();
-        wire.send(format!("*1\r\n$4\r\nPING\r\n{sent}*1\r\n$4\r\nPING\r\n").as_bytes()).expect("sent");
+        wire.send(format!("*1\r\n$4\r\nPING\r\n{sent}*1\r\n$4\r\nPING\r\n").as_bytes())
+            .expect("sent");
         assert_eq!(wire.answer().expect("a reply").text(), "PONG", "{sent:?}");
         assert_eq!(wire.answer().expect("a reply"), Answer::Error(answer.into()), "{sent:?}");
         assert!(wire.is_closed_by_peer(), "{sent:?}");
@@ -71,7 +72,8 @@ fn a_pipeline_has_no_limit() {
 fn a_large_value_comes_and_goes_whole() {
     let (_temp, server) = start(&[]);
     let mut wire = server.wire();
-    let value: Vec<u8> = (0..100u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let value: Vec<u8> =
+        (0..100u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     assert_eq!(wire.ask(&[&b"SET"[..], b"large", &value]).text(), "OK");
     assert_eq!(wire.say("STRLEN large").integer(), i64::from(100u32 << 20));
     let Answer::Bulk(found) = wire.say("GET large") else { panic!("no value") };
@@ -160,7 +162,8 @@ fn a_password_is_asked_for() {
     assert_eq!(wire.ask(&["AUTH", "open sesame"]).text(), "OK");
     assert_eq!(wire.say("PING").text(), "PONG");
     assert_eq!(server.wire().ask(&["AUTH", "default", "open sesame"]).text(), "OK");
-    let hello = server.wire().ask(&["HELLO", "3", "AUTH", "default", "open sesame", "SETNAME", "me"]);
+    let hello =
+        server.wire().ask(&["HELLO", "3", "AUTH", "default", "open sesame", "SETNAME", "me"]);
     assert!(hello.array().contains(&Answer::Bulk(b"proto".to_vec())), "{hello:?}");
 
     // A client that has not named the password cannot make the server keep much.
@@ -297,7 +300,8 @@ fn a_port_in_use_is_one_clear_line() {
 #[test]
 fn a_wrong_directive_is_named_with_its_file_and_line() {
     let temp = tempfile::tempdir().expect("a directory");
-    std::fs::write(temp.path().join("bad.conf"), "port 0\n# fine\nno-such-directive yes\n").expect("writable");
+    std::fs::write(temp.path().join("bad.conf"), "port 0\n# fine\nno-such-directive yes\n")
+        .expect("writable");
     let (status, text) = run_to_end(&["./bad.conf"], temp.path());
     assert_eq!(status.code(), Some(1), "{text}");
     for part in ["bad.conf", "3", "no-such-directive"] {
