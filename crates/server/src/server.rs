@@ -37,6 +37,18 @@ pub(crate) struct Server {
     /// A replica is about to take over from this node: nothing more may be appended to the log, not even a PING,
     /// so that the replica can have all of it, and this node follow it without a full synchronisation.
     pub(crate) log_closed: AtomicBool,
+    pub(crate) syncs: Syncs,
+}
+
+/// How often replicas were synchronised, as INFO counts it.
+#[derive(Default)]
+pub(crate) struct Syncs {
+    /// Full synchronisations begun.
+    pub(crate) full: AtomicU64,
+    /// Partial ones granted.
+    pub(crate) partial_ok: AtomicU64,
+    /// Partial ones refused.
+    pub(crate) partial_err: AtomicU64,
 }
 
 /// Files that the server was started with.
@@ -123,6 +135,7 @@ impl Server {
             feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
+            syncs: Syncs::default(),
         }
     }
 
