@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::time;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, LogLevel, NodesConf, PrimaryLink};
 use tessera_engine::Mode;
@@ -40,6 +40,8 @@ pub(crate) struct Control {
     resume_at: Option<Millis>,
     ping: PingSchedule,
     second_at: Millis,
+    /// When the core wants to see the clock: the earliest that it has named since it last did.
+    tick_at: Option<Millis>,
     quit: Arc<crate::server::Flag>,
 }
 
@@ -69,6 +71,7 @@ impl Control {
             resume_at: None,
             ping: PingSchedule::new(now, period),
             second_at: now,
+            tick_at: None,
             quit,
         };
         runtime.block_on(control.serve(inbox, listeners))
@@ -87,10 +90,7 @@ impl Control {
         let cluster = self.server.cluster.clone();
         while !self.quit.is_set() {
             self.work();
-            let due = match &cluster {
-                Some(cluster) => cluster.core.lock().next_timeout().since(time::monotonic()),
-                None => TICK,
-            };
+            let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
             tokio::select! {
                 event = inbox.recv() => {
@@ -110,6 +110,17 @@ impl Control {
         self.work();
         self.save_unsaved(true);
         Ok(())
+    }
+
+    /// Milliseconds until something is due.
+    fn due(&mut self, cluster: Option<&ClusterHandle>) -> u64 {
+        let Some(cluster) = cluster else { return TICK };
+        // Every event moves the next time a little: the first one named is kept, so that a flood of events cannot
+        // put it off for ever.
+        let next = cluster.core.lock().next_timeout();
+        let at = self.tick_at.map_or(next, |at| at.min(next));
+        self.tick_at = Some(at);
+        at.since(time::monotonic())
     }
 
     fn arrive(
@@ -140,10 +151,8 @@ impl Control {
         let is_stale =
             self.server.follow.primary().is_some() && !self.server.follow.is_link_usable();
         self.server.engine.set_mode(Mode::STALE, is_stale);
-        let is_primary = !self.server.engine.mode().any(Mode::REPLICA);
-        if self.ping.poll(now) && is_primary && self.server.engine.log.reader_count() > 0 {
-            self.server.engine.log.append_control(&["PING"]);
-            self.server.wake_feeders(usize::MAX);
+        if self.ping.poll(now) && self.server.engine.log.reader_count() > 0 {
+            self.ping_replicas();
         }
         let Some(cluster) = cluster else { return };
         let status = self.server.follow.status();
@@ -166,8 +175,24 @@ impl Control {
             self.told.1 = Some(link);
             cluster.event(Event::PrimaryLink(link));
         }
-        cluster.event(Event::Tick);
+        // Not at every event: a tick may send, what is sent is answered, and that would never end.
+        if self.tick_at.is_none_or(|at| now >= at) {
+            self.tick_at = None;
+            cluster.event(Event::Tick);
+        }
         self.save_unsaved(false);
+    }
+
+    /// Shows replicas that their link is alive. Only a primary appends to the log, and only until it has promised
+    /// to append no more; the world stays entered so that this holds.
+    fn ping_replicas(&self) {
+        let engine = &self.server.engine;
+        let world = engine.keyspace.enter(self.thread);
+        if !engine.mode().any(Mode::REPLICA) && !self.server.log_closed.load(Acquire) {
+            engine.log.append_control(&["PING"]);
+        }
+        drop(world);
+        self.server.wake_feeders(usize::MAX);
     }
 
     /// Carries out what the core wants, in order.
@@ -252,6 +277,7 @@ impl Control {
             }
             Effect::PauseWrites { until } => {
                 engine.set_mode(Mode::WRITES_PAUSED, true);
+                self.server.log_closed.store(true, Release);
                 // Whoever was in the middle of a write is through when the world has been alone.
                 drop(engine.keyspace.enter_exclusive());
                 self.resume_at = Some(until);
@@ -271,6 +297,7 @@ impl Control {
 
     fn resume_writes(&mut self) {
         self.resume_at = None;
+        self.server.log_closed.store(false, Release);
         self.server.engine.set_mode(Mode::WRITES_PAUSED, false);
         self.server.wake_waiting();
     }
