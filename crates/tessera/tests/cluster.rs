@@ -136,6 +136,7 @@ fn a_halted_primary_is_replaced_and_steps_back_when_it_wakes() {
     // And when it wakes, it is a replica, everybody agrees, and it promises nothing that it does not keep.
     cluster.nodes.unpause(old).expect("it runs");
     let promises = [asleep.answer(), asleep.answer()];
+    println!("when it woke it answered {promises:?}");
     cluster.await_replica_of(old, new);
     cluster.await_agreement(&ports);
     cluster.await_same_data(new, old);
