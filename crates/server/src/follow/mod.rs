@@ -150,3 +150,39 @@ impl Follow {
         state.version == version && !state.quit
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn orders_are_carried_out_as_they_were_given_whichever_thread_comes_first() {
+        let follow = Follow::default();
+        let primary = |port| Some(Primary { host: "h".to_owned(), port });
+        let given = [primary(1), None, primary(2), None, primary(3)];
+        let (done, carried_out) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for order in given.clone() {
+                let (start, started) = mpsc::channel::<()>();
+                let (follow, done) = (&follow, done.clone());
+                let spawn = || {
+                    scope.spawn(move || {
+                        started.recv().expect("the test lets every thread go");
+                        follow.carry_out(|primary| done.send(primary).expect("the test listens"));
+                    });
+                    Ok::<(), ()>(())
+                };
+                follow.order(order, spawn).expect("a thread can be started");
+                threads.push(start);
+            }
+            let refused = follow.order(primary(9), || Err("no thread"));
+            assert_eq!(refused, Err("no thread"));
+            // The last thread comes first.
+            threads.iter().rev().for_each(|start| start.send(()).expect("it waits for this"));
+        });
+        drop(done);
+        assert_eq!(carried_out.into_iter().collect::<Vec<_>>(), given);
+    }
+}
