@@ -28,8 +28,8 @@ pub(crate) struct Server {
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
     pub(crate) stop: Stop,
     pub(crate) paths: Paths,
-    /// The I/O threads that serve replicas, one bit each.
-    feeders: AtomicU64,
+    /// By I/O thread: whether it serves replicas.
+    feeders: Box<[AtomicBool]>,
     /// By I/O thread: how many of its clients wait for something.
     parked: Box<[AtomicUsize]>,
     /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
@@ -124,6 +124,7 @@ impl Server {
     ) -> Server {
         Server {
             engine,
+            feeders: mailboxes.iter().map(|_| AtomicBool::new(false)).collect(),
             parked: mailboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
             mailboxes,
             replicas: Replicas::default(),
@@ -132,34 +133,26 @@ impl Server {
             cluster,
             stop: Stop::default(),
             paths,
-            feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
             syncs: Syncs::default(),
         }
     }
 
-    /// This I/O thread serves a replica from now on.
-    pub(crate) fn note_feeder(&self, thread: usize) {
-        self.feeders.fetch_or(1 << (thread % 64), Ordering::AcqRel);
+    /// Whether this I/O thread serves replicas.
+    pub(crate) fn note_feeder(&self, thread: usize, serves: bool) {
+        self.feeders[thread].store(serves, Ordering::Release);
     }
 
-    /// This I/O thread serves so many replicas.
-    pub(crate) fn note_feeders(&self, thread: usize, feeds: usize) {
-        if feeds == 0 {
-            self.feeders.fetch_and(!(1 << (thread % 64)), Ordering::AcqRel);
-        }
+    fn has_feeders(&self) -> bool {
+        self.feeders.iter().any(|serves| serves.load(Ordering::Acquire))
     }
 
     /// The log has grown: wakes the other threads that serve replicas.
-    #[inline]
     pub(crate) fn wake_feeders(&self, but: usize) {
-        let feeders = self.feeders.load(Ordering::Acquire);
-        if feeders != 0 {
-            for (index, mailbox) in self.mailboxes.iter().enumerate() {
-                if index != but && feeders & (1 << (index % 64)) != 0 {
-                    mailbox.wake();
-                }
+        for (index, (mailbox, serves)) in self.mailboxes.iter().zip(&self.feeders).enumerate() {
+            if index != but && serves.load(Ordering::Acquire) {
+                mailbox.wake();
             }
         }
     }
@@ -194,10 +187,10 @@ impl Server {
         let reached = self.replicas.acknowledged(offset);
         let may_ask =
             !self.log_closed.load(Ordering::Acquire) && !self.engine.mode().any(Mode::REPLICA);
-        if reached < wanted && may_ask && self.feeders.load(Ordering::Acquire) != 0 {
+        if reached < wanted && may_ask && self.has_feeders() {
             let end = self.engine.log.offset();
             let asked = self.asked_until.load(Ordering::Acquire);
-            if end.0 > asked || asked == 0 {
+            if end.0 != asked || asked == 0 {
                 let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
                 self.asked_until.store(end.0, Ordering::Release);
                 self.wake_feeders(usize::MAX);

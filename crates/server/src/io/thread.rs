@@ -366,7 +366,7 @@ impl IoThread {
         if conn.feed.is_some() {
             self.feeds.retain(|&feed| feed != index);
             self.server.replicas.remove(conn.info().id);
-            self.server.note_feeders(self.index, self.feeds.len());
+            self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
     }
 }
