@@ -161,7 +161,6 @@ impl Host for Rim {
 }
 
 fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
-    let config = server.engine.config();
     let file = server.paths.config_file.clone().unwrap_or_default();
     let blocked = server.parked_clients().to_string();
     let os = rustix::system::uname();
@@ -174,9 +173,6 @@ fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
     vec![
         ("server", "os", os),
         ("server", "process_id", std::process::id().to_string()),
-        ("server", "run_id", server.run_id.clone()),
-        ("server", "tcp_port", config.network.port.to_string()),
-        ("server", "multiplexing_api", "epoll".to_owned()),
         ("server", "executable", server.paths.executable.clone()),
         ("server", "config_file", file),
         ("server", "io_threads_active", server.mailboxes.len().to_string()),

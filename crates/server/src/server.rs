@@ -34,8 +34,6 @@ pub(crate) struct Server {
     parked: Box<[AtomicUsize]>,
     /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
     asked_until: AtomicU64,
-    /// The 40 digits of INFO's `run_id`.
-    pub(crate) run_id: String,
 }
 
 /// Files that the server was started with.
@@ -121,7 +119,6 @@ impl Server {
             paths,
             feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
-            run_id: random_id().to_string(),
         }
     }
 

@@ -40,6 +40,8 @@ pub(crate) struct Control {
     resume_at: Option<Millis>,
     ping: PingSchedule,
     second_at: Millis,
+    /// When the core wants to see the clock: the earliest that it has named since it last did.
+    tick_at: Option<Millis>,
     quit: Arc<crate::server::Flag>,
 }
 
@@ -69,6 +71,7 @@ impl Control {
             resume_at: None,
             ping: PingSchedule::new(now, period),
             second_at: now,
+            tick_at: None,
             quit,
         };
         runtime.block_on(control.serve(inbox, listeners))
@@ -87,10 +90,7 @@ impl Control {
         let cluster = self.server.cluster.clone();
         while !self.quit.is_set() {
             self.work();
-            let due = match &cluster {
-                Some(cluster) => cluster.core.lock().next_timeout().since(time::monotonic()),
-                None => TICK,
-            };
+            let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
             tokio::select! {
                 event = inbox.recv() => {
@@ -110,6 +110,17 @@ impl Control {
         self.work();
         self.save_unsaved(true);
         Ok(())
+    }
+
+    /// Milliseconds until something is due.
+    fn due(&mut self, cluster: Option<&ClusterHandle>) -> u64 {
+        let Some(cluster) = cluster else { return TICK };
+        // Every event moves the next time a little: the first one named is kept, so that a flood of events cannot
+        // put it off for ever.
+        let next = cluster.core.lock().next_timeout();
+        let at = self.tick_at.map_or(next, |at| at.min(next));
+        self.tick_at = Some(at);
+        at.since(time::monotonic())
     }
 
     fn arrive(
@@ -166,7 +177,11 @@ impl Control {
             self.told.1 = Some(link);
             cluster.event(Event::PrimaryLink(link));
         }
-        cluster.event(Event::Tick);
+        // Not at every event: a tick may send, what is sent is answered, and that would never end.
+        if self.tick_at.is_none_or(|at| now >= at) {
+            self.tick_at = None;
+            cluster.event(Event::Tick);
+        }
         self.save_unsaved(false);
     }
 

@@ -76,8 +76,9 @@ impl Follower {
 
 /// Reads a whole RDB stream into the keyspace; gives the number of keys.
 fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<u64, String> {
-    let mut reader = Reader::new(payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
-        .map_err(|error| error.to_string())?;
+    let mut reader =
+        Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
+            .map_err(|error| error.to_string())?;
     let (mut db, mut keys) = (0, 0);
     loop {
         match reader.next_item().map_err(|error| error.to_string())? {
@@ -94,12 +95,19 @@ fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result
                 store(keyspace, thread, db, entry);
                 keys += 1;
             }
-            Item::End => return Ok(keys),
+            Item::End => break,
             Item::Function(_) => {
                 tracing::warn!("The primary has functions, which this version does not keep");
             }
             Item::Aux { .. } | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
         }
+    }
+    drop(reader);
+    // The payload's end mark may come after the data's own end: only then is the link ready to go on.
+    match payload.read(&mut [0]) {
+        Ok(0) => Ok(keys),
+        Ok(_) => Err("bytes after the end of the data".to_owned()),
+        Err(error) => Err(error.to_string()),
     }
 }
 
