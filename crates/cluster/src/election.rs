@@ -236,6 +236,7 @@ impl Cluster {
             let text = format!("configEpoch set to {epoch} after successful failover");
             self.log(LogLevel::Notice, text);
         }
+        self.state.was_elected();
         self.replace_primary();
     }
 

@@ -135,7 +135,7 @@ impl Cluster {
 
     fn stand_if_caught_up(&mut self) {
         if let ManualFailover::CatchingUp { end, target: Some(target) } = self.manual
-            && target == self.offset
+            && target <= self.offset
         {
             self.manual = ManualFailover::Ready { end };
             let text = "All primary replication stream processed, manual failover can start.";

@@ -37,6 +37,13 @@ impl StateTracker {
     pub(crate) fn is_ok(self) -> bool {
         self.state == ClusterState::Ok
     }
+
+    /// A majority has just made this node a primary: nobody can have replaced it while it was away, so it need
+    /// not wait.
+    pub(crate) fn was_elected(&mut self) {
+        self.waits_until = Millis(0);
+        self.in_minority = None;
+    }
 }
 
 impl Cluster {

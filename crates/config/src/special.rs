@@ -193,8 +193,15 @@ impl Setting for BindAddresses {
     }
 
     fn lines(&self) -> Vec<Vec<u8>> {
-        or_empty_quotes(self.show())
+        let words = self.0.iter().map(|address| word(address.as_bytes()));
+        or_empty_quotes(words.collect::<Vec<_>>().join(&b' '))
     }
+}
+
+/// One word of a line: quoted where it would not be read back as it is.
+fn word(text: &[u8]) -> Vec<u8> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\'' | b'\\');
+    if !text.is_empty() && text.iter().all(plain) { text.to_vec() } else { crate::quote(text) }
 }
 
 /// The primary that this server follows, if any.

@@ -177,11 +177,7 @@ impl RequestParser {
         args: &mut Vec<Span>,
     ) -> Result<Step, ProtocolError> {
         let first = args.len();
-        if self.spans.is_empty() {
-            args.reserve(self.args_left.min(MAX_SPANS_RESERVED));
-        } else {
-            args.append(&mut self.spans);
-        }
+        args.reserve(self.args_left.min(MAX_SPANS_RESERVED));
         while self.args_left > 0 {
             let len = match self.bulk {
                 Some(len) => len,
@@ -220,11 +216,17 @@ impl RequestParser {
             self.pos = end;
             self.args_left -= 1;
         }
+        if !self.spans.is_empty() {
+            self.spans.extend(args.drain(first..));
+            // The room is given back: a connection may never see so long a command again.
+            args.append(&mut std::mem::take(&mut self.spans));
+        }
         let len = std::mem::take(&mut self.pos);
         Ok(Step::Command { len })
     }
 
-    /// Keeps the arguments found so far until more bytes have come.
+    /// Keeps the arguments found by this call until more bytes have come. Those of earlier calls
+    /// stay where they are, so that each is moved only twice however often more bytes come.
     #[cold]
     fn suspend(&mut self, args: &mut Vec<Span>, first: usize, missing: usize) -> Step {
         self.spans.extend(args.drain(first..));
@@ -383,6 +385,24 @@ mod tests {
         let (commands, error) = feed(&[b"\r\n*0\r\n*-1\r\n  \r\nPING\r\n"], LIMITS);
         assert_eq!(error, None);
         assert_eq!(commands, [[b"PING".to_vec()]]);
+    }
+
+    #[test]
+    fn arguments_of_a_long_command_are_not_moved_with_every_read() {
+        const ARGS: usize = 50_000;
+        let mut bytes = format!("*{ARGS}\r\n").into_bytes();
+        (0..ARGS).for_each(|_| bytes.extend_from_slice(b"$1\r\nx\r\n"));
+        let mut parser = RequestParser::new();
+        for end in (1..bytes.len()).step_by(1000) {
+            let mut args = Vec::new();
+            let step = parser.next(&mut bytes[..end], LIMITS, &mut args).unwrap();
+            assert!(matches!(step, Step::Incomplete { .. }));
+            assert!(args.capacity() <= 2 * MAX_SPANS_RESERVED, "all of them were moved");
+        }
+        let mut args = Vec::new();
+        let step = parser.next(&mut bytes, LIMITS, &mut args).unwrap();
+        assert_eq!((step, args.len()), (Step::Command { len: bytes.len() }, ARGS));
+        assert_eq!(parser.memory(), 0, "nothing is kept for a command that is whole");
     }
 
     proptest! {

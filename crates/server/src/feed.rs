@@ -10,6 +10,7 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::ClientKind;
 use tessera_log::Reader;
 use tessera_replication::{
@@ -267,6 +268,7 @@ fn carry_out(
             SessionEffect::TryResume { id, offset } => {
                 let event = match server.engine.log.open_reader(&id, offset) {
                     Ok(reader) => {
+                        server.syncs.partial_ok.fetch_add(1, Relaxed);
                         tracing::info!(
                             "Partial resynchronization request from {addr} accepted. Sending {} bytes of backlog \
                              starting from offset {}.",
@@ -277,6 +279,7 @@ fn carry_out(
                         SessionEvent::Resumed(server.engine.log.identity().id)
                     }
                     Err(reason) => {
+                        server.syncs.partial_err.fetch_add(1, Relaxed);
                         tracing::info!("Partial resynchronization not accepted: {reason}");
                         SessionEvent::NotResumable
                     }
@@ -286,6 +289,7 @@ fn carry_out(
                 feed.session.handle(now, event, &mut more);
             }
             SessionEffect::StartFullSync { eof_capable, .. } => {
+                server.syncs.full.fetch_add(1, Relaxed);
                 tracing::info!("Full resync requested by replica {addr}");
                 let pipe = server.sync.request(eof_capable, Arc::clone(&server.mailboxes[thread]));
                 feed.stage = Stage::Wanted(pipe);

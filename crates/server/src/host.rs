@@ -3,6 +3,7 @@
 use crate::follow::{FollowStatus, Primary};
 use crate::server::{Server, random_id};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
@@ -50,6 +51,8 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);
+    // Who waits for acknowledgements of this node's own history waits in vain.
+    server.wake_waiting();
     crate::logging::set_role(true);
     server.follow.set(Some(primary));
 }
@@ -190,6 +193,7 @@ fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
         os.release().to_string_lossy(),
         os.machine().to_string_lossy()
     );
+    let count = |counter: &AtomicU64| counter.load(Relaxed).to_string();
     let mut lines = vec![
         ("server", "os", os),
         ("server", "process_id", std::process::id().to_string()),
@@ -197,6 +201,9 @@ fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
         ("server", "config_file", file),
         ("server", "io_threads_active", server.mailboxes.len().to_string()),
         ("clients", "blocked_clients", blocked),
+        ("stats", "sync_full", count(&server.syncs.full)),
+        ("stats", "sync_partial_ok", count(&server.syncs.partial_ok)),
+        ("stats", "sync_partial_err", count(&server.syncs.partial_err)),
         ("memory", "used_memory_rss", resident_bytes().to_string()),
         ("memory", "mem_replication_backlog", server.engine.log.bytes().to_string()),
     ];

@@ -35,6 +35,21 @@ pub(crate) struct Server {
     parked: Box<[AtomicUsize]>,
     /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
     asked_until: AtomicU64,
+    /// A replica is about to take over from this node: nothing more may be appended to the log, not even a PING,
+    /// so that the replica can have all of it, and this node follow it without a full synchronisation.
+    pub(crate) log_closed: AtomicBool,
+    pub(crate) syncs: Syncs,
+}
+
+/// How often replicas were synchronised, as INFO counts it.
+#[derive(Default)]
+pub(crate) struct Syncs {
+    /// Full synchronisations begun.
+    pub(crate) full: AtomicU64,
+    /// Partial ones granted.
+    pub(crate) partial_ok: AtomicU64,
+    /// Partial ones refused.
+    pub(crate) partial_err: AtomicU64,
 }
 
 /// Files that the server was started with.
@@ -121,6 +136,8 @@ impl Server {
             paths,
             feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
+            log_closed: AtomicBool::new(false),
+            syncs: Syncs::default(),
         }
     }
 
@@ -168,10 +185,13 @@ impl Server {
         }
     }
 
-    /// How many replicas have acknowledged the offset; asks them if they are fewer than `wanted`.
+    /// How many replicas have acknowledged the offset; asks them if they are fewer than `wanted`. To be called with
+    /// the world entered: the question goes into the log, which must still be this node's own to write.
     pub(crate) fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
         let reached = self.replicas.acknowledged(offset);
-        if reached < wanted && self.feeders.load(Ordering::Acquire) != 0 {
+        let may_ask =
+            !self.log_closed.load(Ordering::Acquire) && !self.engine.mode().any(Mode::REPLICA);
+        if reached < wanted && may_ask && self.feeders.load(Ordering::Acquire) != 0 {
             let end = self.engine.log.offset();
             let asked = self.asked_until.load(Ordering::Acquire);
             if end.0 > asked || asked == 0 {

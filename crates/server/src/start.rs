@@ -329,7 +329,11 @@ fn await_replicas(server: &Server) {
     drop(engine.keyspace.enter_exclusive());
     let offset = engine.log.offset();
     let deadline = time::monotonic().plus(u64::from(config.general.shutdown_timeout) * 1000);
-    while server.acknowledged(offset, replicas) < replicas
+    let acknowledged = || {
+        let _world = engine.keyspace.enter_exclusive();
+        server.acknowledged(offset, replicas)
+    };
+    while acknowledged() < replicas
         && time::monotonic() < deadline
         && server.stop.asked() != Asked::Now
     {

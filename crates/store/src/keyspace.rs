@@ -252,6 +252,7 @@ impl<'k> WorldExclusive<'k> {
             *guard.data.table_mut(a, databases) = second;
             guard.note_layout();
         }
+        self.keyspace.snapshots.note_swap(a, b, self.keyspace.databases);
     }
 
     /// Changes what this node may do with the keys of some slots.
@@ -259,10 +260,11 @@ impl<'k> WorldExclusive<'k> {
         slots.for_each(|slot| self.lock(slot).set_state(state));
     }
 
-    /// Marks every entry as written by the snapshot with this epoch.
+    /// Marks every entry, and every slot, as written by the snapshot with this epoch.
     pub(crate) fn mark_all(&self, epoch: u8) {
         for slot in Slot::all() {
             let mut data = self.keyspace.cell(slot).lock();
+            data.walked = epoch;
             for db in 0..data.table_count() {
                 let table = data.table_mut(db, self.keyspace.databases);
                 for bucket in 0..table.bucket_count() {

@@ -78,7 +78,11 @@ impl Found<'_, '_> {
     #[inline]
     pub fn touch(&mut self, access: u32) {
         let place = self.place;
-        self.table().entry_mut(&place).set_access(access);
+        let mut entry = self.table().entry_mut(&place);
+        // A store that changes nothing would still make the cache line dirty.
+        if entry.access() != access {
+            entry.set_access(access);
+        }
     }
 
     /// Lets a running snapshot have the entry as it is, before it changes.

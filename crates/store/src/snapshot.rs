@@ -4,7 +4,8 @@
 //! entry whose own epoch is another is still to be written. The walk goes slot by slot and marks what it
 //! writes; who is about to change an entry that is not marked hands it to the sink first and marks it; a new
 //! entry is born marked. While a slot is still to be walked its tables do not shrink, so that nothing
-//! moves to buckets which the walk has passed. Tables that are flushed meanwhile go to the walk whole.
+//! moves to buckets which the walk has passed. Tables that are flushed meanwhile go to the walk whole. Where databases
+//! are exchanged meanwhile, the walk and the writers speak of each table by the number that it had at the start.
 //!
 //! Epochs are eight bits. A walk that ends has marked every entry, so only walks which were given up leave old
 //! marks behind; before these could be taken for new ones a silent walk marks everything.
@@ -41,10 +42,29 @@ pub(crate) struct Snapshots {
     state: AtomicU32,
     /// Walks given up since the last one that ended; guarded by the world lock.
     given_up: AtomicU32,
-    /// Set while a snapshot is under way.
-    sink: RwLock<Option<Arc<dyn SnapshotSink>>>,
-    /// Tables that were flushed while the snapshot still needed them.
+    /// Set while a snapshot is under way; changed only with the world locked.
+    present: RwLock<Option<Present>>,
+    /// Tables that were flushed while the snapshot still needed them, by their database's number at its start.
     flushed: Mutex<Vec<(usize, Table)>>,
+}
+
+/// The snapshot under way, as writers need to know it.
+struct Present {
+    sink: Arc<dyn SnapshotSink>,
+    /// By database: its number at the start of the snapshot. Empty as long as none were exchanged.
+    homes: Vec<usize>,
+}
+
+impl Present {
+    /// The number at the start of what is database `db` now.
+    fn home_of(&self, db: usize) -> usize {
+        self.homes.get(db).copied().unwrap_or(db)
+    }
+
+    /// Which database now is what was database `home` at the start.
+    fn now_of(&self, home: usize) -> usize {
+        self.homes.iter().position(|&at| at == home).unwrap_or(home)
+    }
 }
 
 impl Snapshots {
@@ -63,15 +83,26 @@ impl Snapshots {
 
     #[cold]
     pub(crate) fn preserve(&self, db: usize, entry: &Entry) {
-        if let Some(sink) = &*self.sink.read() {
-            sink.preserve(db, entry);
+        if let Some(present) = &*self.present.read() {
+            present.sink.preserve(present.home_of(db), entry);
+        }
+    }
+
+    /// Two databases have been exchanged, with the world locked.
+    pub(crate) fn note_swap(&self, a: usize, b: usize, databases: usize) {
+        if let Some(present) = &mut *self.present.write() {
+            if present.homes.is_empty() {
+                present.homes = (0..databases).collect();
+            }
+            present.homes.swap(a, b);
         }
     }
 
     /// Takes a flushed table if the snapshot still needs its entries; else gives it back.
     pub(crate) fn keep_flushed(&self, walked: u8, db: usize, table: Table) -> Option<Table> {
         if table.len() > 0 && self.pending(walked).is_some() {
-            self.flushed.lock().push((db, table));
+            let home = self.present.read().as_ref().map_or(db, |present| present.home_of(db));
+            self.flushed.lock().push((home, table));
             return None;
         }
         Some(table)
@@ -82,9 +113,15 @@ impl Snapshots {
 pub struct Snapshot {
     keyspace: Arc<Keyspace>,
     epoch: u8,
+    /// The slot under way; none when all have been walked.
     slot: Option<Slot>,
+    /// The database under way, by its number at the start.
     db: usize,
     bucket: usize,
+    /// The flushed table under way.
+    flushed: Option<(usize, Table)>,
+    /// Flushed tables that have been shown. They are freed at the end, when no lock is held.
+    spent: Vec<Table>,
     ended: bool,
 }
 
@@ -109,7 +146,7 @@ impl Snapshot {
             snapshots.given_up.store(0, Ordering::Relaxed);
         }
         let epoch = (state as u8).wrapping_add(1);
-        *snapshots.sink.write() = Some(sink);
+        *snapshots.present.write() = Some(Present { sink, homes: Vec::new() });
         snapshots.state.store(u32::from(epoch) | ACTIVE, Ordering::Relaxed);
         Ok(Snapshot {
             keyspace: Arc::clone(keyspace),
@@ -117,6 +154,8 @@ impl Snapshot {
             slot: Some(Slot::MIN),
             db: 0,
             bucket: 0,
+            flushed: None,
+            spent: Vec::new(),
             ended: false,
         })
     }
@@ -124,25 +163,19 @@ impl Snapshot {
     /// Shows the entries of some more buckets; false at the end of the walk. Never holds a slot's
     /// lock for more than a few buckets.
     pub fn step(&mut self, world: &mut World<'_>, mut see: impl FnMut(usize, &Entry)) -> bool {
-        let Some(slot) = self.slot else {
-            let flushed = self.keyspace.snapshots().flushed.lock().pop();
-            let Some((db, mut table)) = flushed else {
-                self.ended = true;
-                return false;
-            };
-            for bucket in 0..table.bucket_count() {
-                self.show(&mut table, bucket, |entry| see(db, entry));
-            }
-            return true;
-        };
+        let Some(slot) = self.slot else { return self.step_flushed(see) };
         let databases = self.keyspace.databases();
         let mut guard = world.lock(slot);
         let mut budget = BUCKETS_PER_STEP;
         while self.db < databases {
-            let Some(count) = guard.data.table(self.db).map(Table::bucket_count) else { break };
+            let now = self.now_of(self.db);
+            let Some(count) = guard.data.table(now).map(Table::bucket_count) else {
+                (self.db, self.bucket) = (self.db + 1, 0);
+                continue;
+            };
             // After a flush the table may end before the walk's place: all in it is new.
             let end = (self.bucket + budget).min(count).max(self.bucket);
-            let (db, table) = (self.db, guard.data.table_mut(self.db, databases));
+            let (db, table) = (self.db, guard.data.table_mut(now, databases));
             for bucket in self.bucket..end {
                 self.show(table, bucket, |entry| see(db, entry));
             }
@@ -157,6 +190,35 @@ impl Snapshot {
         (self.db, self.bucket) = (0, 0);
         self.slot = Slot::new(slot.number() + 1);
         true
+    }
+
+    /// Shows some buckets of a table that was flushed.
+    fn step_flushed(&mut self, mut see: impl FnMut(usize, &Entry)) -> bool {
+        if self.flushed.is_none() {
+            self.flushed = self.keyspace.snapshots().flushed.lock().pop();
+            self.bucket = 0;
+        }
+        let Some((db, mut table)) = self.flushed.take() else {
+            self.ended = true;
+            return false;
+        };
+        let end = (self.bucket + BUCKETS_PER_STEP).min(table.bucket_count());
+        for bucket in self.bucket..end {
+            self.show(&mut table, bucket, |entry| see(db, entry));
+        }
+        self.bucket = end;
+        if end < table.bucket_count() {
+            self.flushed = Some((db, table));
+        } else {
+            self.spent.push(table);
+        }
+        true
+    }
+
+    /// Which database now is what was this one at the start. It stays so while the world is entered.
+    fn now_of(&self, home: usize) -> usize {
+        let present = self.keyspace.snapshots().present.read();
+        present.as_ref().map_or(home, |present| present.now_of(home))
     }
 
     fn show(&self, table: &mut Table, bucket: usize, mut see: impl FnMut(&Entry)) {
@@ -179,7 +241,7 @@ impl Drop for Snapshot {
         let world = self.keyspace.enter_exclusive();
         let snapshots = self.keyspace.snapshots();
         snapshots.state.fetch_and(!ACTIVE, Ordering::Relaxed);
-        *snapshots.sink.write() = None;
+        *snapshots.present.write() = None;
         let given_up = if self.ended { 0 } else { snapshots.given_up.load(Ordering::Relaxed) + 1 };
         snapshots.given_up.store(given_up, Ordering::Relaxed);
         let flushed = std::mem::take(&mut *snapshots.flushed.lock());

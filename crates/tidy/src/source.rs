@@ -184,10 +184,11 @@ fn item_end(code: &str, start: usize) -> usize {
     code.len()
 }
 
-/// The Rust files of the workspace at `root`, by path: those of its crates and of `bench`.
+/// The Rust files of the workspace at `root`, by path: those of its crates, of `bench` and of `fuzz`.
 pub fn rust_files(root: &Path) -> io::Result<Vec<Source>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = vec![root.join("crates"), root.join("bench")];
+    let mut folders: Vec<PathBuf> =
+        vec![root.join("crates"), root.join("bench"), root.join("fuzz")];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();

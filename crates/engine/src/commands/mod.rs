@@ -41,52 +41,69 @@ static ALL: LazyLock<Vec<Indexed>> = LazyLock::new(|| {
     all
 });
 
-/// The longest name of a command.
-const NAME_MAX: usize = 24;
+/// Places of the name table; a power of two with room to spare.
 const BUCKETS: usize = 1024;
 
-/// A hash table from a lower-case name to an index in [`ALL`], plus 1.
-static BY_NAME: LazyLock<Box<[u16; BUCKETS]>> = LazyLock::new(|| {
-    let mut table = Box::new([0; BUCKETS]);
+/// A hash table from names to indices in [`ALL`], plus 1; 0 is free. A name is its first word, which is all of it for
+/// the usual commands, and the comparison in [`by_name`] where it is longer.
+struct Names([(u64, u16); BUCKETS]);
+
+static BY_NAME: LazyLock<Box<Names>> = LazyLock::new(|| {
+    let mut names = Box::new(Names([(0, 0); BUCKETS]));
     for (index, indexed) in ALL.iter().enumerate().filter(|(_, entry)| entry.parent.is_none()) {
-        let name = indexed.command.name.as_bytes();
-        assert!(name.len() <= NAME_MAX, "names are short");
-        let mut at = bucket(name);
-        while table[at] != 0 {
+        let word = first_word(indexed.command.name.as_bytes());
+        let mut at = bucket(word);
+        while names.0[at].1 != 0 {
             at = (at + 1) % BUCKETS;
         }
-        table[at] = index as u16 + 1;
+        names.0[at] = (word, index as u16 + 1);
     }
-    table
+    names
 });
 
-fn bucket(name: &[u8]) -> usize {
-    let mut hash = name.len() as u64;
-    for chunk in name.chunks(8) {
-        let mut word = [0; 8];
-        word[..chunk.len()].copy_from_slice(chunk);
-        hash = (hash ^ u64::from_le_bytes(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        hash ^= hash >> 29;
+/// The first eight bytes of a name with the bit set that makes capitals small; 0 beyond the name's end.
+#[inline]
+fn first_word(name: &[u8]) -> u64 {
+    const SMALL: u64 = 0x2020_2020_2020_2020;
+    let part = |at: usize| {
+        let bytes: [u8; 4] = name[at..at + 4].try_into().expect("four bytes");
+        u64::from(u32::from_le_bytes(bytes))
+    };
+    let byte = |at: usize| u64::from(name[at]) << (at * 8);
+    match name.len() {
+        0 => 0,
+        len @ 1..4 => {
+            (byte(0) | byte(len / 2) | byte(len - 1) | SMALL) & (u64::MAX >> (64 - len * 8))
+        }
+        len @ 4..8 => {
+            (part(0) | part(len - 4) << ((len - 4) * 8) | SMALL) & (u64::MAX >> (64 - len * 8))
+        }
+        _ => part(0) | part(4) << 32 | SMALL,
     }
-    hash as usize % BUCKETS
+}
+
+#[inline]
+fn bucket(word: u64) -> usize {
+    (word.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32) as usize % BUCKETS
 }
 
 /// A command by its name, in any case.
 #[inline]
 fn by_name(name: &[u8]) -> Option<u32> {
-    if name.len() > NAME_MAX {
-        return None;
-    }
-    let mut lower = [0; NAME_MAX];
-    let lower = &mut lower[..name.len()];
-    lower.copy_from_slice(name);
-    lower.make_ascii_lowercase();
-    let (table, all) = (&**BY_NAME, &*ALL);
-    let mut at = bucket(lower);
+    let word = first_word(name);
+    let (names, all) = (&**BY_NAME, &*ALL);
+    let mut at = bucket(word);
     loop {
-        let index = u32::from(table[at].checked_sub(1)?);
-        if all[index as usize].command.name.as_bytes() == &*lower {
-            return Some(index);
+        let (candidate, index) = names.0[at];
+        let index = u32::from(index.checked_sub(1)?);
+        if candidate == word {
+            let full = all[index as usize].command.name.as_bytes();
+            // Of eight bytes and less the word is the whole name, but for its length.
+            let is_same = full.len() == name.len()
+                && (name.len() <= 8 || full[8..].eq_ignore_ascii_case(&name[8..]));
+            if is_same {
+                return Some(index);
+            }
         }
         at = (at + 1) % BUCKETS;
     }
@@ -217,6 +234,15 @@ mod tests {
             let (found, at) = find(Args::new(&request, &spans)).expect("it is in the table");
             assert_eq!((found.name, at as usize), (entry.command.name, index));
         }
+    }
+
+    #[test]
+    fn what_only_looks_like_a_name_is_none() {
+        for name in ["", "g", "ge", "gett", "get\0", "\x07et", "pexpireaT1", "pexpiretimf", "copyy"]
+        {
+            assert_eq!(by_name(name.as_bytes()), None, "{name}");
+        }
+        assert!(by_name(b"PexpireTime").is_some());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::server::Server;
 use crate::time;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, LogLevel, NodesConf, PrimaryLink};
 use tessera_engine::Mode;
@@ -151,10 +151,8 @@ impl Control {
         let is_stale =
             self.server.follow.primary().is_some() && !self.server.follow.is_link_usable();
         self.server.engine.set_mode(Mode::STALE, is_stale);
-        let is_primary = !self.server.engine.mode().any(Mode::REPLICA);
-        if self.ping.poll(now) && is_primary && self.server.engine.log.reader_count() > 0 {
-            self.server.engine.log.append_control(&["PING"]);
-            self.server.wake_feeders(usize::MAX);
+        if self.ping.poll(now) && self.server.engine.log.reader_count() > 0 {
+            self.ping_replicas();
         }
         let Some(cluster) = cluster else { return };
         let status = self.server.follow.status();
@@ -183,6 +181,18 @@ impl Control {
             cluster.event(Event::Tick);
         }
         self.save_unsaved(false);
+    }
+
+    /// Shows replicas that their link is alive. Only a primary appends to the log, and only until it has promised
+    /// to append no more; the world stays entered so that this holds.
+    fn ping_replicas(&self) {
+        let engine = &self.server.engine;
+        let world = engine.keyspace.enter(self.thread);
+        if !engine.mode().any(Mode::REPLICA) && !self.server.log_closed.load(Acquire) {
+            engine.log.append_control(&["PING"]);
+        }
+        drop(world);
+        self.server.wake_feeders(usize::MAX);
     }
 
     /// Carries out what the core wants, in order.
@@ -267,6 +277,7 @@ impl Control {
             }
             Effect::PauseWrites { until } => {
                 engine.set_mode(Mode::WRITES_PAUSED, true);
+                self.server.log_closed.store(true, Release);
                 // Whoever was in the middle of a write is through when the world has been alone.
                 drop(engine.keyspace.enter_exclusive());
                 self.resume_at = Some(until);
@@ -286,6 +297,7 @@ impl Control {
 
     fn resume_writes(&mut self) {
         self.resume_at = None;
+        self.server.log_closed.store(false, Release);
         self.server.engine.set_mode(Mode::WRITES_PAUSED, false);
         self.server.wake_waiting();
     }

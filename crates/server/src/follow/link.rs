@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tessera_engine::{ClientInfo, ClientKind, Session};
 use tessera_log::ReplId;
@@ -137,6 +138,10 @@ impl Follower {
     pub(super) fn step(&mut self) {
         *self.link.config_mut() = link_config(&self.server);
         self.event(LinkEvent::Tick, &[]);
+        // CLIENT KILL: the next step connects anew.
+        if self.session.info.killed.swap(false, Relaxed) && self.is_connected() {
+            self.lost("closed by CLIENT KILL");
+        }
         if std::mem::take(&mut self.handle().state.lock().ack_requested) {
             self.event(LinkEvent::AckRequested, &[]);
         }

@@ -38,8 +38,19 @@ impl IoThread {
         for index in self.parked.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             match conn.waiting {
+                Some(Park::Acknowledged { .. }) if self.server.engine.mode().any(Mode::REPLICA) => {
+                    self.complete(index, |conn| {
+                        conn.reply.error(
+                            "UNBLOCKED force unblock from blocking operation, instance state changed \
+                             (master -> replica?)",
+                        );
+                        conn.phase = Phase::Closing;
+                    });
+                }
                 Some(Park::Acknowledged { replicas, offset, deadline }) => {
+                    let world = self.server.engine.keyspace.enter(self.index);
                     let reached = self.server.acknowledged(offset, replicas);
+                    drop(world);
                     let is_late = deadline.is_some_and(|at| at <= self.now);
                     if reached >= replicas || is_late {
                         self.complete(index, |conn| conn.reply.integer(reached as i64));

@@ -139,6 +139,7 @@ enum Change {
     Set(usize, u16, u8),
     Delete(usize, u16),
     Flush(Option<usize>),
+    Swap(usize, usize),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -146,6 +147,7 @@ fn change() -> impl Strategy<Value = Change> {
         20 => (0usize..3, 0u16..400, any::<u8>()).prop_map(|(db, k, v)| Change::Set(db, k, v)),
         20 => (0usize..3, 0u16..400).prop_map(|(db, k)| Change::Delete(db, k)),
         1 => proptest::option::of(0usize..3).prop_map(Change::Flush),
+        1 => (0usize..3, 0usize..3).prop_map(|(a, b)| Change::Swap(a, b)),
     ]
 }
 
@@ -164,6 +166,20 @@ fn apply(keyspace: &Keyspace, model: &mut Content, change: &Change) {
         Change::Flush(db) => {
             drop(keyspace.enter_exclusive().flush(db));
             model.retain(|&(at, _), _| db.is_some_and(|db| db != at));
+        }
+        Change::Swap(a, b) => {
+            keyspace.enter_exclusive().swap(a, b);
+            let other = |db| {
+                if db == a {
+                    b
+                } else if db == b {
+                    a
+                } else {
+                    db
+                }
+            };
+            let moved = std::mem::take(model).into_iter();
+            model.extend(moved.map(|((db, key), value)| ((other(db), key), value)));
         }
     }
 }
@@ -232,4 +248,26 @@ fn given_up_walks_do_not_confuse_later_ones() {
     let mut snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
     while snapshot.step(&mut keyspace.enter(0), |_, _| seen += 1) {}
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn a_slot_that_was_walked_256_snapshots_ago_is_walked_again() {
+    let keyspace = keyspace(Placement::Local, 1);
+    set(&mut keyspace.enter(0), 0, b"key", b"old");
+    let start = || {
+        let sink = Arc::new(Sink::default());
+        let world = keyspace.enter_exclusive();
+        (Snapshot::start(&keyspace, &world, sink.clone()).unwrap(), sink)
+    };
+    let (mut first, _) = start();
+    while first.step(&mut keyspace.enter(0), |_, _| {}) {}
+    drop(first);
+    (0..255).for_each(|_| drop(start()));
+    // The epoch is that of the first one again.
+    let (mut last, sink) = start();
+    set(&mut keyspace.enter(0), 0, b"key", b"new");
+    let mut seen = Vec::new();
+    while last.step(&mut keyspace.enter(0), |_, entry| seen.push(text(entry.value()))) {}
+    seen.extend(sink.0.lock().iter().map(|(_, _, value)| value.clone()));
+    assert_eq!(seen, [b"old"]);
 }

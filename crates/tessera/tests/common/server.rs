@@ -28,6 +28,12 @@ impl Server {
         Server::start(Path::new(TESSERA), &["server"], root, more)
     }
 
+    /// Starts Tessera with a configuration file, which goes before the directives.
+    #[track_caller]
+    pub(crate) fn tessera_with_file(root: &Path, file: &str, more: &[&str]) -> Server {
+        Server::start(Path::new(TESSERA), &["server", file], root, more)
+    }
+
     /// Starts a redis-server, valkey-server or the like.
     #[track_caller]
     pub(crate) fn peer(program: &Path, root: &Path, more: &[&str]) -> Server {

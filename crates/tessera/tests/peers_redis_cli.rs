@@ -1,0 +1,178 @@
+//! The cluster as the usual guides make it: six configuration files, six daemons, and a stock `redis-cli`.
+//!
+//! Skipped where redis-cli is not installed; under CI that is a failure.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::wire::{Answer, Wire};
+use common::{TESSERA, eventually, free_ports, installed, print_tail};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+
+const PASSWORD: &str = "a secret";
+
+/// Six daemons in one directory. Killed when the test ends, however it ends.
+struct Daemons {
+    first: u16,
+    dir: PathBuf,
+    redis_cli: PathBuf,
+}
+
+impl Daemons {
+    /// Writes the files and starts the servers, as a user would from that directory.
+    fn start(dir: &Path, redis_cli: PathBuf) -> Daemons {
+        let daemons = Daemons { first: free_ports(6), dir: dir.to_owned(), redis_cli };
+        for port in daemons.ports() {
+            let text = format!(
+                "port {port}\nbind 127.0.0.1\ncluster-enabled yes\n\
+                 cluster-config-file nodes-{port}.conf\ncluster-node-timeout 5000\n\
+                 daemonize yes\nrequirepass \"{PASSWORD}\"\nmasterauth \"{PASSWORD}\"\n\
+                 dir {}\nlogfile \"{port}.log\"\npidfile \"{port}.pid\"\n\
+                 appendonly no\nsave \"\"\n",
+                dir.display()
+            );
+            std::fs::write(dir.join(format!("redis-{port}.conf")), text).expect("writable");
+            let file = format!("./redis-{port}.conf");
+            let status = Command::new(TESSERA)
+                .args(["server", &file])
+                .current_dir(dir)
+                .status()
+                .expect("the program is there");
+            assert!(status.success(), "{port}: the foreground process of a daemon ends well");
+        }
+        for port in daemons.ports() {
+            eventually("the daemon answers", || {
+                let answer = Wire::connect(port).and_then(|mut wire| wire.try_ask(&["PING"]));
+                match answer {
+                    Ok(Answer::Error(text)) if text.starts_with("NOAUTH") => Ok(()),
+                    answer => Err(format!("{answer:?}")),
+                }
+            });
+        }
+        daemons
+    }
+
+    fn ports(&self) -> std::ops::Range<u16> {
+        self.first..self.first + 6
+    }
+
+    fn pid(&self, port: u16) -> Option<Pid> {
+        let text = std::fs::read_to_string(self.dir.join(format!("{port}.pid"))).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
+    }
+
+    /// Runs redis-cli with the password.
+    fn cli(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(&self.redis_cli);
+        command.args(["-a", PASSWORD, "--no-auth-warning"]).args(args);
+        command.output().expect("redis-cli runs")
+    }
+
+    /// The same; it must end well. Gives what it printed.
+    #[track_caller]
+    fn cli_ok(&self, args: &[&str]) -> String {
+        let output = self.cli(args);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "redis-cli {args:?}: {}\n{text}\n{errors}", output.status);
+        text
+    }
+}
+
+impl Drop for Daemons {
+    fn drop(&mut self) {
+        for port in self.ports() {
+            if let Some(pid) = self.pid(port) {
+                // It may have ended already.
+                let _ = kill_process(pid, Signal::KILL);
+            }
+            if std::thread::panicking() {
+                print_tail(&self.dir.join(format!("{port}.log")));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cluster_by_hand() {
+    let Some(redis_cli) = installed("redis-cli") else { return };
+    let temp = tempfile::tempdir().expect("a directory");
+
+    // Given: six daemons.
+    let daemons = Daemons::start(temp.path(), redis_cli);
+    let first = daemons.first.to_string();
+    let address = format!("127.0.0.1:{first}");
+
+    // When redis-cli makes a cluster of them.
+    let addresses: Vec<String> = daemons.ports().map(|port| format!("127.0.0.1:{port}")).collect();
+    let mut create = vec!["--cluster", "create"];
+    create.extend(addresses.iter().map(String::as_str));
+    create.extend(["--cluster-replicas", "1", "--cluster-yes"]);
+    let text = daemons.cli_ok(&create);
+    assert!(text.contains("[OK] All nodes agree about slots configuration."), "{text}");
+    assert!(text.contains("[OK] All 16384 slots covered."), "{text}");
+
+    // Then it finds nothing to complain about once all replicas are known everywhere.
+    eventually("--cluster check is content", || {
+        let output = daemons.cli(&["--cluster", "check", &address]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let replicas = text.matches("1 additional replica(s)").count();
+        let is_well = output.status.success()
+            && text.contains("[OK] All nodes agree about slots configuration.")
+            && text.contains("[OK] All 16384 slots covered.")
+            && replicas == 3;
+        if is_well { Ok(()) } else { Err(text) }
+    });
+    let text = daemons.cli_ok(&["--cluster", "info", &address]);
+    assert!(text.contains("[OK] 0 keys in 3 masters."), "{text}");
+
+    // And the questions of the guides have their answers.
+    eventually("cluster_state:ok", || {
+        let info = daemons.cli_ok(&["-p", &first, "cluster", "info"]);
+        let is_well = [
+            "cluster_state:ok",
+            "cluster_slots_assigned:16384",
+            "cluster_known_nodes:6",
+            "cluster_size:3",
+        ]
+        .iter()
+        .all(|line| info.contains(line));
+        if is_well { Ok(()) } else { Err(info) }
+    });
+    assert_eq!(daemons.cli_ok(&["-p", &first, "cluster", "keyslot", "mykey"]).trim(), "14687");
+    let slots = daemons.cli_ok(&["-p", &first, "cluster", "slots"]);
+    for range in ["0\n5460\n", "5461\n10922\n", "10923\n16383\n"] {
+        assert!(slots.contains(range), "{range:?} in {slots}");
+    }
+
+    // And redis-cli -c follows the redirections, on a replica too.
+    for (number, port) in daemons.ports().enumerate() {
+        let (port, key) = (port.to_string(), format!("key:{number}"));
+        let set = daemons.cli_ok(&["-c", "-p", &port, "set", &key, "value"]);
+        assert_eq!(set.trim(), "OK");
+        let get = daemons.cli_ok(&["-c", "-p", &first, "get", &key]);
+        assert_eq!(get.trim(), "value");
+    }
+    let text = daemons.cli_ok(&["--cluster", "info", &address]);
+    assert!(text.contains("[OK] 6 keys in 3 masters."), "{text}");
+    let text = daemons.cli_ok(&["--cluster", "call", &address, "ping"]);
+    assert_eq!(text.matches("PONG").count(), 6, "{text}");
+
+    // When they are asked to end, then each takes its pidfile with it.
+    let pids: Vec<Pid> = daemons.ports().filter_map(|port| daemons.pid(port)).collect();
+    assert_eq!(pids.len(), 6);
+    // Replicas first: a primary waits for those that follow it.
+    for port in daemons.ports().rev() {
+        let output = daemons.cli(&["-p", &port.to_string(), "shutdown"]);
+        assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    }
+    for (port, pid) in daemons.ports().zip(pids) {
+        eventually("the daemon ends", || match test_kill_process(pid) {
+            Err(_) => Ok(()),
+            Ok(()) => Err(format!("{port} runs")),
+        });
+        assert!(!temp.path().join(format!("{port}.pid")).exists(), "{port} left its pidfile");
+    }
+}

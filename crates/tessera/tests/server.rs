@@ -1,0 +1,431 @@
+//! One server process: its connections, limits, files and signals.
+
+mod common;
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use common::server::{Server, run_to_end};
+use common::wire::{Answer, Wire, command};
+use common::{eventually, free_ports};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+fn start(more: &[&str]) -> (TempDir, Server) {
+    let temp = tempfile::tempdir().expect("a directory");
+    let server = Server::tessera(temp.path(), more);
+    (temp, server)
+}
+
+#[test]
+fn a_protocol_error_closes_its_own_connection_only() {
+    let (_temp, server) = start(&[]);
+    let mut bystander = server.wire();
+    for (sent, answer) in [
+        ("*x\r\n", "ERR Protocol error: invalid multibulk length"),
+        ("*1\r\n:1\r\n", "ERR Protocol error: expected '$', got ':'"),
+        ("*1\r\n$x\r\n", "ERR Protocol error: invalid bulk length"),
+        ("*1\r\n$-5\r\n", "ERR Protocol error: invalid bulk length"),
+        ("*2147483648\r\n", "ERR Protocol error: invalid multibulk length"),
+        ("SET \"unbalanced\r\n", "ERR Protocol error: unbalanced quotes in request"),
+    ] {
+        // Given a command before it, then that one is answered, the error follows, and nothing more.
+        let mut wire = server.wire();
+        wire.send(format!("*1\r\n$4\r\nPING\r\n{sent}*1\r\n$4\r\nPING\r\n").as_bytes())
+            .expect("sent");
+        assert_eq!(wire.answer().expect("a reply").text(), "PONG", "{sent:?}");
+        assert_eq!(wire.answer().expect("a reply"), Answer::Error(answer.into()), "{sent:?}");
+        assert!(wire.is_closed_by_peer(), "{sent:?}");
+        assert_eq!(bystander.say("PING").text(), "PONG");
+    }
+}
+
+#[test]
+fn a_pipeline_has_no_limit() {
+    const COMMANDS: usize = 100_000;
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let mut pipeline = Vec::new();
+    for number in 0..COMMANDS {
+        let key = format!("key:{}", number % 1000);
+        pipeline.extend(command(&["SET", &key, &number.to_string()]));
+        pipeline.extend(command(&["INCR", "counter"]));
+    }
+    // What the server does not read yet must not keep us from reading.
+    let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("it runs");
+    let mut writing = socket.try_clone().expect("a second handle");
+    let writer = std::thread::spawn(move || std::io::Write::write_all(&mut writing, &pipeline));
+    let mut answers = Vec::new();
+    let digits = |number: usize| number.to_string().len();
+    let expected: usize = (1..=COMMANDS).map(|number| 5 + 3 + digits(number)).sum();
+    socket.take(expected as u64).read_to_end(&mut answers).expect("all answers come");
+    assert!(writer.join().expect("no panic").is_ok());
+    assert!(answers.ends_with(format!("+OK\r\n:{COMMANDS}\r\n").as_bytes()));
+    assert_eq!(wire.say("GET counter").text(), COMMANDS.to_string());
+    assert_eq!(wire.say("DBSIZE").integer(), 1001);
+    assert_eq!(wire.say("GET key:999").text(), "99999");
+}
+
+#[test]
+fn a_large_value_comes_and_goes_whole() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let value: Vec<u8> =
+        (0..100u32 << 20).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    assert_eq!(wire.ask(&[&b"SET"[..], b"large", &value]).text(), "OK");
+    assert_eq!(wire.say("STRLEN large").integer(), i64::from(100u32 << 20));
+    let Answer::Bulk(found) = wire.say("GET large") else { panic!("no value") };
+    assert!(found == value, "the value is another");
+    // A bystander is answered meanwhile; afterwards the memory is given back.
+    assert_eq!(wire.say("DEL large").integer(), 1);
+    eventually("the memory is given back", || {
+        let used: u64 = wire.info("memory", "used_memory").parse().expect("a number");
+        if used < 60 << 20 { Ok(()) } else { Err(format!("{used} bytes")) }
+    });
+}
+
+#[test]
+fn a_command_may_come_byte_by_byte() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let bytes = command(&["SET", "key", "a value of some length"]);
+    for byte in &bytes {
+        wire.send(std::slice::from_ref(byte)).expect("sent");
+    }
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+
+    // A large argument in thousands of pieces takes time in proportion to its length.
+    let value = vec![b'v'; 8 << 20];
+    let bytes = command(&[&b"SET"[..], b"pieces", &value]);
+    let started = Instant::now();
+    for piece in bytes.chunks(1024) {
+        wire.send(piece).expect("sent");
+    }
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(wire.say("STRLEN pieces").integer(), 8 << 20);
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[test]
+fn more_clients_than_allowed_are_refused() {
+    let (_temp, server) = start(&["--maxclients", "5"]);
+    let mut wires: Vec<Wire> = Vec::new();
+    eventually("the connection of the start is gone", || {
+        let mut wire = server.wire();
+        match wire.try_ask(&["PING"]) {
+            Ok(Answer::Status(_)) => wires.push(wire),
+            answer => return if wires.len() == 5 { Ok(()) } else { Err(format!("{answer:?}")) },
+        }
+        Err(format!("{} connections", wires.len()))
+    });
+    let mut refused = server.wire();
+    let answer = refused.answer().expect("a reply");
+    assert_eq!(answer, Answer::Error("ERR max number of clients reached".into()));
+    assert!(refused.is_closed_by_peer());
+    assert!(wires[0].info("stats", "rejected_connections").parse::<u64>().expect("a number") >= 1);
+
+    // Whoever leaves makes room.
+    drop(wires.pop());
+    eventually("there is room", || {
+        let answer = server.wire().try_ask(&["PING"]);
+        if matches!(answer, Ok(Answer::Status(_))) { Ok(()) } else { Err(format!("{answer:?}")) }
+    });
+}
+
+#[test]
+fn an_idle_client_is_disconnected() {
+    let (_temp, server) = start(&["--timeout", "1"]);
+    let mut idle = server.wire();
+    assert_eq!(idle.say("PING").text(), "PONG");
+    let mut busy = server.wire();
+    let since = Instant::now();
+    // The other one goes on all the while.
+    eventually("the idle client is gone", || {
+        assert_eq!(busy.say("PING").text(), "PONG");
+        let clients = busy.say("CLIENT LIST").text().lines().count();
+        if clients == 1 { Ok(()) } else { Err(format!("{clients} clients")) }
+    });
+    assert!(since.elapsed() >= Duration::from_secs(1), "{:?}", since.elapsed());
+    assert!(idle.is_closed_by_peer());
+}
+
+#[test]
+fn a_password_is_asked_for() {
+    let (_temp, server) = start(&["--requirepass", "open sesame"]);
+    let mut wire = server.wire();
+    assert_eq!(wire.say("GET key"), Answer::Error("NOAUTH Authentication required.".into()));
+    let wrong = wire.ask(&["AUTH", "wrong"]);
+    assert!(wrong.is_error("WRONGPASS invalid username-password pair"), "{wrong:?}");
+    assert!(wire.say("PING").is_error("NOAUTH"));
+    assert_eq!(wire.ask(&["AUTH", "open sesame"]).text(), "OK");
+    assert_eq!(wire.say("PING").text(), "PONG");
+    assert_eq!(server.wire().ask(&["AUTH", "default", "open sesame"]).text(), "OK");
+    let hello =
+        server.wire().ask(&["HELLO", "3", "AUTH", "default", "open sesame", "SETNAME", "me"]);
+    assert!(hello.array().contains(&Answer::Bulk(b"proto".to_vec())), "{hello:?}");
+
+    // A client that has not named the password cannot make the server keep much.
+    let mut stranger = server.wire();
+    stranger.send(b"*1\r\n$1000000\r\n").expect("sent");
+    let answer = stranger.answer().expect("a reply");
+    assert!(answer.is_error("ERR Protocol error: unauthenticated bulk length"), "{answer:?}");
+    assert!(stranger.is_closed_by_peer());
+}
+
+#[test]
+fn a_unix_socket_serves_like_a_port() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let path = temp.path().join("socket");
+    let path_text = path.display().to_string();
+    let mut server =
+        Server::tessera(temp.path(), &["--unixsocket", &path_text, "--unixsocketperm", "700"]);
+    let mut wire = Wire::connect_unix(&path).expect("the socket is there");
+    assert_eq!(wire.say("SET key value").text(), "OK");
+    assert_eq!(server.say("GET key").text(), "value");
+    assert!(wire.say("CLIENT LIST").text().contains(&format!("addr={path_text}:0")));
+    let mode = std::fs::metadata(&path).expect("it is there");
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o700);
+    server.signal(Signal::TERM);
+    assert_eq!(server.await_end().code(), Some(0));
+    assert!(!path.exists(), "the socket is left behind");
+}
+
+#[test]
+fn clients_see_and_kill_each_other() {
+    let (_temp, server) = start(&["--io-threads", "4"]);
+    let mut wires: Vec<Wire> = (0..8).map(|_| server.wire()).collect();
+    let mut ids = Vec::new();
+    for (at, wire) in wires.iter_mut().enumerate() {
+        assert_eq!(wire.say(&format!("CLIENT SETNAME client-{at}")).text(), "OK");
+        ids.push(wire.say("CLIENT ID").integer());
+    }
+    assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 8, "{ids:?}");
+    let list = wires[0].say("CLIENT LIST").text();
+    for (at, id) in ids.iter().enumerate() {
+        let line = list.lines().find(|line| line.starts_with(&format!("id={id} ")));
+        let line = line.unwrap_or_else(|| panic!("no {id} in {list}"));
+        assert!(line.contains(&format!("name=client-{at} ")), "{line}");
+    }
+
+    // Clients of all threads kill and are killed.
+    for at in 1..8 {
+        let killed = wires[0].say(&format!("CLIENT KILL ID {}", ids[at]));
+        assert_eq!(killed.integer(), 1);
+        assert!(wires[at].is_closed_by_peer(), "client {at} lives");
+    }
+    eventually("they are off the list", || {
+        let list = wires[0].say("CLIENT LIST").text();
+        if list.contains("name=client-1") { Err(list) } else { Ok(()) }
+    });
+    // Itself: with an answer first.
+    let own = wires[0].say(&format!("CLIENT KILL ID {} SKIPME no", ids[0]));
+    assert_eq!(own.integer(), 1);
+    assert!(wires[0].is_closed_by_peer());
+}
+
+#[test]
+fn a_client_that_does_not_read_is_disconnected() {
+    let (_temp, server) = start(&["--client-output-buffer-limit", "normal 16mb 0 0"]);
+    let mut wire = server.wire();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &value]).text(), "OK");
+    let mut greedy = server.wire();
+    assert_eq!(greedy.say("CLIENT SETNAME greedy").text(), "OK");
+    // More than the limit and what the kernel keeps for both sides.
+    let asked = greedy.send(&command(&["GET", "key"]).repeat(200));
+    assert!(asked.is_ok());
+    eventually("it is disconnected", || {
+        let list = wire.say("CLIENT LIST").text();
+        if list.contains("name=greedy") { Err(list) } else { Ok(()) }
+    });
+    assert!(server.log_text().contains("output buffer limits"));
+    assert_eq!(wire.say("PING").text(), "PONG");
+}
+
+#[test]
+fn a_client_that_sends_no_end_is_disconnected() {
+    let (_temp, server) = start(&["--client-query-buffer-limit", "1mb"]);
+    let mut wire = server.wire();
+    let mut endless = server.wire();
+    endless.send(b"*2\r\n$4\r\nECHO\r\n$100000000\r\n").expect("sent");
+    let piece = vec![b'x'; 64 << 10];
+    let cut = (0..1000).find(|_| endless.send(&piece).is_err());
+    assert!(cut.is_some(), "it took 64 MB");
+    assert!(endless.is_closed_by_peer());
+    assert_eq!(wire.say("PING").text(), "PONG");
+}
+
+#[test]
+fn sigterm_ends_it_in_good_order() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let (temp, mut server) = start(&["--pidfile", "server.pid"]);
+        let pidfile = temp.path().join(server.port.to_string()).join("server.pid");
+        let text = std::fs::read_to_string(&pidfile).expect("it is there");
+        assert_eq!(text.trim(), server.pid().to_string());
+        let mut wire = server.wire();
+        server.signal(signal);
+        assert_eq!(server.await_end().code(), Some(0));
+        assert!(!pidfile.exists(), "the pidfile is left behind");
+        assert!(wire.is_closed_by_peer());
+        assert!(server.log_text().contains("bye bye"));
+    }
+    // SHUTDOWN does the same; its answer is the end of the connection.
+    let (_temp, mut server) = start(&[]);
+    assert!(server.wire().try_ask(&["SHUTDOWN", "NOSAVE"]).is_err());
+    assert_eq!(server.await_end().code(), Some(0));
+}
+
+#[test]
+fn a_port_in_use_is_one_clear_line() {
+    let (temp, server) = start(&[]);
+    let port = server.port.to_string();
+    let (status, text) = run_to_end(&["--port", &port, "--bind", "127.0.0.1"], temp.path());
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert_eq!(text.trim().lines().count(), 1, "{text}");
+    assert!(text.contains(&port) && text.to_lowercase().contains("in use"), "{text}");
+
+    // The bus' port, too.
+    let port = free_ports(1);
+    let bus = port + 10_000;
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", bus)).expect("it was free");
+    let args = ["--port", &port.to_string(), "--bind", "127.0.0.1", "--cluster-enabled", "yes"];
+    let (status, text) = run_to_end(&args, temp.path());
+    assert_eq!(status.code(), Some(1), "{text}");
+    assert_eq!(text.trim().lines().count(), 1, "{text}");
+    assert!(text.contains(&bus.to_string()), "{text}");
+}
+
+#[test]
+fn a_wrong_directive_is_named_with_its_file_and_line() {
+    let temp = tempfile::tempdir().expect("a directory");
+    std::fs::write(temp.path().join("bad.conf"), "port 0\n# fine\nno-such-directive yes\n")
+        .expect("writable");
+    let (status, text) = run_to_end(&["./bad.conf"], temp.path());
+    assert_eq!(status.code(), Some(1), "{text}");
+    for part in ["bad.conf", "3", "no-such-directive"] {
+        assert!(text.contains(part), "{part:?} in {text}");
+    }
+    let (status, text) = run_to_end(&["./absent.conf"], temp.path());
+    assert_eq!(status.code(), Some(1));
+    assert!(text.contains("absent.conf") && text.trim().lines().count() == 1, "{text}");
+}
+
+#[test]
+fn config_rewrite_survives_a_restart() {
+    // Given: a server with a file that has a comment.
+    let temp = tempfile::tempdir().expect("a directory");
+    let path = temp.path().join("redis.conf");
+    std::fs::write(&path, "# mine\nmaxclients 100\ntimeout 7\n").expect("writable");
+    let path_text = path.display().to_string();
+    let mut server = Server::tessera_with_file(temp.path(), &path_text, &[]);
+    let mut wire = server.wire();
+    let set = wire.say("CONFIG SET timeout 77 maxmemory 100mb");
+    assert_eq!(set.text(), "OK");
+    assert_eq!(wire.say("CONFIG REWRITE").text(), "OK");
+
+    // Then the file has the new values and the comment.
+    let text = std::fs::read_to_string(&path).expect("it is there");
+    for line in ["# mine", "maxclients 100", "timeout 77", "maxmemory 100mb"] {
+        assert!(text.lines().any(|found| found == line), "{line:?} in\n{text}");
+    }
+
+    // And the next start has them.
+    server.signal(Signal::TERM);
+    server.await_end();
+    server.restart();
+    let get = server.say("CONFIG GET timeout");
+    assert_eq!(get.array()[1].text(), "77");
+    assert_eq!(server.say("CONFIG GET maxmemory").array()[1].text(), (100 << 20).to_string());
+
+    // Without a file there is nothing to rewrite.
+    let (_temp, bare) = start(&[]);
+    let answer = bare.say("CONFIG REWRITE");
+    assert!(answer.is_error("ERR The server is running without a config file"), "{answer:?}");
+}
+
+#[test]
+fn scan_finds_everything_while_the_tables_grow() {
+    const OLD: usize = 5000;
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    for number in 0..OLD {
+        wire.say(&format!("SET old:{number} x"));
+    }
+    // When keys are added and removed all the while.
+    let mut other = server.wire();
+    let mut found = HashSet::new();
+    let mut cursor = "0".to_owned();
+    let mut added = 0;
+    loop {
+        let answer = wire.say(&format!("SCAN {cursor} COUNT 50"));
+        let [next, keys] = answer.array() else { panic!("{answer:?}") };
+        found.extend(keys.array().iter().map(Answer::text));
+        for _ in 0..300 {
+            other.send(&command(&["SET", &format!("new:{added}"), "x"])).expect("sent");
+            added += 1;
+        }
+        (0..300).for_each(|_| assert_eq!(other.answer().expect("a reply").text(), "OK"));
+        cursor = next.text();
+        if cursor == "0" {
+            break;
+        }
+    }
+    // Then what was there from the beginning to the end was found.
+    let missing = (0..OLD).filter(|number| !found.contains(&format!("old:{number}"))).count();
+    assert_eq!(missing, 0, "of {OLD}, with {added} added");
+}
+
+#[test]
+fn expired_keys_go_by_themselves_and_replicas_hide_them() {
+    const KEYS: usize = 20_000;
+    let temp = tempfile::tempdir().expect("a directory");
+    let primary = Server::tessera(temp.path(), &[]);
+    let replica = Server::tessera(temp.path(), &[]);
+    replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("the replica is linked", || {
+        let status = replica.wire().info("replication", "master_link_status");
+        if status == "up" { Ok(()) } else { Err(status) }
+    });
+
+    // Given: many keys that expire soon, and some that stay.
+    let mut wire = primary.wire();
+    let mut pipeline = Vec::new();
+    for number in 0..KEYS {
+        pipeline.extend(command(&["SET", &format!("short:{number}"), "x", "PX", "1500"]));
+    }
+    for number in 0..100 {
+        pipeline.extend(command(&["SET", &format!("stays:{number}"), "x"]));
+    }
+    wire.send(&pipeline).expect("sent");
+    (0..KEYS + 100).for_each(|_| assert_eq!(wire.answer().expect("a reply").text(), "OK"));
+    assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
+    let mut copy = replica.wire();
+    copy.say("SET x y");
+
+    // Then they go without anybody asking for them, on the replica by the primary's word.
+    eventually("all that is short-lived is gone from both", || {
+        let counts = [&mut wire, &mut copy].map(|wire| wire.say("DBSIZE").integer());
+        if counts == [100, 100] { Ok(()) } else { Err(format!("{counts:?}")) }
+    });
+    let expired: usize = wire.info("stats", "expired_keys").parse().expect("a number");
+    assert_eq!(expired, KEYS);
+
+    // A replica whose primary is halted shows no expired key, though it still has it.
+    assert_eq!(wire.say("SET hidden x PX 300").text(), "OK");
+    assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
+    primary.signal(Signal::STOP);
+    eventually("the replica hides the key", || {
+        let found = copy.say("GET hidden");
+        if found == Answer::Null { Ok(()) } else { Err(format!("{found:?}")) }
+    });
+    assert_eq!(copy.say("EXISTS hidden").integer(), 0);
+    assert_eq!(copy.say("TTL hidden").integer(), -2);
+    assert_eq!(copy.say("DBSIZE").integer(), 101, "only the primary deletes");
+    primary.signal(Signal::CONT);
+    eventually("the primary deletes it", || {
+        let count = copy.say("DBSIZE").integer();
+        if count == 100 { Ok(()) } else { Err(count.to_string()) }
+    });
+}

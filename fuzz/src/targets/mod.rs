@@ -1,0 +1,13 @@
+//! The targets. Each takes a fuzzer's bytes and panics if a promise of its crate is broken.
+
+mod bus;
+mod config;
+mod nodes_conf;
+mod rdb;
+mod resp;
+
+pub use bus::bus_packets;
+pub use config::config_text;
+pub use nodes_conf::nodes_conf_text;
+pub use rdb::{dump_payloads, rdb_streams};
+pub use resp::requests;
