@@ -174,6 +174,9 @@ impl Loader {
 
     fn directive(&mut self, directive: &Directive, args: Vec<Vec<u8>>) -> Result<(), String> {
         let list = directive.spec.kind.takes_list();
+        // `save` alone says as much as `save ""`: no rules.
+        let args =
+            if args.is_empty() && directive.name == "save" { vec![Vec::new()] } else { args };
         if args.is_empty() || (!list && args.len() != 1) {
             return Err("wrong number of arguments".to_owned());
         }
@@ -316,6 +319,7 @@ mod tests {
         assert_eq!(shown("save 60 1 300 2"), "60 1 300 2");
         assert_eq!(shown("save \"60 1 300 2\""), "60 1 300 2");
         assert_eq!(shown("save \"\""), "");
+        assert_eq!(shown("save"), "");
         assert_eq!(shown("save 60 1\nsave \"\""), "");
     }
 

@@ -82,4 +82,11 @@ impl Cx<'_> {
             self.propagate = Propagate::Instead(command());
         }
     }
+
+    /// As [`Cx::propagate_instead`] for a key that was deleted because its time has passed: `lazyfree-lazy-expire`
+    /// says how.
+    pub(crate) fn propagate_expired(&mut self, key: &[u8]) {
+        let verb = crate::db::deletion(self.config.memory.lazyfree_lazy_expire);
+        self.propagate_instead(|| vec![verb.to_vec(), key.to_vec()]);
+    }
 }

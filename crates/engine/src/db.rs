@@ -50,6 +50,8 @@ pub struct Db<'w, 'k> {
     pub(crate) access: u32,
     pub(crate) touch: bool,
     pub(crate) expired: ExpiredKeys,
+    /// `lazyfree-lazy-expire`, which decides how replicas are told of keys whose time has come.
+    pub(crate) lazy_expire: bool,
     pub(crate) log: &'w Log,
     pub(crate) stats: &'w ThreadStats,
 }
@@ -123,6 +125,7 @@ impl<'w, 'k> Db<'w, 'k> {
         'k: 'g,
     {
         let (now, log, stats, mode) = (self.now, self.log, self.stats, self.expired);
+        let lazy = self.lazy_expire;
         let guard = match &mut self.locks {
             Locks::One(guard) => guard,
             Locks::Many(guards) => guards.get(key.hash.slot()),
@@ -133,7 +136,7 @@ impl<'w, 'k> Db<'w, 'k> {
                 if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
             {
                 if mode == ExpiredKeys::Remove {
-                    expire(log, stats, db, key.bytes);
+                    expire(log, stats, db, key.bytes, lazy);
                 }
                 Lookup::Vacant(found.vacate(key.bytes))
             }
@@ -224,6 +227,24 @@ impl<'w, 'k> Db<'w, 'k> {
         self.expired == ExpiredKeys::Remove && expiry <= self.now
     }
 
+    /// For commands without keys that have come across a key whose time has come: a primary removes it and tells its
+    /// replicas.
+    pub(crate) fn remove_due(&mut self, key: &[u8]) {
+        if self.expired != ExpiredKeys::Remove {
+            return;
+        }
+        let (db, now, log, stats, lazy) =
+            (self.index, self.now, self.log, self.stats, self.lazy_expire);
+        let hash = self.keyspace().locate(key);
+        let mut guard = self.world().lock(hash.slot());
+        if let Lookup::Found(found) = guard.lookup(db, key, hash)
+            && found.expiry().is_some_and(|at| at <= now)
+        {
+            expire(log, stats, db, key, lazy);
+            found.delete();
+        }
+    }
+
     /// The number of keys of the database in one slot.
     pub fn keys_in_slot(&mut self, slot: Slot) -> usize {
         let db = self.index;
@@ -232,11 +253,16 @@ impl<'w, 'k> Db<'w, 'k> {
 }
 
 /// Tells replicas and counters that a key's time has come. The caller removes it under the same lock.
-pub(crate) fn expire(log: &Log, stats: &ThreadStats, db: usize, key: &[u8]) {
+pub(crate) fn expire(log: &Log, stats: &ThreadStats, db: usize, key: &[u8], lazy: bool) {
     stats.bump(|stats| &stats.expired, 1);
     if log.is_active() {
-        log.append_command(db as u32, &[b"UNLINK", key]);
+        log.append_command(db as u32, &[deletion(lazy), key]);
     }
+}
+
+/// The command by which others are told to delete a key: freeing in the background is asked for by UNLINK.
+pub fn deletion(lazy: bool) -> &'static [u8] {
+    if lazy { b"UNLINK" } else { b"DEL" }
 }
 
 /// A helper for handlers: inserts where there is nothing, replaces where there is something.

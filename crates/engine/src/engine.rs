@@ -31,6 +31,8 @@ impl Mode {
     pub const WRITES_PAUSED: Mode = Mode(64);
     /// This node is a replica.
     pub const REPLICA: Mode = Mode(128);
+    /// Clients are, or were until a moment that has passed, paused by CLIENT PAUSE.
+    pub const PAUSED: Mode = Mode(256);
 
     /// Whether any of these is set.
     #[inline]
@@ -75,6 +77,8 @@ pub struct Engine {
     pub run_id: ReplId,
     /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
     pub(crate) active_expiry: AtomicBool,
+    pub(crate) pause: crate::pause::Pause,
+    pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
     config_version: AtomicU64,
@@ -106,6 +110,8 @@ impl Engine {
             started: options.now,
             run_id: options.replication_id,
             active_expiry: AtomicBool::new(true),
+            pause: Default::default(),
+            replica_keys: Default::default(),
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
             config_lock: Mutex::new(()),

@@ -105,7 +105,8 @@ impl Engine {
             hashes: turn.hashes,
             access: (turn.now.0 / 1000) as u32,
             touch: !session.no_touch,
-            expired: expired_keys(session, mode),
+            expired: expired_keys(session, mode, self.pause_end(turn.now).is_some()),
+            lazy_expire: turn.config.memory.lazyfree_lazy_expire,
             log: &self.log,
             stats,
         };
@@ -126,8 +127,13 @@ impl Engine {
             dirty: 0,
             propagate: Propagate::AsIs,
         };
+        // Before it runs: CLIENT LIST shows itself.
+        cx.session.info.last_command.store(prepared.index as usize + 1, Relaxed);
         let done = (command.handler)(&mut db, &mut cx, args);
         if cx.dirty > 0 {
+            if mode.any(Mode::REPLICA) && !cx.session.is_primary {
+                self.note_replica_keys(&mut db, command, args);
+            }
             self.record(&mut cx, db.index, args);
         }
         let outcome = cx.outcome;
@@ -137,6 +143,7 @@ impl Engine {
         }
         let counters = &stats.by_command[prepared.index as usize];
         crate::stats::bump(&counters.calls, 1);
+        crate::stats::bump(&session.info.commands, 1);
         if let Err(fail) = done {
             reply.buf.truncate(start);
             reply.error(fail.to_string());
@@ -145,7 +152,6 @@ impl Engine {
             self.stats.count_error(turn.thread, &reply.buf[start + 1..]);
             crate::stats::bump(&counters.failed, 1);
         }
-        session.info.last_command.store(prepared.index as usize + 1, Relaxed);
         outcome
     }
 
@@ -277,6 +283,8 @@ impl Engine {
             && !mode.any(Mode::REPLICA)
         {
             "NOREPLICAS Not enough good replicas to write."
+        } else if mode.any(Mode::PAUSED) && self.is_held_back(flags.has(Flags::WRITE), turn.now) {
+            return Err(Refusal::Wait);
         } else {
             return Ok(());
         };
@@ -389,10 +397,10 @@ fn try_again() -> Fail {
     Fail::text("TRYAGAIN Multiple keys request during rehashing of slot")
 }
 
-fn expired_keys(session: &Session, mode: Mode) -> ExpiredKeys {
+fn expired_keys(session: &Session, mode: Mode, paused: bool) -> ExpiredKeys {
     if session.is_primary {
         ExpiredKeys::Show
-    } else if mode.any(Mode::REPLICA) {
+    } else if mode.any(Mode::REPLICA) || paused {
         ExpiredKeys::Hide
     } else {
         ExpiredKeys::Remove

@@ -41,7 +41,8 @@ pub struct Expired {
 
 impl Engine {
     /// Walks on from `cursor`, removing the keys whose time has come, until all slots were seen or `time_left` says no; it is
-    /// asked after each step of a few buckets. A replica removes nothing: its primary tells it what to.
+    /// asked after each step of a few buckets. A replica removes only what clients have written to it: of all else its
+    /// primary tells it what to. While clients are paused nothing is removed.
     ///
     /// `thread` is the number of the calling thread, whose counters are used; it must not be inside the world.
     pub fn expire_cycle(
@@ -55,9 +56,16 @@ impl Engine {
         loop {
             // Entered anew for each slot, since whoever wants the world alone must not wait for a whole round.
             let mut world = self.keyspace.enter(thread);
-            if self.mode().any(Mode::REPLICA) || !self.active_expiry.load(Relaxed) {
+            let mode = self.mode();
+            if !self.active_expiry.load(Relaxed) || self.pause_end(now).is_some() {
                 return Expired { removed, complete: true };
             }
+            if mode.any(Mode::REPLICA) {
+                drop(world);
+                removed += self.expire_replica_keys(thread, now);
+                return Expired { removed, complete: true };
+            }
+            self.replica_keys.clear();
             while let Some(count) = self.expire_step(&mut world, thread, now, cursor) {
                 removed += count;
                 if !time_left() {
@@ -107,7 +115,8 @@ impl Engine {
         let hash = self.keyspace.locate(key);
         match guard.lookup(db, key, hash) {
             Lookup::Found(found) => {
-                crate::db::expire(&self.log, self.stats.thread(thread), db, key);
+                let lazy = self.config().memory.lazyfree_lazy_expire;
+                crate::db::expire(&self.log, self.stats.thread(thread), db, key, lazy);
                 found.delete();
                 true
             }

@@ -31,6 +31,15 @@ pub struct Replication {
     pub replicas: usize,
 }
 
+/// What DEBUG asks of the rim.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DebugRequest {
+    /// LOG: writes a line to the log.
+    Log(String),
+    /// CHANGE-REPL-ID: goes on with the history under a new name, so that nobody can resynchronise partially.
+    ChangeReplicationId,
+}
+
 /// The rim, as commands see it. Nothing here blocks for long.
 pub trait Host: Send + Sync {
     /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`.
@@ -78,6 +87,14 @@ pub trait Host: Send + Sync {
     fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
         let _ = time;
         Err(Fail::text("ERR DEBUG SLEEP is not supported here"))
+    }
+    /// Other subcommands of DEBUG that only the rim can carry out.
+    ///
+    /// # Errors
+    /// If this rim does not do such things.
+    fn debug(&self, request: DebugRequest) -> Result<(), Fail> {
+        let _ = request;
+        Err(Fail::text("ERR this DEBUG subcommand is not supported here"))
     }
     /// Frees flushed tables in the background.
     fn free_later(&self, flushed: Flushed);

@@ -39,6 +39,10 @@ pub struct ThreadStats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Clients disconnected for `client-query-buffer-limit`.
+    pub query_limit_disconnections: AtomicU64,
+    /// Clients disconnected for `client-output-buffer-limit`.
+    pub output_limit_disconnections: AtomicU64,
     /// Changes since the start, for `rdb_changes_since_last_save`.
     pub dirty: AtomicU64,
     /// By index into the command table.
@@ -63,6 +67,8 @@ impl ThreadStats {
             net_out: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
+            query_limit_disconnections: AtomicU64::new(0),
+            output_limit_disconnections: AtomicU64::new(0),
             dirty: AtomicU64::new(0),
             by_command: (0..crate::commands::count()).map(|_| CommandStats::default()).collect(),
         }
@@ -150,6 +156,8 @@ impl Stats {
                 &thread.net_out,
                 &thread.connections,
                 &thread.rejected_connections,
+                &thread.query_limit_disconnections,
+                &thread.output_limit_disconnections,
             ];
             all.iter().for_each(|counter| counter.store(0, Relaxed));
             for command in &thread.by_command {

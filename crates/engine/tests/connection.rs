@@ -102,7 +102,7 @@ fn names_of_clients() {
         " name=me ",
         " age=7 ",
         " lib-name=redis-py lib-ver=5.0 ",
-        " cmd=client|setinfo ",
+        " cmd=client|info ",
     ] {
         assert!(info.contains(part), "{part} in {info}");
     }
@@ -203,4 +203,39 @@ fn quit_closes() {
     let mut client = with_password();
     assert_eq!(client.run("quit"), "+OK");
     assert_eq!(client.outcome, Outcome::Close);
+}
+
+#[test]
+fn paused_clients_wait_and_nothing_expires() {
+    let mut client = Client::new();
+    let waits = Outcome::Wait(tessera_engine::Park::WritesPaused);
+    client.expect(&[
+        ("set due x PX 5", "+OK"),
+        ("client pause 10 READ", "-ERR CLIENT PAUSE mode must be WRITE or ALL"),
+        ("client pause x", "-ERR timeout is not an integer or out of range"),
+        ("client pause -1", "-ERR timeout is negative"),
+        ("client pause 10 WRITE", "+OK"),
+        ("set k v", ""),
+    ]);
+    assert_eq!(client.outcome, waits);
+    client.now = START.plus(5);
+    client.expect(&[("get due", "$-1"), ("dbsize", ":1")]);
+    assert_eq!(client.outcome, Outcome::Next);
+    // A later end and a stricter kind hold, an earlier end does not.
+    client.expect(&[("client pause 1 ALL", "+OK"), ("get k", "")]);
+    assert_eq!(client.outcome, waits);
+    client.now = START.plus(9);
+    client.expect(&[("get k", "")]);
+    client.now = START.plus(10);
+    client.expect(&[("set k v", "+OK"), ("get due", "$-1"), ("dbsize", ":1")]);
+    client.expect(&[("client pause 10 WRITE", "+OK"), ("client unpause", "+OK")]);
+    client.expect(&[("set k w", "+OK")]);
+}
+
+#[test]
+fn a_client_sees_its_own_command_and_how_many_there_were() {
+    let mut client = Client::new();
+    client.run("ping");
+    let line = client.run("client info");
+    assert!(line.contains(" cmd=client|info ") && line.contains(" tot-cmds=1"), "{line}");
 }

@@ -6,7 +6,11 @@ use harness::{Client, START};
 
 /// Runs commands, and gives what the history got, with spaces between arguments and one command a line.
 fn history(commands: &[&str]) -> Vec<String> {
-    let mut client = Client::new();
+    history_with(tessera_config::Config::default(), commands)
+}
+
+fn history_with(config: tessera_config::Config, commands: &[&str]) -> Vec<String> {
+    let mut client = Client::with(config);
     client.run("mset a 1 b 2 f 1.5");
     client.run("set old x PX 5");
     let mut reader = client.follow();
@@ -46,7 +50,7 @@ fn what_depends_on_time_or_state_becomes_what_was_done() {
         ("psetex k 10 v", "SET k v PXAT 1700000000015"),
         ("setnx k v", "setnx k v"),
         ("getset a v", "SET a v"),
-        ("getdel a", "UNLINK a"),
+        ("getdel a", "DEL a"),
         ("getex a EX 10", "PEXPIREAT a 1700000010005"),
         ("getex a PXAT 1", "UNLINK a"),
         ("incr a", "incr a"),
@@ -66,6 +70,27 @@ fn what_depends_on_time_or_state_becomes_what_was_done() {
     ] {
         assert_eq!(history(&[command]), [told], "{command}");
     }
+}
+
+#[test]
+fn how_expired_keys_are_deleted_is_configured() {
+    let commands = ["get old", "set a v PXAT 1", "getex b PXAT 1", "expire f -1"];
+    for (lazy, verb) in [(true, "UNLINK"), (false, "DEL")] {
+        let mut config = tessera_config::Config::default();
+        config.memory.lazyfree_lazy_expire = lazy;
+        let told = ["old", "a", "b", "f"].map(|key| format!("{verb} {key}"));
+        assert_eq!(history_with(config, &commands), told);
+    }
+}
+
+#[test]
+fn expired_keys_that_are_come_across_are_removed() {
+    assert_eq!(history(&["scan 0 COUNT 100000"]), ["UNLINK old"]);
+    assert_eq!(history(&["keys *"]), [""; 0]);
+    let mut client = Client::new();
+    client.run("set old x PX 5");
+    client.now = START.plus(5);
+    client.expect(&[("randomkey", "$-1"), ("dbsize", ":0")]);
 }
 
 #[test]
@@ -135,4 +160,20 @@ fn what_clients_write_to_a_replica_stays_there() {
     client.now = START.plus(5);
     client.expect(&[("append old y", ":1"), ("set k v", "+OK"), ("get old", "$1|y")]);
     assert!(reader.peek().expect("it goes on").is_empty());
+}
+
+#[test]
+fn a_writable_replica_removes_what_its_clients_let_expire() {
+    let mut client = Client::new();
+    client.run("set primarys x PX 5");
+    client.engine.set_mode(tessera_engine::Mode::REPLICA, true);
+    client.run("set own x PX 5");
+    client.run("set kept x PX 50");
+    let cursor = &mut tessera_engine::ExpireCursor::default();
+    let now = START.plus(5);
+    let expired = client.engine.expire_cycle(0, now, cursor, || true);
+    assert_eq!((expired.removed, expired.complete), (1, true));
+    client.now = now;
+    client.expect(&[("dbsize", ":2"), ("exists own", ":0"), ("exists kept", ":1")]);
+    assert!(client.run("info stats").contains("slave_expires_tracked_keys:1|"));
 }

@@ -208,3 +208,37 @@ fn time_and_art() {
     assert!(rows[..4].iter().all(|row| row.chars().count() == 10), "{art}");
     assert!(rows[5].starts_with("Tessera ver."), "{art}");
 }
+
+#[test]
+fn debug_protocol_speaks_both_protocols() {
+    let mut config = tessera_config::Config::default();
+    config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+    let mut client = Client::with(config);
+    let number = "1234567999999999999999999999999999999";
+    client.expect(&[
+        ("debug protocol string", "$11|Hello World"),
+        ("debug protocol double", "$5|3.141"),
+        ("debug protocol bignum", &format!("$37|{number}")),
+        ("debug protocol null", "$-1"),
+        ("debug protocol array", "*3|:0|:1|:2"),
+        ("debug protocol map", "*6|:0|:0|:1|:1|:2|:0"),
+        ("debug protocol attrib", "$39|Some real reply following the attribute"),
+        ("debug protocol push", "-ERR RESP2 is not supported by this command"),
+    ]);
+    client.run("hello 3");
+    client.expect(&[
+        ("debug protocol double", ",3.141"),
+        ("debug protocol bignum", &format!("({number}")),
+        ("debug protocol null", "_"),
+        ("debug protocol set", "~3|:0|:1|:2"),
+        ("debug protocol map", "%3|:0|#f|:1|#t|:2|#f"),
+        (
+            "debug protocol attrib",
+            "|1|$14|key-popularity|*2|$7|key:123|:90|$39|Some real reply following the attribute",
+        ),
+        ("debug protocol push", ">2|$16|server-cpu-usage|:42|+OK"),
+        ("debug protocol verbatim", "=29|txt:This is a verbatim\nstring"),
+        ("debug protocol true", "#t"),
+    ]);
+    assert!(client.run("debug protocol x").starts_with("-ERR Wrong protocol type name"));
+}

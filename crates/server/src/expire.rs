@@ -1,4 +1,4 @@
-//! The thread that removes keys whose time has come.
+//! The thread that removes keys whose time has come, and takes the samples for INFO's rates on its way.
 
 use crate::server::{Asked, Server};
 use crate::time;
@@ -25,6 +25,7 @@ pub(crate) fn run(server: &Server, thread: usize) {
         let expired = server
             .engine
             .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < budget);
+        server.sample();
         if expired.removed > 0 {
             server.wake_feeders(usize::MAX);
         }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
-use tessera_engine::{Args, ClientInfo, Fail, Host, Mode, Outcome, Replication, ShutdownMode};
+use tessera_engine::{
+    Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
+};
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
 use tessera_slot::Offset;
@@ -163,6 +165,24 @@ impl Host for Rim {
         info(&self.0)
     }
 
+    fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
+        std::thread::sleep(time);
+        Ok(())
+    }
+
+    fn debug(&self, request: DebugRequest) -> Result<(), Fail> {
+        match request {
+            DebugRequest::Log(line) => tracing::info!("DEBUG LOG: {line}"),
+            DebugRequest::ChangeReplicationId => {
+                tracing::info!("Changing replication IDs after receiving change-repl-id");
+                // Once for the new name, once more so that the old one is no former name either.
+                self.0.engine.log.shift_replication_id(random_id());
+                self.0.engine.log.shift_replication_id(random_id());
+            }
+        }
+        Ok(())
+    }
+
     fn free_later(&self, flushed: Flushed) {
         free_later(flushed);
     }
@@ -179,7 +199,7 @@ fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
         os.machine().to_string_lossy()
     );
     let count = |counter: &AtomicU64| counter.load(Relaxed).to_string();
-    vec![
+    let mut lines = vec![
         ("server", "os", os),
         ("server", "process_id", std::process::id().to_string()),
         ("server", "executable", server.paths.executable.clone()),
@@ -191,6 +211,40 @@ fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
         ("stats", "sync_partial_err", count(&server.syncs.partial_err)),
         ("memory", "used_memory_rss", resident_bytes().to_string()),
         ("memory", "mem_replication_backlog", server.engine.log.bytes().to_string()),
+    ];
+    lines.extend(machine_lines());
+    lines.extend(rate_lines(server));
+    lines
+}
+
+/// Memory of the machine, and processor time.
+fn machine_lines() -> Vec<(&'static str, &'static str, String)> {
+    use nix::sys::resource::{Usage, UsageWho, getrusage};
+    let seconds = |who: UsageWho, part: fn(&Usage) -> nix::sys::time::TimeVal| {
+        let time = getrusage(who).map_or(nix::sys::time::TimeVal::new(0, 0), |usage| part(&usage));
+        format!("{}.{:06}", time.tv_sec(), time.tv_usec())
+    };
+    let memory = rustix::system::sysinfo();
+    let memory = memory.totalram as u64 * u64::from(memory.mem_unit);
+    vec![
+        ("memory", "total_system_memory", memory.to_string()),
+        ("cpu", "used_cpu_sys", seconds(UsageWho::RUSAGE_SELF, Usage::system_time)),
+        ("cpu", "used_cpu_user", seconds(UsageWho::RUSAGE_SELF, Usage::user_time)),
+        ("cpu", "used_cpu_sys_children", seconds(UsageWho::RUSAGE_CHILDREN, Usage::system_time)),
+        ("cpu", "used_cpu_user_children", seconds(UsageWho::RUSAGE_CHILDREN, Usage::user_time)),
+        // There is no main thread: this is the one that serves the client who asks.
+        ("cpu", "used_cpu_sys_main_thread", seconds(UsageWho::RUSAGE_THREAD, Usage::system_time)),
+        ("cpu", "used_cpu_user_main_thread", seconds(UsageWho::RUSAGE_THREAD, Usage::user_time)),
+    ]
+}
+
+fn rate_lines(server: &Server) -> Vec<(&'static str, &'static str, String)> {
+    let rates = server.sampler.rates();
+    let kilobytes = |rate: f64| format!("{:.2}", rate / 1024.0);
+    vec![
+        ("stats", "instantaneous_ops_per_sec", format!("{:.0}", rates.commands)),
+        ("stats", "instantaneous_input_kbps", kilobytes(rates.bytes_in)),
+        ("stats", "instantaneous_output_kbps", kilobytes(rates.bytes_out)),
     ]
 }
 

@@ -15,6 +15,7 @@ mod follow;
 mod host;
 mod io;
 mod logging;
+mod rates;
 mod server;
 mod start;
 mod sync;

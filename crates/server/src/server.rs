@@ -27,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) follow: Arc<Follow>,
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
     pub(crate) stop: Stop,
+    pub(crate) sampler: crate::rates::Sampler,
     pub(crate) paths: Paths,
     /// By I/O thread: whether it serves replicas.
     feeders: Box<[AtomicBool]>,
@@ -132,6 +133,7 @@ impl Server {
             follow,
             cluster,
             stop: Stop::default(),
+            sampler: Default::default(),
             paths,
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
@@ -214,6 +216,17 @@ impl Server {
             client.killed.store(true, Ordering::Relaxed);
             self.disconnect(&client);
         }
+    }
+
+    /// Several times a second: what the `instantaneous_` lines of INFO are made of.
+    pub(crate) fn sample(&self) {
+        let stats = &self.engine.stats;
+        let totals = crate::rates::Totals {
+            commands: stats.sum(|thread| &thread.commands),
+            bytes_in: stats.sum(|thread| &thread.net_in),
+            bytes_out: stats.sum(|thread| &thread.net_out),
+        };
+        self.sampler.sample(crate::time::monotonic(), totals);
     }
 
     /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links alive.

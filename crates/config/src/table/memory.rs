@@ -48,10 +48,10 @@ family! {
         lfu_decay_time: u32 = 1, "lfu-decay-time", COUNT;
         /// Free evicted values in the background.
         lazyfree_lazy_eviction: bool = true, "lazyfree-lazy-eviction", FLAG;
-        /// Free expired values in the background.
-        lazyfree_lazy_expire: bool = true, "lazyfree-lazy-expire", FLAG;
-        /// Free values that a command replaces in the background.
-        lazyfree_lazy_server_del: bool = true, "lazyfree-lazy-server-del", FLAG;
+        /// Free expired values in the background, here and (by UNLINK instead of DEL) on replicas.
+        lazyfree_lazy_expire: bool = true, "lazyfree-lazy-expire", FLAG.effective();
+        /// Free values that go as a side effect in the background, here and on replicas.
+        lazyfree_lazy_server_del: bool = true, "lazyfree-lazy-server-del", FLAG.effective();
         /// Let DEL free in the background, as UNLINK does.
         lazyfree_lazy_user_del: bool = true, "lazyfree-lazy-user-del", FLAG;
         /// Let FLUSHDB and FLUSHALL free in the background unless SYNC is given.

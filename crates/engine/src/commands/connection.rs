@@ -3,6 +3,7 @@
 mod auth;
 mod client;
 mod kill;
+mod pause;
 
 use crate::command::{Command, Flags, Group};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};

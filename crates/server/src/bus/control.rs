@@ -326,8 +326,9 @@ fn log_deletion(
     world: &mut tessera_store::WorldExclusive<'_>,
     slot: Slot,
 ) {
+    let verb = tessera_engine::deletion(engine.config().memory.lazyfree_lazy_server_del);
     world.lock(slot).keys(0, usize::MAX, |key| {
-        engine.log.append_command(0, &[b"UNLINK", key]);
+        engine.log.append_command(0, &[verb, key]);
     });
 }
 

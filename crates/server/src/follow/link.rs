@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tessera_engine::{ClientInfo, ClientKind, Session};
 use tessera_log::ReplId;
-use tessera_replication::{LinkConfig, LinkEffect, LinkEvent, Position, ReplicaLink};
+use tessera_replication::{LinkConfig, LinkEffect, LinkEvent, LinkFault, Position, ReplicaLink};
 use tessera_resp::RequestParser;
 use tessera_slot::{Millis, Offset};
 
@@ -227,7 +227,15 @@ impl Follower {
             LinkEffect::Resume { id, renamed } => self.resume(id, renamed),
             LinkEffect::Stream(range) => self.unparsed.extend_from_slice(&received[range]),
             LinkEffect::Close(fault) => {
-                tracing::warn!("Link with primary {} given up: {fault}", self.primary.host);
+                match &fault {
+                    // Tools look for this line.
+                    LinkFault::Auth(answer) => {
+                        tracing::warn!("Unable to AUTH to PRIMARY: {answer}")
+                    }
+                    _ => {
+                        tracing::warn!("Link with primary {} given up: {fault}", self.primary.host)
+                    }
+                }
                 self.drop_connection();
             }
         }

@@ -3,6 +3,7 @@
 
 use super::conn::{Conn, Parsed, Phase};
 use super::thread::IoThread;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
 use tessera_resp::Span;
@@ -128,7 +129,8 @@ impl IoThread {
             let spans =
                 &spans[std::mem::replace(&mut spans_start, request.spans_end)..request.spans_end];
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
-            if !conn.may_run() {
+            // CLIENT KILL earlier in this batch counts.
+            if !conn.may_run() || conn.info().killed.load(Relaxed) {
                 continue;
             }
             let (bytes, session, reply) = conn.parts(request.start);

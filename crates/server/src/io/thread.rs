@@ -199,6 +199,8 @@ impl IoThread {
                 let limit = self.config.network.client_query_buffer_limit.0;
                 if conn.input_bytes() as u64 > limit {
                     let client = conn.info().line(self.now.0);
+                    let stats = self.server.engine.stats.thread(self.index);
+                    stats.bump(|stats| &stats.query_limit_disconnections, 1);
                     tracing::warn!("Closing client that reached max query buffer length: {client}");
                     conn.phase = Phase::Dead;
                 }
@@ -334,8 +336,12 @@ impl IoThread {
     fn flush(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
-        let done = conn.flush(&mut self.spare, self.now);
-        if conn.is_over_limit(&self.config, self.now.0) {
+        // What a turn has answered counts as it is, even if the socket would take it all.
+        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.now.0);
+        let done = is_over || conn.flush(&mut self.spare, self.now);
+        if is_over || conn.is_over_limit(&self.config, self.now.0) {
+            let stats = self.server.engine.stats.thread(self.index);
+            stats.bump(|stats| &stats.output_limit_disconnections, 1);
             let client = conn.info().line(self.now.0);
             tracing::warn!(
                 "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."

@@ -18,6 +18,8 @@ impl IoThread {
         let mut wait = self.next_scan.since(now).min(SCAN_PERIOD);
         if !self.parked.is_empty() {
             wait = wait.min(PARKED_WAIT);
+            let pause = self.server.engine.pause_end(now);
+            wait = pause.map_or(wait, |end| wait.min(end.since(now)));
         }
         for index in &self.parked {
             let Some(conn) = self.conns.get_mut(*index) else { continue };
@@ -55,7 +57,10 @@ impl IoThread {
                     }
                 }
                 Some(Park::WritesPaused) => {
-                    if !self.server.engine.mode().any(Mode::WRITES_PAUSED) {
+                    let engine = &self.server.engine;
+                    if !engine.mode().any(Mode::WRITES_PAUSED)
+                        && engine.pause_end(self.now).is_none()
+                    {
                         // The command itself is still in the input, and runs now.
                         self.complete(index, |_| {});
                     }

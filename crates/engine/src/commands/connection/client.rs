@@ -1,6 +1,6 @@
 //! CLIENT: the connections, this one and all others.
 
-use super::kill;
+use super::{kill, pause};
 use crate::clients::{ClientFilter, ClientKind};
 use crate::command::{Command, Flags, Group};
 use crate::commands::{container, help, integer};
@@ -61,6 +61,15 @@ pub(super) const CLIENT: Command = Command::new("client", -2, container)
         sub("no-evict", 3, no_evict, "7.0.0", "Spares the connection when clients are evicted.", "<ON|OFF>")
             .flags(ADMIN),
         sub("no-touch", 3, no_touch, "7.2.0", "Lets reads leave the access clock alone.", "<ON|OFF>"),
+        sub(
+            "pause",
+            -3,
+            pause::pause,
+            "3.0.0",
+            "Holds clients' commands back for a while.",
+            "timeout [WRITE|ALL]",
+        )
+        .flags(ADMIN),
         sub("reply", 3, reply, "3.2.0", "Says whether commands are answered.", "<ON|OFF|SKIP>"),
         sub(
             "setinfo",
@@ -73,6 +82,7 @@ pub(super) const CLIENT: Command = Command::new("client", -2, container)
         .tips(ALL_NODES),
         sub("setname", 3, setname, "2.6.9", "Names the connection.", "connection-name").tips(ALL_NODES),
         sub("trackinginfo", 2, trackinginfo, "6.2.0", "Answers whether keys are tracked.", ""),
+        sub("unpause", 2, pause::unpause, "6.2.0", "Ends CLIENT PAUSE.", "").flags(ADMIN),
     ]);
 
 fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
@@ -99,6 +109,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    Spare this connection when clients are evicted.",
             "NO-TOUCH (ON|OFF)",
             "    Let reads of this connection leave the access clock alone.",
+            "PAUSE <milliseconds> [WRITE|ALL]",
+            "    Hold back all commands of clients for so long, or those that write.",
             "REPLY (ON|OFF|SKIP)",
             "    Whether commands of this connection are answered.",
             "SETINFO (LIB-NAME|LIB-VER) <value>",
@@ -107,6 +119,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    Name this connection.",
             "TRACKINGINFO",
             "    Whether keys are tracked for this connection.",
+            "UNPAUSE",
+            "    End CLIENT PAUSE.",
         ],
     );
     Ok(())

@@ -112,7 +112,7 @@ fn set_expiry(
     };
     if past {
         found.delete();
-        cx.propagate_instead(|| vec![b"UNLINK".to_vec(), key.to_vec()]);
+        cx.propagate_expired(key);
     } else {
         found.set_expiry(Some(at));
         // Replicas get the moment, not the distance to it, and no condition.

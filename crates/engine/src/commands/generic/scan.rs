@@ -38,7 +38,8 @@ pub(super) const SCAN: Command = Command::new("scan", -2, scan)
 fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let filter = Filter { pattern: pattern(args.at(1)), kind: None };
     let mut found = Found::default();
-    walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found);
+    // Those whose time has come are left to others: all slots together may hold any number of them.
+    walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {});
     found.answer(cx.reply);
     Ok(())
 }
@@ -102,18 +103,20 @@ impl Found {
     }
 }
 
-/// Walks on from `cursor` through the database, each slot under its own lock.
+/// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown the keys whose time has come.
 fn walk(
     db: &mut Db<'_, '_>,
     cursor: ScanCursor,
     count: usize,
     filter: &Filter<'_>,
     found: &mut Found,
+    mut due: impl FnMut(&[u8]),
 ) -> ScanCursor {
     let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
     db.world().scan(index, cursor, count, false, |entry| {
-        let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
-        if live && filter.lets_through(entry) {
+        if !shows_expired && entry.expiry().is_some_and(|at| at <= now) {
+            due(entry.key());
+        } else if filter.lets_through(entry) {
             found.add(entry.key());
         }
     })
@@ -146,7 +149,9 @@ fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
     }
     let mut found = Found::default();
-    let next = walk(db, cursor, count, &filter, &mut found);
+    let mut due: Vec<Vec<u8>> = Vec::new();
+    let next = walk(db, cursor, count, &filter, &mut found, |key| due.push(key.to_vec()));
+    due.iter().for_each(|key| db.remove_due(key));
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());
     found.answer(cx.reply);
@@ -165,15 +170,20 @@ fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             return Ok(());
         };
         let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
-        let (engine, mut key) = (cx.engine, None);
+        let (engine, mut key, mut due) = (cx.engine, None, None);
         let guard = db.world().lock(slot);
         // Some buckets of a table that is not empty may be.
         while !guard.is_empty(index)
             && !guard.random_entry(index, engine.random(), |entry| {
                 let live = shows_expired || entry.expiry().is_none_or(|at| at > now);
-                key = live.then(|| entry.key().to_vec());
+                let chosen = if live { &mut key } else { &mut due };
+                *chosen = Some(entry.key().to_vec());
             })
         {}
+        drop(guard);
+        if let Some(due) = due {
+            db.remove_due(&due);
+        }
         if let Some(key) = key {
             cx.reply.bulk(&key);
             return Ok(());
@@ -188,7 +198,7 @@ fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) {
     let mut cursor = ScanCursor::default();
     loop {
         let mut found = Found::default();
-        cursor = walk(db, cursor, 1, &Filter::default(), &mut found);
+        cursor = walk(db, cursor, 1, &Filter::default(), &mut found, |_| {});
         if found.count > 0 {
             cx.reply.bulk(found.first());
             return;

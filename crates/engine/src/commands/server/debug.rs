@@ -1,10 +1,12 @@
 //! DEBUG: what tests of servers need. Only where `enable-debug-command` allows it.
 
+mod protocol;
+
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, Flags};
 use crate::commands::generic::encoding_name;
 use crate::commands::{container, help};
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, DebugRequest, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use tessera_config::table::general::ProtectedAction;
@@ -15,6 +17,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
     .flags(FLAGS)
     .doc(SERVER, "1.0.0", "Depends on subcommand.", "What tests of servers need.", "")
     .subcommands(&[
+        Command::new("change-repl-id", 2, change_repl_id).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Goes on under a new replication id.",
+            "",
+        ),
         Command::new("help", 2, show_help).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -29,12 +38,26 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Does nothing.",
             "",
         ),
+        Command::new("log", 3, log).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Writes a line to the log.",
+            "message",
+        ),
         Command::new("object", 3, object).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
             SERVER,
             "1.0.0",
             "O(1)",
             "Describes how a key's value is kept.",
             "key",
+        ),
+        Command::new("protocol", 3, protocol::protocol).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Answers with a value of this type.",
+            "type",
         ),
         Command::new("set-active-expire", 3, set_active_expire).flags(FLAGS).doc(
             SERVER,
@@ -70,16 +93,38 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
         cx,
         "DEBUG",
         &[
+            "CHANGE-REPL-ID",
+            "    Goes on under a new replication id.",
             "JMAP",
             "    Does nothing.",
+            "LOG <message>",
+            "    Writes a line to the log.",
             "OBJECT <key>",
             "    How the key's value is kept.",
+            "PROTOCOL <type>",
+            "    Answers with a value of this type: string, integer, double, bignum, null, array, set, map,",
+            "    attrib, push, verbatim, true, false.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys are looked for.",
             "SLEEP <seconds>",
             "    Stops the thread that reads this.",
         ],
     );
+    Ok(())
+}
+
+fn log(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    let line = String::from_utf8_lossy(args.at(2)).into_owned();
+    cx.engine.host().debug(DebugRequest::Log(line))?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn change_repl_id(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    cx.engine.host().debug(DebugRequest::ChangeReplicationId)?;
+    cx.reply.ok();
     Ok(())
 }
 

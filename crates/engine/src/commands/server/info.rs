@@ -40,6 +40,16 @@ impl Lines {
             None => self.0.push((name.to_owned(), value)),
         }
     }
+
+    /// Puts what the rim knows; where the same is shown for people too, that follows.
+    fn know(&mut self, name: &str, value: &str) {
+        self.put(name, value.to_owned());
+        let for_people = format!("{name}_human");
+        let shown = self.0.iter_mut().find(|(known, _)| *known == for_people);
+        if let (Some((_, shown)), Ok(bytes)) = (shown, value.parse()) {
+            *shown = sections::human(bytes);
+        }
+    }
 }
 
 /// Which sections are asked for.
@@ -62,7 +72,7 @@ fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         let mut lines = Lines::default();
         (section.lines)(db, cx, &mut lines);
         let known = from_the_rim.iter().filter(|(of, _, _)| of.eq_ignore_ascii_case(section.name));
-        known.for_each(|(_, name, value)| lines.put(name, value.clone()));
+        known.for_each(|(_, name, value)| lines.know(name, value));
         if !text.is_empty() {
             text.push_str("\r\n");
         }

@@ -73,7 +73,9 @@ fn getex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
         Change::Delete => {
             found.delete();
-            vec![b"UNLINK".to_vec(), key.to_vec()]
+            cx.changed(1);
+            cx.propagate_expired(key);
+            return Ok(());
         }
         Change::Set(at) => {
             found.set_expiry(Some(at));
@@ -92,7 +94,7 @@ fn getdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             reply_value(cx.reply, found.entry().value());
             found.delete();
             cx.changed(1);
-            cx.propagate_instead(|| vec![b"UNLINK".to_vec(), args.at(1).to_vec()]);
+            cx.propagate_instead(|| vec![b"DEL".to_vec(), args.at(1).to_vec()]);
         }
     }
     Ok(())

@@ -162,7 +162,7 @@ fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at:
         (Lookup::Found(found), true) => {
             found.delete();
             cx.changed(1);
-            cx.propagate_instead(|| vec![b"UNLINK".to_vec(), key.to_vec()]);
+            cx.propagate_expired(key);
         }
         (Lookup::Vacant(_), true) => {}
     }

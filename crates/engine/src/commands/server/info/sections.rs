@@ -87,7 +87,7 @@ fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
 }
 
 /// Bytes as Redis writes them for people: `1.50M`.
-fn human(bytes: u64) -> String {
+pub(super) fn human(bytes: u64) -> String {
     const UNITS: [char; 6] = ['K', 'M', 'G', 'T', 'P', 'E'];
     if bytes < 1024 {
         return format!("{bytes}B");
@@ -192,7 +192,7 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("latest_fork_usec", 0);
     lines.add("total_forks", 0);
     lines.add("migrate_cached_sockets", 0);
-    lines.add("slave_expires_tracked_keys", 0);
+    lines.add("slave_expires_tracked_keys", cx.engine.replica_keys.len());
     lines.add("tracking_total_keys", 0);
     lines.add("tracking_total_items", 0);
     lines.add("tracking_total_prefixes", 0);
@@ -201,6 +201,14 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("dump_payload_sanitizations", 0);
     lines.add("total_reads_processed", 0);
     lines.add("total_writes_processed", 0);
+    lines.add(
+        "client_query_buffer_limit_disconnections",
+        stats.sum(|thread| &thread.query_limit_disconnections),
+    );
+    lines.add(
+        "client_output_buffer_limit_disconnections",
+        stats.sum(|thread| &thread.output_limit_disconnections),
+    );
 }
 
 fn replication(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
