@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use tessera_engine::{ClientInfo, ClientKind, Engine, Mode};
 use tessera_log::ReplId;
 use tessera_replication::SessionStatus;
@@ -166,7 +166,11 @@ impl Server {
 
     /// So many clients of this I/O thread wait for something.
     pub(crate) fn note_parked(&self, thread: usize, clients: usize) {
-        self.parked[thread].store(clients, Ordering::Release);
+        if self.parked[thread].load(Ordering::Relaxed) != clients {
+            self.parked[thread].store(clients, Ordering::Relaxed);
+            // Pairs with the one in `wake_waiting`: either the waker sees who waits, or who waits sees what changed.
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// How many clients wait for something.
@@ -176,8 +180,9 @@ impl Server {
 
     /// Wakes the I/O threads some of whose clients wait.
     pub(crate) fn wake_waiting(&self) {
+        fence(Ordering::SeqCst);
         for (mailbox, parked) in self.mailboxes.iter().zip(&self.parked) {
-            if parked.load(Ordering::Acquire) > 0 {
+            if parked.load(Ordering::Relaxed) > 0 {
                 mailbox.wake();
             }
         }

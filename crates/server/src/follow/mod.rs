@@ -10,6 +10,7 @@ mod link;
 mod load;
 
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
 use tessera_replication::{LinkPhase, LinkStatus};
 use tessera_slot::Millis;
@@ -60,6 +61,10 @@ struct State {
 pub(crate) struct Follow {
     state: Mutex<State>,
     changed: Condvar,
+    /// Orders of clients that were answered already, oldest first: [`Follow::order`].
+    orders: Mutex<VecDeque<Option<Primary>>>,
+    /// Held while an order is carried out.
+    carrying_out: Mutex<()>,
 }
 
 impl Follow {
@@ -81,6 +86,27 @@ impl Follow {
         self.changed.notify_all();
         while state.applying && state.taken < version && !state.quit {
             self.changed.wait(&mut state);
+        }
+    }
+
+    /// Notes what a client has ordered, if `start` can start a thread that calls [`Follow::carry_out`].
+    pub(crate) fn order<E>(
+        &self,
+        primary: Option<Primary>,
+        start: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut orders = self.orders.lock();
+        start()?;
+        orders.push_back(primary);
+        Ok(())
+    }
+
+    /// Carries out the oldest order: in the order in which clients gave them, whichever thread comes first.
+    pub(crate) fn carry_out(&self, how: impl FnOnce(Option<Primary>)) {
+        let _turn = self.carrying_out.lock();
+        let oldest = self.orders.lock().pop_front();
+        if let Some(primary) = oldest {
+            how(primary);
         }
     }
 

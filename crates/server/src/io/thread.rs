@@ -194,6 +194,8 @@ impl IoThread {
     fn turn(&mut self) {
         let before = self.server.engine.log.offset();
         self.run_ready();
+        // Before the look: whoever changes after it what is waited for knows that somebody waits.
+        self.server.note_parked(self.index, self.parked.len());
         self.look_at_parked();
         for index in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
@@ -261,7 +263,9 @@ impl IoThread {
 
     fn on_accept(&mut self, at: usize) {
         let mut accepted = Vec::new();
-        accept(&self.listeners[at], &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
+        // A message of this very turn may have left fewer of them.
+        let Some(listener) = self.listeners.get(at) else { return };
+        accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
         for new in accepted {
             let thread = self.next_thread % self.server.mailboxes.len();
             self.next_thread += 1;
