@@ -179,6 +179,10 @@ impl IoThread {
             }
             self.now = time::unix();
             self.load_config();
+            if let Some(cluster) = &self.server.cluster {
+                let node_timeout = self.config.cluster.node_timeout;
+                cluster.check_pulse(&self.server.engine, self.now, node_timeout);
+            }
             for event in &events {
                 self.on_event(event.data.u64(), event.flags);
             }
