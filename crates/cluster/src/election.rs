@@ -113,6 +113,7 @@ impl Cluster {
         let timeout = self.config.node_timeout;
         let age = match self.primary_link {
             PrimaryLink::Up => return false,
+            PrimaryLink::Incomplete => return true,
             PrimaryLink::Down { since: None } => u64::MAX,
             PrimaryLink::Down { since: Some(since) } => self.now.mono.since(since),
         };

@@ -44,7 +44,10 @@ pub enum LinkDownReason {
 pub enum PrimaryLink {
     /// In sync and receiving the stream.
     Up,
-    /// Not connected, or a synchronisation is under way.
+    /// The data is not whole: a full synchronisation has dropped the old and not yet, or not successfully, loaded the
+    /// new. Such a replica never stands for election, whatever the configuration or an operator says.
+    Incomplete,
+    /// Not connected, or a synchronisation is under way that has not touched the data yet.
     Down {
         /// When data was last received from the primary, by the monotonic clock; `None` if never.
         since: Option<Millis>,

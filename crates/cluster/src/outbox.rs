@@ -22,6 +22,7 @@ pub(crate) struct Outbox {
     /// After slots have changed: dropped keys, a new primary.
     after: Vec<Effect>,
     /// Links and packets: others are told last.
+    last: Vec<Effect>,
     bus: Vec<Effect>,
     save: Save,
     batches: VecDeque<Batch>,
@@ -35,10 +36,9 @@ impl Outbox {
             | Effect::PauseWrites { .. }
             | Effect::Published { .. } => &mut self.before,
             Effect::SetSlots(_) | Effect::Routing(_) => &mut self.rights,
-            Effect::DropKeys(_)
-            | Effect::DropAllKeys
-            | Effect::Follow { .. }
-            | Effect::ResumeWrites => &mut self.after,
+            Effect::DropKeys(_) | Effect::DropAllKeys | Effect::Follow { .. } => &mut self.after,
+            // A former primary must be a replica before the writes that waited are looked at again.
+            Effect::ResumeWrites => &mut self.last,
             Effect::OpenLink { .. } | Effect::CloseLink { .. } | Effect::Send { .. } => {
                 &mut self.bus
             }
@@ -62,6 +62,7 @@ impl Outbox {
         let mut then = std::mem::take(&mut self.before);
         then.append(&mut self.rights);
         then.append(&mut self.after);
+        then.append(&mut self.last);
         then.append(&mut self.bus);
         if save.is_some() || !then.is_empty() {
             self.batches.push_back(Batch { save, then });

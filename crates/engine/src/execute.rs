@@ -73,8 +73,10 @@ impl Engine {
         }
         let start = reply.buf.len();
         let outcome = self.run(world, turn, session, prepared, command, args, reply);
+        if !matches!(outcome, Outcome::Wait(_)) {
+            session.settle_reply(reply, start);
+        }
         if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
-            settle_reply_mode(session, reply, start);
             session.asking = session.asking && command.name == "asking";
         }
         outcome
@@ -93,9 +95,32 @@ impl Engine {
     ) -> Outcome {
         let stats = self.stats.thread(turn.thread);
         let start = reply.buf.len();
-        let locks = match self.lock(world, turn, prepared.first, command, args) {
-            Ok(locks) => locks,
-            Err(fail) => return self.refuse(session, reply, turn, Some(prepared.index), fail),
+        let locks = if command.flags.has(Flags::EXCLUSIVE) {
+            *world = None;
+            let alone = self.keyspace.enter_exclusive();
+            // The role may have changed while this command waited to be alone.
+            let recheck = match session.is_primary {
+                true => Ok(()),
+                false => self.check_mode(command, self.mode(), turn),
+            };
+            if let Err(refusal) = recheck {
+                *world = Some(alone.share(turn.thread));
+                return match refusal {
+                    Refusal::Fail(fail) => {
+                        self.refuse(session, reply, turn, Some(prepared.index), fail)
+                    }
+                    Refusal::Wait => Outcome::Wait(Park::WritesPaused),
+                };
+            }
+            turn.hashes.clear();
+            Locks::All(alone)
+        } else {
+            match self.lock(world, turn, prepared.first, command, args) {
+                Ok(locks) => locks,
+                Err(fail) => {
+                    return self.refuse(session, reply, turn, Some(prepared.index), fail);
+                }
+            }
         };
         let mode = self.mode();
         let mut db = Db {
@@ -136,6 +161,10 @@ impl Engine {
             }
             self.record(&mut cx, db.index, args);
         }
+        if self.log.is_active() {
+            // WAIT covers what this client was told, which others may have written.
+            cx.session.last_write = self.log.offset();
+        }
         let outcome = cx.outcome;
         if let Some(alone) = db.unlock() {
             // Nobody else has it alone before what follows, such as the log of a replica, is done.
@@ -166,10 +195,6 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<Locks<'w, 'k>, Fail> {
         turn.hashes.clear();
-        if command.flags.has(Flags::EXCLUSIVE) {
-            *world = None;
-            return Ok(Locks::All(self.keyspace.enter_exclusive()));
-        }
         let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
         match (first, command.keys) {
             (Some(hash), keys) if keys.is_one() => {
@@ -188,7 +213,7 @@ impl Engine {
         if !self.log.is_active() || cx.session.is_primary || self.mode().any(Mode::REPLICA) {
             return;
         }
-        cx.session.last_write = match &cx.propagate {
+        match &cx.propagate {
             Propagate::AsIs => self.append(db as u32, args),
             Propagate::Instead(command) => self.log.append_command(db as u32, command),
         };
@@ -276,7 +301,11 @@ impl Engine {
             "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
         } else if flags.has(Flags::WRITE) && mode.any(Mode::WRITES_PAUSED) {
             return Err(Refusal::Wait);
-        } else if flags.has(Flags::WRITE) && mode.any(Mode::READ_ONLY) && !mode.any(Mode::CLUSTER) {
+        } else if flags.has(Flags::WRITE)
+            && mode.any(Mode::READ_ONLY)
+            && (!mode.any(Mode::CLUSTER) || matches!(command.keys, Keys::None))
+        {
+            // In a cluster a command with keys is redirected to the primary instead.
             "READONLY You can't write against a read only replica."
         } else if flags.has(Flags::WRITE)
             && mode.any(Mode::FEW_REPLICAS)
@@ -306,7 +335,9 @@ impl Engine {
         if (state == SlotState::Served && !down) || session.is_primary {
             return None;
         }
-        let routing = self.host().routing()?;
+        let Some(routing) = self.host().routing() else {
+            return Some(Fail::text("CLUSTERDOWN The cluster is down"));
+        };
         if let Some(refusal) = routing.refusal(slot, command.flags.has(Flags::WRITE)) {
             return Some(Fail::text(refusal));
         }
@@ -351,7 +382,7 @@ impl Engine {
         let text = fail.to_string();
         self.stats.count_error(turn.thread, text.as_bytes());
         reply.error(text);
-        settle_reply_mode(session, reply, start);
+        session.settle_reply(reply, start);
         session.asking = false;
         Outcome::Next
     }
@@ -400,25 +431,10 @@ fn try_again() -> Fail {
 fn expired_keys(session: &Session, mode: Mode, paused: bool) -> ExpiredKeys {
     if session.is_primary {
         ExpiredKeys::Show
-    } else if mode.any(Mode::REPLICA) || paused {
+    } else if mode.any(Mode::REPLICA) || mode.any(Mode::WRITES_PAUSED) || paused {
         ExpiredKeys::Hide
     } else {
         ExpiredKeys::Remove
-    }
-}
-
-/// Applies CLIENT REPLY to what was written since `start`.
-#[inline]
-fn settle_reply_mode(session: &mut Session, reply: &mut Reply, start: usize) {
-    use crate::ReplyMode;
-    match session.reply_mode {
-        ReplyMode::On => {}
-        ReplyMode::Off => reply.buf.truncate(start),
-        ReplyMode::SkipNext => session.reply_mode = ReplyMode::Skipping,
-        ReplyMode::Skipping => {
-            reply.buf.truncate(start);
-            session.reply_mode = ReplyMode::On;
-        }
     }
 }
 

@@ -57,7 +57,8 @@ impl Engine {
             // Entered anew for each slot, since whoever wants the world alone must not wait for a whole round.
             let mut world = self.keyspace.enter(thread);
             let mode = self.mode();
-            if !self.active_expiry.load(Relaxed) || self.pause_end(now).is_some() {
+            let is_paused = mode.any(Mode::WRITES_PAUSED) || self.pause_end(now).is_some();
+            if !self.active_expiry.load(Relaxed) || is_paused {
                 return Expired { removed, complete: true };
             }
             if mode.any(Mode::REPLICA) {

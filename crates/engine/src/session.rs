@@ -55,4 +55,18 @@ impl Session {
             info,
         }
     }
+
+    /// Applies CLIENT REPLY to an answer that begins at `start`. Once for each command, when it is answered.
+    #[inline]
+    pub fn settle_reply(&mut self, reply: &mut tessera_resp::Reply, start: usize) {
+        match self.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Off => reply.buf.truncate(start),
+            ReplyMode::SkipNext => self.reply_mode = ReplyMode::Skipping,
+            ReplyMode::Skipping => {
+                reply.buf.truncate(start);
+                self.reply_mode = ReplyMode::On;
+            }
+        }
+    }
 }

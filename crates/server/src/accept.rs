@@ -27,6 +27,11 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// Whether it is the unix socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        self.unix_path.is_some()
+    }
+
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
     }

@@ -33,6 +33,8 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
             return;
         }
         server.follow.set(None);
+        // From here on the data is what it is.
+        server.follow.set_incomplete(false);
         let world = engine.keyspace.enter_exclusive();
         if engine.log.is_active() {
             engine.log.shift_replication_id(random_id());
@@ -92,6 +94,12 @@ impl Host for Rim {
 
     fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
+        if primary.is_some() {
+            // The client's next write is refused already: what it wrote would be lost in the synchronisation.
+            let read_only = self.0.engine.config().replication.replica_read_only;
+            self.0.engine.set_mode(Mode::REPLICA, true);
+            self.0.engine.set_mode(Mode::READ_ONLY, read_only);
+        }
         // Following waits until the world is empty, in which this command still is.
         let server = Arc::clone(&self.0);
         let start = || {
@@ -131,7 +139,11 @@ impl Host for Rim {
                     return Err(((*name).to_owned(), reason.to_owned()));
                 }
                 "port" => {
-                    let listeners = crate::accept::listen(config).map_err(|_| {
+                    let bound = match config.network.port {
+                        0 => Ok(Vec::new()),
+                        port => crate::accept::bind_tcp(config, port),
+                    };
+                    let listeners = bound.map_err(|_| {
                         let reason = "Unable to listen on this port. Check server logs.";
                         ("port".to_owned(), reason.to_owned())
                     })?;

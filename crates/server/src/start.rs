@@ -148,6 +148,8 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
 
     // Before anybody is answered: whoever has seen the server may ask it to end.
     watch_signals(&server)?;
+    server.replication_tick();
+
     let quit = Arc::new(Flag::default());
     let mut threads = Threads::default();
     let mut listeners = Some(listeners);

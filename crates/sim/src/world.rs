@@ -415,6 +415,7 @@ impl World {
                 since: match process.primary_link {
                     PrimaryLink::Up => Some(now),
                     PrimaryLink::Down { since } => since,
+                    PrimaryLink::Incomplete => None,
                 },
             };
         }

@@ -98,9 +98,9 @@ impl Control {
             tokio::select! {
                 event = inbox.recv() => {
                     if let (Some(cluster), Some(event)) = (&cluster, event) {
-                        cluster.event(event);
+                        self.receive(cluster, event);
                         while let Ok(event) = inbox.try_recv() {
-                            cluster.event(event);
+                            self.receive(cluster, event);
                         }
                     }
                 }
@@ -139,6 +139,14 @@ impl Control {
         cluster.event(Event::LinkAccepted { link, peer, local });
     }
 
+    /// Hands an event of the bus on. A link that has ended is forgotten here too.
+    fn receive(&mut self, cluster: &ClusterHandle, event: Event) {
+        if let Event::LinkDown { link, .. } = &event {
+            self.links.remove(link);
+        }
+        cluster.event(event);
+    }
+
     /// What is due by the clock, and what replication has to tell the core.
     fn tick(&mut self, cluster: Option<&ClusterHandle>) {
         let now = time::monotonic();
@@ -165,15 +173,15 @@ impl Control {
             self.told.0 = Some(offset);
             cluster.event(Event::ReplicationOffset(offset));
         }
-        let link = status.map(|status| {
-            if status.is_up() {
-                PrimaryLink::Up
-            } else {
-                PrimaryLink::Down { since: status.last_io }
-            }
+        let is_incomplete = self.server.follow.is_incomplete();
+        let link = status.map(|status| match (is_incomplete, status.is_up()) {
+            (true, _) => PrimaryLink::Incomplete,
+            (false, true) => PrimaryLink::Up,
+            (false, false) => PrimaryLink::Down { since: status.last_io },
         });
+        let is_due = self.tick_at.is_none_or(|at| now >= at);
         if let Some(link) = link
-            && self.told.1 != Some(link)
+            && (is_due || self.told.1 != Some(link))
         {
             self.told.1 = Some(link);
             cluster.event(Event::PrimaryLink(link));
@@ -312,7 +320,7 @@ impl Control {
         let mut flushed = tessera_store::Flushed::default();
         let is_primary = !engine.mode().any(Mode::REPLICA);
         for slot in slots.iter() {
-            if is_primary && engine.log.is_active() {
+            if is_primary && engine.log.is_active() && !self.server.log_closed.load(Acquire) {
                 log_deletion(engine, &mut world, slot);
             }
             world.flush_slot(slot, None, &mut flushed);

@@ -18,7 +18,7 @@ impl NodesFile {
     /// # Errors
     /// If another process has it, or it cannot be read or written.
     pub(crate) fn open(path: &Path) -> Result<(NodesFile, Option<String>)> {
-        let lock_path = path.with_extension("conf.lock");
+        let lock_path = beside(path, "lock");
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -53,7 +53,7 @@ impl NodesFile {
     /// # Errors
     /// What went wrong; the old file is then still whole.
     pub(crate) fn save(&self, text: &str, durable: bool) -> Result<()> {
-        let temporary = self.path.with_extension(format!("conf.tmp-{}", std::process::id()));
+        let temporary = beside(&self.path, &format!("tmp-{}", std::process::id()));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&temporary)?;
             file.write_all(text.as_bytes())?;
@@ -71,9 +71,24 @@ impl NodesFile {
     }
 }
 
+/// A file beside this one: its whole name with one more ending, so that no two nodes' files share it.
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_differ_in_their_ending_only_are_two_nodes() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = NodesFile::open(&dir.path().join("nodes.1")).unwrap();
+        assert!(NodesFile::open(&dir.path().join("nodes.2")).is_ok());
+    }
 
     #[test]
     fn one_node_one_file() {

@@ -4,6 +4,7 @@ use super::Follower;
 use crate::server::random_id;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
+use tessera_cluster::{Event, PrimaryLink};
 use tessera_engine::Mode;
 use tessera_rdb::{Entry, Item, Limits, Reader, Value};
 use tessera_replication::{LinkEvent, Position};
@@ -42,6 +43,11 @@ impl Follower {
         let engine = &server.engine;
         engine.set_mode(Mode::LOADING, true);
         self.is_loading = true;
+        // Before anything is dropped: such a replica must not be elected.
+        server.follow.set_incomplete(true);
+        if let Some(cluster) = &server.cluster {
+            cluster.event(Event::PrimaryLink(PrimaryLink::Incomplete));
+        }
         let mut world = engine.keyspace.enter_exclusive();
         let flushed = world.flush(None);
         // Nobody may continue from a history whose data is half gone.
@@ -67,6 +73,7 @@ impl Follower {
                 let world = engine.keyspace.enter_exclusive();
                 engine.log.adopt(grant.id, grant.offset);
                 drop(world);
+                server.follow.set_incomplete(false);
                 server.follow.end_applying();
                 self.session.db = 0;
                 LinkEvent::Loaded

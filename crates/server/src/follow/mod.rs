@@ -52,6 +52,8 @@ struct State {
     applying: bool,
     status: Option<FollowStatus>,
     socket: Option<TcpStream>,
+    /// The data is not whole: a full synchronisation has begun to replace it and has not ended well.
+    incomplete: bool,
     ack_requested: bool,
     quit: bool,
 }
@@ -123,6 +125,16 @@ impl Follow {
     /// How it goes; `None` while nobody is followed.
     pub(crate) fn status(&self) -> Option<FollowStatus> {
         self.state.lock().status.clone()
+    }
+
+    /// Whether the data is not whole: a full synchronisation has begun to replace it and has not ended well.
+    pub(crate) fn is_incomplete(&self) -> bool {
+        self.state.lock().incomplete
+    }
+
+    /// Notes whether the data is whole.
+    pub(crate) fn set_incomplete(&self, incomplete: bool) {
+        self.state.lock().incomplete = incomplete;
     }
 
     /// Whom this node follows.

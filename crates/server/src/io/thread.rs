@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{ClientInfo, Session};
+use tessera_engine::{ClientInfo, Park, Session};
 use tessera_slot::Millis;
 
 /// Events taken from epoll at a time.
@@ -146,8 +146,12 @@ impl IoThread {
         Ok(thread)
     }
 
-    /// Listens on these sockets; those of before are closed.
-    fn listen(&mut self, listeners: Vec<Listener>) -> std::io::Result<()> {
+    /// Listens on these sockets. TCP sockets of before are closed; a unix socket stays.
+    fn listen(&mut self, mut listeners: Vec<Listener>) -> std::io::Result<()> {
+        for kept in self.listeners.drain(..).filter(Listener::is_unix) {
+            epoll::delete(&self.epoll, kept.descriptor())?;
+            listeners.push(kept);
+        }
         for (at, listener) in listeners.iter().enumerate() {
             let token = EventData::new_u64(LISTENER + at as u64);
             epoll::add(&self.epoll, listener.descriptor(), token, EventFlags::IN)?;
@@ -326,12 +330,14 @@ impl IoThread {
     /// Answers a client that waited, and lets it go on.
     pub(super) fn complete(&mut self, index: usize, answer: impl FnOnce(&mut Conn)) {
         let Some(conn) = self.conns.get_mut(index) else { return };
-        if conn.waiting.take().is_none() {
-            return;
-        }
+        let Some(park) = conn.waiting.take() else { return };
         self.parked.retain(|&parked| parked != index);
         conn.info().blocked.store(false, Relaxed);
+        let start = conn.reply.buf.len();
         answer(conn);
+        if park != Park::WritesPaused {
+            conn.session.settle_reply(&mut conn.reply, start);
+        }
         self.ready.push(index);
         self.touched.push(index);
     }

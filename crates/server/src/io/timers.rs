@@ -95,17 +95,14 @@ impl IoThread {
         self.disconnect_killed();
     }
 
-    /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed. One whose reply is still
-    /// to be sent is closed after that.
+    /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed, whether or not their peers read
+    /// what is still to be sent.
     pub(super) fn disconnect_killed(&mut self) {
         for index in self.conns.indices() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            if conn.info().killed.load(Relaxed) {
-                conn.phase = Phase::Closing;
-                if !conn.dirty {
-                    conn.dirty = true;
-                    self.dirty.push(index);
-                }
+            // Who has killed itself still gets its answer.
+            if conn.info().killed.load(Relaxed) && conn.phase != Phase::Closing {
+                self.close(index);
             }
         }
     }

@@ -32,7 +32,8 @@ fn wait(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         return Err(Fail::text("ERR timeout is out of range"));
     }
     let replicas = usize::try_from(wanted).unwrap_or(0);
-    let offset = cx.session.last_write;
+    // An offset of a history that has been left means nothing in this one.
+    let offset = cx.session.last_write.min(cx.engine.log.offset());
     let acknowledged = cx.engine.host().acknowledged(offset, replicas);
     if acknowledged >= replicas {
         cx.reply.integer(acknowledged as i64);
