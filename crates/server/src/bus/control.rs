@@ -1,5 +1,6 @@
 //! The control thread: a small async runtime with the bus' sockets and the timers of replication.
 
+use super::filter::Verdict;
 use super::link::{self, EVENTS, Link};
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
@@ -95,9 +96,9 @@ impl Control {
             tokio::select! {
                 event = inbox.recv() => {
                     if let (Some(cluster), Some(event)) = (&cluster, event) {
-                        cluster.event(event);
+                        self.pass_on(cluster, event);
                         while let Ok(event) = inbox.try_recv() {
-                            cluster.event(event);
+                            self.pass_on(cluster, event);
                         }
                     }
                 }
@@ -110,6 +111,23 @@ impl Control {
         self.work();
         self.save_unsaved(true);
         Ok(())
+    }
+
+    /// Gives the core what a link has to say, but for packets that a test wants to be lost.
+    fn pass_on(&mut self, cluster: &ClusterHandle, event: Event) {
+        let verdict = match &event {
+            Event::Packet { bytes, .. } => cluster.filter.judge(bytes),
+            _ => Verdict::Take,
+        };
+        match (verdict, &event) {
+            (Verdict::Close, Event::Packet { link, .. }) => {
+                let link = *link;
+                self.links.remove(&link);
+                cluster.event(Event::LinkDown { link, reason: LinkDownReason::Other });
+            }
+            (Verdict::Drop, _) => {}
+            _ => cluster.event(event),
+        }
     }
 
     /// Milliseconds until something is due.

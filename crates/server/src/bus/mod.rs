@@ -7,6 +7,7 @@
 
 mod control;
 mod file;
+mod filter;
 mod link;
 
 use arc_swap::ArcSwapOption;
@@ -47,6 +48,8 @@ pub(crate) struct ClusterHandle {
     /// Wakes the control thread: there is work, or something to look at.
     wake: Notify,
     routing: ArcSwapOption<RoutingView>,
+    /// What tests want to be lost.
+    pub(crate) filter: filter::PacketFilter,
 }
 
 impl ClusterHandle {
@@ -60,6 +63,7 @@ impl ClusterHandle {
             work: Mutex::new(work),
             wake: Notify::new(),
             routing: ArcSwapOption::empty(),
+            filter: Default::default(),
         }
     }
 
