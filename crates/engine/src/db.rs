@@ -57,6 +57,15 @@ pub struct Db<'w, 'k> {
 }
 
 impl<'w, 'k> Db<'w, 'k> {
+    /// Lets go of the slots; gives the world back if the command had it alone.
+    #[inline]
+    pub(crate) fn unlock(self) -> Option<WorldExclusive<'k>> {
+        match self.locks {
+            Locks::All(alone) => Some(alone),
+            Locks::World(_) | Locks::One(_) | Locks::Many(_) => None,
+        }
+    }
+
     /// The command's key number `ordinal` (0 is the first), which is this argument.
     #[inline]
     pub fn key<'a>(&self, bytes: &'a [u8], ordinal: usize) -> Key<'a> {

@@ -137,7 +137,10 @@ impl Engine {
             self.record(&mut cx, db.index, args);
         }
         let outcome = cx.outcome;
-        drop(db);
+        if let Some(alone) = db.unlock() {
+            // Nobody else has it alone before what follows, such as the log of a replica, is done.
+            *world = Some(alone.share(turn.thread));
+        }
         let counters = &stats.by_command[prepared.index as usize];
         crate::stats::bump(&counters.calls, 1);
         crate::stats::bump(&session.info.commands, 1);
@@ -148,9 +151,6 @@ impl Engine {
         if reply.buf.get(start) == Some(&b'-') {
             self.stats.count_error(turn.thread, &reply.buf[start + 1..]);
             crate::stats::bump(&counters.failed, 1);
-        }
-        if command.flags.has(Flags::EXCLUSIVE) {
-            *world = Some(self.keyspace.enter(turn.thread));
         }
         outcome
     }

@@ -314,7 +314,7 @@ fn become_replica(server: &Server, conn: &mut Conn, thread: usize) {
     if conn.info().kind() != ClientKind::Replica {
         conn.info().set_kind(ClientKind::Replica);
         conn.new_feed = true;
-        server.note_feeder(thread);
+        server.note_feeder(thread, true);
     }
 }
 

@@ -94,10 +94,15 @@ impl Host for Rim {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         // Following waits until the world is empty, in which this command still is.
         let server = Arc::clone(&self.0);
-        std::thread::Builder::new()
-            .name("replicaof".to_owned())
-            .spawn(move || follow(&server, primary))
-            .map(drop)
+        let start = || {
+            std::thread::Builder::new()
+                .name("replicaof".to_owned())
+                .spawn(move || server.follow.carry_out(|primary| follow(&server, primary)))
+                .map(drop)
+        };
+        self.0
+            .follow
+            .order(primary, start)
             .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))
     }
 

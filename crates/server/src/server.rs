@@ -8,7 +8,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 use tessera_engine::{ClientInfo, ClientKind, Engine, Mode};
 use tessera_log::ReplId;
 use tessera_replication::SessionStatus;
@@ -29,8 +29,8 @@ pub(crate) struct Server {
     pub(crate) stop: Stop,
     pub(crate) sampler: crate::rates::Sampler,
     pub(crate) paths: Paths,
-    /// The I/O threads that serve replicas, one bit each.
-    feeders: AtomicU64,
+    /// By I/O thread: whether it serves replicas.
+    feeders: Box<[AtomicBool]>,
     /// By I/O thread: how many of its clients wait for something.
     parked: Box<[AtomicUsize]>,
     /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
@@ -125,6 +125,7 @@ impl Server {
     ) -> Server {
         Server {
             engine,
+            feeders: mailboxes.iter().map(|_| AtomicBool::new(false)).collect(),
             parked: mailboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
             mailboxes,
             replicas: Replicas::default(),
@@ -134,41 +135,37 @@ impl Server {
             stop: Stop::default(),
             sampler: Default::default(),
             paths,
-            feeders: AtomicU64::new(0),
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
             syncs: Syncs::default(),
         }
     }
 
-    /// This I/O thread serves a replica from now on.
-    pub(crate) fn note_feeder(&self, thread: usize) {
-        self.feeders.fetch_or(1 << (thread % 64), Ordering::AcqRel);
+    /// Whether this I/O thread serves replicas.
+    pub(crate) fn note_feeder(&self, thread: usize, serves: bool) {
+        self.feeders[thread].store(serves, Ordering::Release);
     }
 
-    /// This I/O thread serves so many replicas.
-    pub(crate) fn note_feeders(&self, thread: usize, feeds: usize) {
-        if feeds == 0 {
-            self.feeders.fetch_and(!(1 << (thread % 64)), Ordering::AcqRel);
-        }
+    fn has_feeders(&self) -> bool {
+        self.feeders.iter().any(|serves| serves.load(Ordering::Acquire))
     }
 
     /// The log has grown: wakes the other threads that serve replicas.
-    #[inline]
     pub(crate) fn wake_feeders(&self, but: usize) {
-        let feeders = self.feeders.load(Ordering::Acquire);
-        if feeders != 0 {
-            for (index, mailbox) in self.mailboxes.iter().enumerate() {
-                if index != but && feeders & (1 << (index % 64)) != 0 {
-                    mailbox.wake();
-                }
+        for (index, (mailbox, serves)) in self.mailboxes.iter().zip(&self.feeders).enumerate() {
+            if index != but && serves.load(Ordering::Acquire) {
+                mailbox.wake();
             }
         }
     }
 
     /// So many clients of this I/O thread wait for something.
     pub(crate) fn note_parked(&self, thread: usize, clients: usize) {
-        self.parked[thread].store(clients, Ordering::Release);
+        if self.parked[thread].load(Ordering::Relaxed) != clients {
+            self.parked[thread].store(clients, Ordering::Relaxed);
+            // Pairs with the one in `wake_waiting`: either the waker sees who waits, or who waits sees what changed.
+            fence(Ordering::SeqCst);
+        }
     }
 
     /// How many clients wait for something.
@@ -178,8 +175,9 @@ impl Server {
 
     /// Wakes the I/O threads some of whose clients wait.
     pub(crate) fn wake_waiting(&self) {
+        fence(Ordering::SeqCst);
         for (mailbox, parked) in self.mailboxes.iter().zip(&self.parked) {
-            if parked.load(Ordering::Acquire) > 0 {
+            if parked.load(Ordering::Relaxed) > 0 {
                 mailbox.wake();
             }
         }
@@ -191,10 +189,10 @@ impl Server {
         let reached = self.replicas.acknowledged(offset);
         let may_ask =
             !self.log_closed.load(Ordering::Acquire) && !self.engine.mode().any(Mode::REPLICA);
-        if reached < wanted && may_ask && self.feeders.load(Ordering::Acquire) != 0 {
+        if reached < wanted && may_ask && self.has_feeders() {
             let end = self.engine.log.offset();
             let asked = self.asked_until.load(Ordering::Acquire);
-            if end.0 > asked || asked == 0 {
+            if end.0 != asked || asked == 0 {
                 let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
                 self.asked_until.store(end.0, Ordering::Release);
                 self.wake_feeders(usize::MAX);

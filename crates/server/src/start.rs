@@ -146,6 +146,8 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
     let server = Arc::new(Server::new(engine, mailboxes, follow, cluster, paths));
     server.engine.set_host(Arc::new(Rim(Arc::clone(&server))));
 
+    // Before anybody is answered: whoever has seen the server may ask it to end.
+    watch_signals(&server)?;
     let quit = Arc::new(Flag::default());
     let mut threads = Threads::default();
     let mut listeners = Some(listeners);
@@ -159,7 +161,6 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
         let primary = Primary { host: primary.host.clone(), port: primary.port };
         crate::host::follow(&server, Some(primary));
     }
-    watch_signals(&server)?;
     tracing::info!("Server initialized");
     if config.network.port != 0 {
         tracing::info!("Ready to accept connections tcp");

@@ -149,7 +149,10 @@ impl SyncService {
 
     /// Ends the thread.
     pub(crate) fn quit(&self) {
+        // Under the mutex: the thread is not between its look at the flag and its wait.
+        let waiting = self.waiting.lock();
         self.quit.store(true, Ordering::Release);
+        drop(waiting);
         self.wanted.notify_one();
     }
 

@@ -112,7 +112,7 @@ impl Keyspace {
     /// Enters the world alone. Waits until all batches under way are through.
     pub fn enter_exclusive(&self) -> WorldExclusive<'_> {
         let shards = self.world.iter().map(|shard| shard.write()).collect();
-        WorldExclusive { keyspace: self, _shards: shards }
+        WorldExclusive { keyspace: self, shards }
     }
 
     #[inline]
@@ -192,7 +192,7 @@ impl<'k> World<'k> {
 /// Nobody else is in the world.
 pub struct WorldExclusive<'k> {
     keyspace: &'k Keyspace,
-    _shards: Vec<RwLockWriteGuard<'k, ()>>,
+    shards: Vec<RwLockWriteGuard<'k, ()>>,
 }
 
 /// Tables that were flushed. Dropping it frees them, which may take long.
@@ -210,6 +210,13 @@ impl<'k> WorldExclusive<'k> {
     /// The keyspace.
     pub fn keyspace(&self) -> &'k Keyspace {
         self.keyspace
+    }
+
+    /// Lets others in again, but nobody who wants the world alone: what is done next is done before them.
+    /// `thread` chooses the shard of the lock, as for [`Keyspace::enter`].
+    pub fn share(mut self, thread: usize) -> World<'k> {
+        let own = self.shards.swap_remove(thread % self.shards.len());
+        World { keyspace: self.keyspace, _shard: RwLockWriteGuard::downgrade(own) }
     }
 
     /// Locks one slot; nobody contends for it.

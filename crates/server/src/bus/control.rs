@@ -91,6 +91,9 @@ impl Control {
         let cluster = self.server.cluster.clone();
         while !self.quit.is_set() {
             self.work();
+            if let Some(cluster) = &cluster {
+                cluster.beat(&self.server.engine);
+            }
             let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
             tokio::select! {

@@ -9,23 +9,25 @@ mod control;
 mod file;
 mod filter;
 mod link;
+mod pulse;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tessera_cluster::{
-    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Event, PreferredEndpoint,
-    RoutingView,
+    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Event, FailReason,
+    PreferredEndpoint, RoutingView,
 };
 use tessera_config::Config;
 use tessera_engine::{ClientInfo, Engine, Mode, Outcome, Park};
 use tessera_resp::{Reply, Value};
-use tessera_slot::Slot;
+use tessera_slot::{Millis, Slot};
 use tokio::sync::Notify;
 
 pub(crate) use control::Control;
 pub(crate) use file::NodesFile;
+use pulse::Pulse;
 
 /// An answer that waits until what comes before it in the queue is done.
 struct Answer {
@@ -47,9 +49,13 @@ pub(crate) struct ClusterHandle {
     work: Mutex<VecDeque<Work>>,
     /// Wakes the control thread: there is work, or something to look at.
     wake: Notify,
+    /// What commands are routed by.
     routing: ArcSwapOption<RoutingView>,
     /// What tests want to be lost.
     pub(crate) filter: filter::PacketFilter,
+    /// What the core said last; the same, unless the control thread's pulse is missed.
+    said: ArcSwapOption<RoutingView>,
+    pulse: Pulse,
 }
 
 impl ClusterHandle {
@@ -64,6 +70,8 @@ impl ClusterHandle {
             wake: Notify::new(),
             routing: ArcSwapOption::empty(),
             filter: Default::default(),
+            said: ArcSwapOption::empty(),
+            pulse: Pulse::default(),
         }
     }
 
@@ -131,9 +139,45 @@ impl ClusterHandle {
         self.work.lock().pop_front()
     }
 
-    fn set_routing(&self, engine: &Engine, view: Arc<RoutingView>) {
-        engine.set_mode(Mode::CLUSTER_DOWN, view.state != ClusterState::Ok);
+    /// An I/O thread is about to run commands: if the control thread has not had a turn for longer than the node
+    /// timeout, nobody is served until it has.
+    #[inline]
+    pub(crate) fn check_pulse(&self, engine: &Engine, now: Millis, node_timeout: u64) {
+        if self.pulse.is_late(now, node_timeout) {
+            self.suspend(engine);
+        }
+    }
+
+    #[cold]
+    fn suspend(&self, engine: &Engine) {
+        let Some(view) = self.said.load_full() else { return };
+        if view.state == ClusterState::Ok {
+            let mut view = (*view).clone();
+            view.state = ClusterState::Fail(FailReason::Settling);
+            self.show(engine, Arc::new(view));
+            // After the change: the next beat takes it back, whenever that is.
+            self.pulse.miss();
+        }
+    }
+
+    /// The control thread has had its turn: what the core says about serving holds again.
+    fn beat(&self, engine: &Engine) {
+        if self.pulse.beat()
+            && let Some(view) = self.said.load_full()
+        {
+            self.show(engine, view);
+        }
+    }
+
+    fn show(&self, engine: &Engine, view: Arc<RoutingView>) {
+        let down = view.state != ClusterState::Ok;
         self.routing.store(Some(view));
+        engine.set_mode(Mode::CLUSTER_DOWN, down);
+    }
+
+    fn set_routing(&self, engine: &Engine, view: Arc<RoutingView>) {
+        self.said.store(Some(Arc::clone(&view)));
+        self.show(engine, view);
     }
 }
 

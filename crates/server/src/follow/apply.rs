@@ -13,6 +13,9 @@ use tessera_store::{KeyHash, World};
 /// A primary is trusted with any length that fits the parser.
 const LIMITS: Limits = Limits { max_bulk: u32::MAX as u64, authenticated: true };
 
+/// After so many bytes of commands the world is left for a moment, for those who want it alone.
+const WORLD_BYTES: usize = 64 << 10;
+
 /// What applying needs room for, and what it found.
 struct Applying {
     config: Arc<Config>,
@@ -41,6 +44,7 @@ impl Follower {
         };
         let mut input = std::mem::take(&mut self.unparsed);
         let (mut done, mut spans) = (0, Vec::new());
+        let mut world_since = 0;
         let mut world = Some(server.engine.keyspace.enter(self.thread));
         loop {
             spans.clear();
@@ -49,6 +53,11 @@ impl Follower {
                     let raw = &input[done..done + len];
                     self.take(&server.engine, &mut world, &mut applying, raw, &spans);
                     done += len;
+                    if done - world_since >= WORLD_BYTES && self.transaction.is_none() {
+                        drop(world.take());
+                        world = Some(server.engine.keyspace.enter(self.thread));
+                        world_since = done;
+                    }
                 }
                 Ok(Step::Incomplete { .. }) => break,
                 Err(error) => {

@@ -10,15 +10,20 @@ use tessera_replication::{LinkEvent, Position};
 use tessera_slot::Offset;
 use tessera_store::{Keyspace, Lookup, NewValue};
 
+const NOT_WANTED: &str = "another primary is to be followed";
+
 /// The payload as it comes: reading from it reads from the connection.
 struct Payload<'a>(&'a mut Follower);
 
 impl Read for Payload<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let follower = &mut *self.0;
+        if !follower.is_wanted() {
+            return Err(io::Error::other(NOT_WANTED));
+        }
         while follower.payload.is_empty() && !follower.payload_ended {
             if !follower.is_wanted() {
-                return Err(io::Error::other("another primary is to be followed"));
+                return Err(io::Error::other(NOT_WANTED));
             }
             if !follower.is_connected() {
                 return Err(ErrorKind::ConnectionAborted.into());
@@ -47,6 +52,12 @@ impl Follower {
         self.publish();
         let started = std::time::Instant::now();
         let loaded = load(&mut Payload(self), &engine.keyspace, server.mailboxes.len());
+        // Whoever was told to follow somebody else, or nobody, must not take this primary's history as its own after
+        // that. From here to `end_applying` such an order waits.
+        let loaded = match loaded {
+            Ok(_) if !server.follow.begin_applying(self.version) => Err(NOT_WANTED.to_owned()),
+            loaded => loaded,
+        };
         let event = match loaded {
             Ok(keys) => {
                 tracing::info!(
@@ -56,12 +67,19 @@ impl Follower {
                 let world = engine.keyspace.enter_exclusive();
                 engine.log.adopt(grant.id, grant.offset);
                 drop(world);
+                server.follow.end_applying();
                 self.session.db = 0;
                 LinkEvent::Loaded
             }
             Err(error) => {
                 tracing::warn!("Failed trying to load the PRIMARY synchronization DB: {error}");
-                drop(engine.keyspace.enter_exclusive().flush(None));
+                let mut world = engine.keyspace.enter_exclusive();
+                let flushed = world.flush(None);
+                // Who has begun to follow this node meanwhile has seen what is gone now.
+                engine.log.adopt(random_id(), Offset(0));
+                drop(world);
+                drop(flushed);
+                server.disconnect_replicas();
                 LinkEvent::LoadFailed
             }
         };

@@ -10,6 +10,7 @@ mod link;
 mod load;
 
 use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
 use tessera_replication::{LinkPhase, LinkStatus};
 use tessera_slot::Millis;
@@ -60,6 +61,10 @@ struct State {
 pub(crate) struct Follow {
     state: Mutex<State>,
     changed: Condvar,
+    /// Orders of clients that were answered already, oldest first: [`Follow::order`].
+    orders: Mutex<VecDeque<Option<Primary>>>,
+    /// Held while an order is carried out.
+    carrying_out: Mutex<()>,
 }
 
 impl Follow {
@@ -81,6 +86,27 @@ impl Follow {
         self.changed.notify_all();
         while state.applying && state.taken < version && !state.quit {
             self.changed.wait(&mut state);
+        }
+    }
+
+    /// Notes what a client has ordered, if `start` can start a thread that calls [`Follow::carry_out`].
+    pub(crate) fn order<E>(
+        &self,
+        primary: Option<Primary>,
+        start: impl FnOnce() -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut orders = self.orders.lock();
+        start()?;
+        orders.push_back(primary);
+        Ok(())
+    }
+
+    /// Carries out the oldest order: in the order in which clients gave them, whichever thread comes first.
+    pub(crate) fn carry_out(&self, how: impl FnOnce(Option<Primary>)) {
+        let _turn = self.carrying_out.lock();
+        let oldest = self.orders.lock().pop_front();
+        if let Some(primary) = oldest {
+            how(primary);
         }
     }
 
@@ -122,5 +148,41 @@ impl Follow {
     fn is_current(&self, version: u64) -> bool {
         let state = self.state.lock();
         state.version == version && !state.quit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+
+    #[test]
+    fn orders_are_carried_out_as_they_were_given_whichever_thread_comes_first() {
+        let follow = Follow::default();
+        let primary = |port| Some(Primary { host: "h".to_owned(), port });
+        let given = [primary(1), None, primary(2), None, primary(3)];
+        let (done, carried_out) = mpsc::channel();
+        std::thread::scope(|scope| {
+            let mut threads = Vec::new();
+            for order in given.clone() {
+                let (start, started) = mpsc::channel::<()>();
+                let (follow, done) = (&follow, done.clone());
+                let spawn = || {
+                    scope.spawn(move || {
+                        started.recv().expect("the test lets every thread go");
+                        follow.carry_out(|primary| done.send(primary).expect("the test listens"));
+                    });
+                    Ok::<(), ()>(())
+                };
+                follow.order(order, spawn).expect("a thread can be started");
+                threads.push(start);
+            }
+            let refused = follow.order(primary(9), || Err("no thread"));
+            assert_eq!(refused, Err("no thread"));
+            // The last thread comes first.
+            threads.iter().rev().for_each(|start| start.send(()).expect("it waits for this"));
+        });
+        drop(done);
+        assert_eq!(carried_out.into_iter().collect::<Vec<_>>(), given);
     }
 }

@@ -1,10 +1,10 @@
 //! How other threads reach an I/O thread.
 
+use super::wake::WakeFlag;
 use crate::accept::{Accepted, Listener};
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
 use tessera_resp::Value;
 
 /// What an I/O thread can be told.
@@ -31,15 +31,15 @@ pub(crate) enum Message {
 pub(crate) struct Mailbox {
     /// Bounded by the number of connections and of administrators' commands.
     messages: Mutex<Vec<Message>>,
-    /// Set while a wake-up is on its way, so that a busy writer pays for one system call only.
-    woken: AtomicBool,
+    /// A busy writer pays for one system call only.
+    woken: WakeFlag,
     event: OwnedFd,
 }
 
 impl Mailbox {
     pub(crate) fn new() -> std::io::Result<Mailbox> {
         let event = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Mailbox { messages: Mutex::default(), woken: AtomicBool::new(false), event })
+        Ok(Mailbox { messages: Mutex::default(), woken: WakeFlag::default(), event })
     }
 
     /// Leaves a message and wakes the thread.
@@ -50,7 +50,7 @@ impl Mailbox {
 
     /// Has the thread run a turn.
     pub(crate) fn wake(&self) {
-        if !self.woken.swap(true, Ordering::AcqRel) {
+        if self.woken.raise() {
             // The counter cannot overflow: it is written once between two reads.
             let _ = rustix::io::write(&self.event, &1u64.to_ne_bytes());
         }
@@ -60,7 +60,7 @@ impl Mailbox {
     pub(crate) fn take(&self) -> Vec<Message> {
         let mut counter = [0; 8];
         let _ = rustix::io::read(&self.event, &mut counter);
-        self.woken.store(false, Ordering::Release);
+        self.woken.lower();
         std::mem::take(&mut *self.messages.lock())
     }
 

@@ -11,6 +11,7 @@ mod conn;
 mod mailbox;
 mod thread;
 mod timers;
+mod wake;
 
 pub(crate) use conn::{Conn, Phase};
 pub(crate) use mailbox::{Mailbox, Message};

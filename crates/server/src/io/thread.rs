@@ -179,6 +179,10 @@ impl IoThread {
             }
             self.now = time::unix();
             self.load_config();
+            if let Some(cluster) = &self.server.cluster {
+                let node_timeout = self.config.cluster.node_timeout;
+                cluster.check_pulse(&self.server.engine, self.now, node_timeout);
+            }
             for event in &events {
                 self.on_event(event.data.u64(), event.flags);
             }
@@ -190,6 +194,8 @@ impl IoThread {
     fn turn(&mut self) {
         let before = self.server.engine.log.offset();
         self.run_ready();
+        // Before the look: whoever changes after it what is waited for knows that somebody waits.
+        self.server.note_parked(self.index, self.parked.len());
         self.look_at_parked();
         for index in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
@@ -259,7 +265,9 @@ impl IoThread {
 
     fn on_accept(&mut self, at: usize) {
         let mut accepted = Vec::new();
-        accept(&self.listeners[at], &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
+        // A message of this very turn may have left fewer of them.
+        let Some(listener) = self.listeners.get(at) else { return };
+        accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
         for new in accepted {
             let thread = self.next_thread % self.server.mailboxes.len();
             self.next_thread += 1;
@@ -368,7 +376,7 @@ impl IoThread {
         if conn.feed.is_some() {
             self.feeds.retain(|&feed| feed != index);
             self.server.replicas.remove(conn.info().id);
-            self.server.note_feeders(self.index, self.feeds.len());
+            self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
     }
 }

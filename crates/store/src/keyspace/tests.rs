@@ -5,6 +5,7 @@ use crate::{Lookup, NewValue, ScanCursor, Snapshot, SnapshotBusy, SnapshotSink, 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 fn keyspace(placement: Placement, threads: usize) -> Arc<Keyspace> {
     Arc::new(Keyspace::new(KeyspaceOptions { databases: 4, placement, seed: 42, threads }))
@@ -112,6 +113,24 @@ fn flush_and_swap() {
     assert_eq!(keyspace.enter_exclusive().flush(Some(3)).keys(), 50);
     assert_eq!(keyspace.enter(0).count(3), (0, 0));
     assert_eq!(keyspace.enter_exclusive().flush(None).keys(), 50);
+}
+
+#[test]
+fn who_had_the_world_alone_stays_ahead_of_who_wants_it_next() {
+    let keyspace = keyspace(Placement::Local, 3);
+    let alone = keyspace.enter_exclusive();
+    let is_shared = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let next = keyspace.enter_exclusive();
+            assert!(!is_shared.load(Relaxed), "somebody else came in between");
+            drop(next);
+        });
+        let mut world = alone.share(1);
+        (0..10_000).for_each(|n| set(&mut world, 0, format!("{n}").as_bytes(), b"v"));
+        is_shared.store(false, Relaxed);
+    });
+    assert_eq!(keyspace.enter(0).count(0), (10_000, 0));
 }
 
 /// Collects what writers hand over.

@@ -140,23 +140,29 @@ impl Bucket {
         mask
     }
 
+    /// The address of one of a bucket's words. `at` is below eight.
+    #[inline]
+    pub(crate) fn place(bucket: *mut Bucket, at: usize) -> *mut Word {
+        assert!(at < WORDS, "a word of the bucket");
+        bucket.cast::<Word>().wrapping_add(at)
+    }
+
+    /// The address of the overflow bucket, good for writing as long as nobody else uses the table.
+    #[inline]
+    pub(crate) fn overflow_pointer(&self) -> Option<*mut Bucket> {
+        let last = &self.0[WORDS - 1];
+        last.is_link().then_some((last.0 & POINTER & !FLAGS) as usize as *mut Bucket)
+    }
+
     #[inline]
     pub(crate) fn overflow(&self) -> Option<&Bucket> {
-        let last = &self.0[WORDS - 1];
-        if !last.is_link() {
-            return None;
-        }
         // SAFETY: a link holds the pointer of a box which this bucket owns.
-        Some(unsafe { &*((last.0 & POINTER & !FLAGS) as usize as *const Bucket) })
+        self.overflow_pointer().map(|bucket| unsafe { &*bucket })
     }
 
     fn overflow_mut(&mut self) -> Option<&mut Bucket> {
-        let last = &self.0[WORDS - 1];
-        if !last.is_link() {
-            return None;
-        }
         // SAFETY: a link holds the pointer of a box which this bucket owns.
-        Some(unsafe { &mut *((last.0 & POINTER & !FLAGS) as usize as *mut Bucket) })
+        self.overflow_pointer().map(|bucket| unsafe { &mut *bucket })
     }
 
     /// Unhooks the overflow bucket, leaving the last word empty.

@@ -74,8 +74,9 @@ impl Buckets {
         }
     }
 
+    /// The address of a bucket, good for writing as long as nobody else uses the table.
     #[inline]
-    fn pointer(&self, index: usize) -> *mut Bucket {
+    pub(crate) fn pointer(&self, index: usize) -> *mut Bucket {
         assert!(index < self.len(), "a bucket of the table");
         if self.len() <= SEGMENT {
             // SAFETY: the array has more than `index` buckets.

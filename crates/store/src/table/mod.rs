@@ -88,18 +88,21 @@ impl Table {
             return None;
         }
         let index = Table::bucket_of(self.buckets.len(), hash.index_bits());
-        let mut bucket = self.buckets.at(index);
         let tag = hash.tag();
+        let mut bucket = self.buckets.pointer(index);
         loop {
-            let mut matching = bucket.matching(tag);
+            // SAFETY: `pointer` and `overflow_pointer` give buckets that this table owns.
+            let view = unsafe { &*bucket };
+            let mut matching = view.matching(tag);
             while matching != 0 {
-                let word = &bucket.words()[matching.trailing_zeros() as usize];
+                let at = matching.trailing_zeros() as usize;
+                let word = &view.words()[at];
                 if word.is_entry() && same(word.entry().key(), key) {
-                    return Some(Place(std::ptr::from_ref(word).cast_mut()));
+                    return Some(Place(Bucket::place(bucket, at)));
                 }
                 matching &= matching - 1;
             }
-            bucket = bucket.overflow()?;
+            bucket = view.overflow_pointer()?;
         }
     }
 
