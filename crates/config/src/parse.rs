@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::args::split_args;
 use crate::table::find;
+use crate::value::Kind;
 use crate::{Config, Directive};
 
 /// How deep `include` may nest; a file that includes itself ends here.
@@ -174,9 +175,9 @@ impl Loader {
 
     fn directive(&mut self, directive: &Directive, args: Vec<Vec<u8>>) -> Result<(), String> {
         let list = directive.spec.kind.takes_list();
-        // `save` alone says as much as `save ""`: no rules.
-        let args =
-            if args.is_empty() && directive.name == "save" { vec![Vec::new()] } else { args };
+        // These judge an empty list themselves: `save` alone says as much as `save ""`, no rules.
+        let judges = directive.name == "save" || matches!(directive.spec.kind, Kind::Choices(_));
+        let args = if args.is_empty() && judges { vec![Vec::new()] } else { args };
         if args.is_empty() || (!list && args.len() != 1) {
             return Err("wrong number of arguments".to_owned());
         }

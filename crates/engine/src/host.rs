@@ -38,6 +38,10 @@ pub enum DebugRequest {
     Log(String),
     /// CHANGE-REPL-ID: goes on with the history under a new name, so that nobody can resynchronise partially.
     ChangeReplicationId,
+    /// DROP-CLUSTER-PACKET-FILTER: packets of this type of the cluster bus are dropped when they come; -1: none, -2: all.
+    DropPackets(i32),
+    /// CLOSE-CLUSTER-LINK-ON-PACKET-DROP: whether a dropped packet ends its link.
+    CloseOnDrop(bool),
 }
 
 /// The rim, as commands see it. Nothing here blocks for long.

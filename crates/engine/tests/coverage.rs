@@ -69,6 +69,13 @@ const CALLS: &[(&str, &str)] = &[
     ("copy k k2", ":"),
     ("dbsize", ":"),
     ("debug help", "*"),
+    (
+        "debug close-cluster-link-on-packet-drop 0",
+        "-ERR this DEBUG subcommand is not supported here",
+    ),
+    ("debug drop-cluster-packet-filter 1", "-ERR this DEBUG subcommand is not supported here"),
+    ("debug digest", "+"),
+    ("debug populate 2", "+OK"),
     ("debug jmap", "+OK"),
     ("debug log x", "-ERR this DEBUG subcommand is not supported here"),
     ("debug change-repl-id", "-ERR this DEBUG subcommand is not supported here"),

@@ -242,3 +242,32 @@ fn debug_protocol_speaks_both_protocols() {
     ]);
     assert!(client.run("debug protocol x").starts_with("-ERR Wrong protocol type name"));
 }
+
+#[test]
+fn digests_tell_whether_two_servers_have_the_same_data() {
+    let server = |story: &[&str]| {
+        let mut config = tessera_config::Config::default();
+        config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+        let mut client = Client::with(config);
+        story.iter().for_each(|command| drop(client.run(command)));
+        client.run("debug digest")
+    };
+    assert_eq!(server(&[]), format!("+{}", "0".repeat(40)));
+    let digest = server(&["set a 1", "set b x"]);
+    assert_eq!(digest, server(&["set b x", "set a 0", "incr a"]));
+    for other in [
+        &["set a 1"][..],
+        &["set a 2", "set b x"],
+        &["set a 1", "set b x", "expire a 10"],
+        &["select 1", "set a 1", "set b x"],
+        &["set a1 1", "set b x"],
+        &["set a x", "set b 1"],
+    ] {
+        assert_ne!(digest, server(other), "{other:?}");
+    }
+    let made = server(&["debug populate 2 k 9", "set own x"]);
+    let zeros = |value: &str| format!("{value}\0\0");
+    let by_hand =
+        [format!("set k:0 {}", zeros("value:0")), format!("set k:1 {}", zeros("value:1"))];
+    assert_eq!(made, server(&[&by_hand[0], &by_hand[1], "set own x"]));
+}

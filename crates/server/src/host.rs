@@ -185,6 +185,16 @@ impl Host for Rim {
     fn debug(&self, request: DebugRequest) -> Result<(), Fail> {
         match request {
             DebugRequest::Log(line) => tracing::info!("DEBUG LOG: {line}"),
+            DebugRequest::DropPackets(kind) => {
+                if let Some(cluster) = &self.0.cluster {
+                    cluster.filter.drop_type(kind);
+                }
+            }
+            DebugRequest::CloseOnDrop(on) => {
+                if let Some(cluster) = &self.0.cluster {
+                    cluster.filter.close_on_drop(on);
+                }
+            }
             DebugRequest::ChangeReplicationId => {
                 tracing::info!("Changing replication IDs after receiving change-repl-id");
                 // Once for the new name, once more so that the old one is no former name either.

@@ -1,5 +1,6 @@
 //! The control thread: a small async runtime with the bus' sockets and the timers of replication.
 
+use super::filter::Verdict;
 use super::link::{self, EVENTS, Link};
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
@@ -98,9 +99,9 @@ impl Control {
             tokio::select! {
                 event = inbox.recv() => {
                     if let (Some(cluster), Some(event)) = (&cluster, event) {
-                        self.receive(cluster, event);
+                        self.pass_on(cluster, event);
                         while let Ok(event) = inbox.try_recv() {
-                            self.receive(cluster, event);
+                            self.pass_on(cluster, event);
                         }
                     }
                 }
@@ -113,6 +114,27 @@ impl Control {
         self.work();
         self.save_unsaved(true);
         Ok(())
+    }
+
+    /// Gives the core what a link has to say, but for packets that a test wants to be lost. A link that has ended is
+    /// forgotten here too.
+    fn pass_on(&mut self, cluster: &ClusterHandle, event: Event) {
+        if let Event::LinkDown { link, .. } = &event {
+            self.links.remove(link);
+        }
+        let verdict = match &event {
+            Event::Packet { bytes, .. } => cluster.filter.judge(bytes),
+            _ => Verdict::Take,
+        };
+        match (verdict, &event) {
+            (Verdict::Close, Event::Packet { link, .. }) => {
+                let link = *link;
+                self.links.remove(&link);
+                cluster.event(Event::LinkDown { link, reason: LinkDownReason::Other });
+            }
+            (Verdict::Drop, _) => {}
+            _ => cluster.event(event),
+        }
     }
 
     /// Milliseconds until something is due.
@@ -137,14 +159,6 @@ impl Control {
         self.next_accepted += 1;
         self.links.insert(link, link::accepted(link, socket, self.events.clone()));
         cluster.event(Event::LinkAccepted { link, peer, local });
-    }
-
-    /// Hands an event of the bus on. A link that has ended is forgotten here too.
-    fn receive(&mut self, cluster: &ClusterHandle, event: Event) {
-        if let Event::LinkDown { link, .. } = &event {
-            self.links.remove(link);
-        }
-        cluster.event(event);
     }
 
     /// What is due by the clock, and what replication has to tell the core.

@@ -7,6 +7,7 @@
 
 mod control;
 mod file;
+mod filter;
 mod link;
 mod pulse;
 
@@ -50,6 +51,8 @@ pub(crate) struct ClusterHandle {
     wake: Notify,
     /// What commands are routed by.
     routing: ArcSwapOption<RoutingView>,
+    /// What tests want to be lost.
+    pub(crate) filter: filter::PacketFilter,
     /// What the core said last; the same, unless the control thread's pulse is missed.
     said: ArcSwapOption<RoutingView>,
     pulse: Pulse,
@@ -66,6 +69,7 @@ impl ClusterHandle {
             work: Mutex::new(work),
             wake: Notify::new(),
             routing: ArcSwapOption::empty(),
+            filter: Default::default(),
             said: ArcSwapOption::empty(),
             pulse: Pulse::default(),
         }

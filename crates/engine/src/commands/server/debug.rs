@@ -1,5 +1,6 @@
 //! DEBUG: what tests of servers need. Only where `enable-debug-command` allows it.
 
+mod digest;
 mod protocol;
 
 use super::{ALWAYS, SERVER};
@@ -23,6 +24,27 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "O(1)",
             "Goes on under a new replication id.",
             "",
+        ),
+        Command::new("close-cluster-link-on-packet-drop", 3, close_on_drop).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Says whether a dropped packet of the cluster bus ends its link.",
+            "<0|1>",
+        ),
+        Command::new("digest", 2, digest::digest).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Answers a digest of all data.",
+            "",
+        ),
+        Command::new("drop-cluster-packet-filter", 3, drop_packets).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Drops packets of this type that come over the cluster bus.",
+            "type",
         ),
         Command::new("help", 2, show_help).flags(FLAGS).doc(
             SERVER,
@@ -51,6 +73,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "O(1)",
             "Describes how a key's value is kept.",
             "key",
+        ),
+        Command::new("populate", -3, digest::populate).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Makes so many keys.",
+            "count [prefix [size]]",
         ),
         Command::new("protocol", 3, protocol::protocol).flags(FLAGS).doc(
             SERVER,
@@ -95,12 +124,20 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
         &[
             "CHANGE-REPL-ID",
             "    Goes on under a new replication id.",
+            "CLOSE-CLUSTER-LINK-ON-PACKET-DROP (0|1)",
+            "    Whether a dropped packet of the cluster bus ends its link.",
+            "DIGEST",
+            "    A digest of all data.",
+            "DROP-CLUSTER-PACKET-FILTER <type>",
+            "    Drop packets of this type that come over the cluster bus; -1: none, -2: all.",
             "JMAP",
             "    Does nothing.",
             "LOG <message>",
             "    Writes a line to the log.",
             "OBJECT <key>",
             "    How the key's value is kept.",
+            "POPULATE <count> [<prefix> [<size>]]",
+            "    Make so many keys.",
             "PROTOCOL <type>",
             "    Answers with a value of this type: string, integer, double, bignum, null, array, set, map,",
             "    attrib, push, verbatim, true, false.",
@@ -124,6 +161,22 @@ fn log(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 fn change_repl_id(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     check_allowed(cx)?;
     cx.engine.host().debug(DebugRequest::ChangeReplicationId)?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn drop_packets(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    let kind =
+        i32::try_from(crate::commands::integer(args.at(2))?).map_err(|_| Fail::NotInteger)?;
+    cx.engine.host().debug(DebugRequest::DropPackets(kind))?;
+    cx.reply.ok();
+    Ok(())
+}
+
+fn close_on_drop(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    cx.engine.host().debug(DebugRequest::CloseOnDrop(args.at(2) != b"0"))?;
     cx.reply.ok();
     Ok(())
 }
