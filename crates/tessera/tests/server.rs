@@ -43,6 +43,31 @@ fn a_protocol_error_closes_its_own_connection_only() {
 }
 
 #[test]
+fn inline_commands_that_had_to_wait_keep_their_arguments() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    wire.send(b"WAIT 1 50\r\nSET k \"a b\"\r\nSET  'l'  \"c  \\\"d\"\r\nWAIT 1 50\r\nMGET k l\r\n")
+        .expect("sent");
+    let waited = |wire: &mut Wire| wire.answer().expect("a reply").integer();
+    assert_eq!(waited(&mut wire), 0);
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(waited(&mut wire), 0);
+    let values = ["a b", "c  \"d"].map(|value| Answer::Bulk(value.into()));
+    assert_eq!(wire.answer().expect("a reply"), Answer::Array(values.into()));
+
+    // A pause makes the command itself wait, not only those behind it.
+    let mut other = server.wire();
+    assert_eq!(other.say("CLIENT PAUSE 100 WRITE").text(), "OK");
+    wire.send(b"PING\r\nSET k \"e f\"\r\nGET k\r\nSET k \"g\" \"h\r\n").expect("sent");
+    for expected in ["PONG", "OK", "e f"] {
+        assert_eq!(wire.answer().expect("a reply").text(), expected);
+    }
+    let unbalanced = "ERR Protocol error: unbalanced quotes in request";
+    assert_eq!(wire.answer().expect("a reply"), Answer::Error(unbalanced.into()));
+}
+
+#[test]
 fn a_pipeline_has_no_limit() {
     const COMMANDS: usize = 100_000;
     let (_temp, server) = start(&[]);
