@@ -452,3 +452,48 @@ fn expired_keys_go_by_themselves_and_replicas_hide_them() {
         if count == 100 { Ok(()) } else { Err(count.to_string()) }
     });
 }
+
+#[test]
+fn a_replica_of_a_replica_writes_to_the_same_database() {
+    let [(_a, primary), (_b, middle), (_c, last)] = [(); 3].map(|()| start(&[]));
+    let follow = |replica: &Server, of: &Server| {
+        assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", of.port)).text(), "OK");
+        eventually("the link is up", || {
+            match replica.wire().info("replication", "master_link_status") {
+                status if status == "up" => Ok(()),
+                status => Err(status),
+            }
+        });
+    };
+    let mut wire = primary.wire();
+    assert_eq!(wire.say("SELECT 5").text(), "OK");
+    let await_key = |replica: &Server, key: &str| {
+        let mut copy = replica.wire();
+        assert_eq!(copy.say("SELECT 5").text(), "OK");
+        eventually("the write arrives in its database", || {
+            match copy.say(&format!("EXISTS {key}")).integer() {
+                1 => Ok(()),
+                _ => Err(format!("{key}: {}", copy.say("INFO keyspace").text())),
+            }
+        });
+    };
+
+    // The stream has selected the database before the last one comes.
+    follow(&middle, &primary);
+    assert_eq!(wire.say("SET first x").text(), "OK");
+    await_key(&middle, "first");
+    follow(&last, &middle);
+    assert_eq!(wire.say("SET second x").text(), "OK");
+    await_key(&middle, "second");
+    await_key(&last, "second");
+
+    // And before the last one goes on with another primary, from where it is.
+    let full = primary.wire().info("stats", "sync_full");
+    follow(&last, &primary);
+    assert_eq!(wire.say("SET third x").text(), "OK");
+    await_key(&last, "third");
+    assert_eq!(primary.wire().info("stats", "sync_full"), full, "there was a full resync");
+    for server in [&middle, &last] {
+        assert_eq!(server.say("DBSIZE").integer(), 0, "a write went to database 0");
+    }
+}
