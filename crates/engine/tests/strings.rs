@@ -71,6 +71,10 @@ fn strings_stay_below_the_limit() {
             "lcs a k",
             "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ),
+        (
+            "lcs a k len",
+            "-ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
+        ),
     ]);
 }
 

@@ -15,7 +15,7 @@ impl<'a> Appender<'a> {
 
     /// A write in database `db`, preceded by SELECT if the stream is in another one.
     pub fn command<A: AsRef<[u8]>>(&mut self, db: u32, args: &[A]) {
-        if self.inner.stream_db != Some(db) {
+        if self.inner.select_next || self.inner.stream_db != db {
             self.select(db);
         }
         self.control(args);
@@ -32,17 +32,18 @@ impl<'a> Appender<'a> {
         }
     }
 
-    /// Bytes of the primary's stream, as they are. Which database they end in is unknown, so the
-    /// next [`Appender::command`] selects its own.
-    pub fn raw(&mut self, bytes: &[u8]) {
+    /// Bytes of the primary's stream, as they are, after which it stands in database `db`. The next
+    /// [`Appender::command`] selects its own all the same.
+    pub fn raw(&mut self, db: u32, bytes: &[u8]) {
         self.inner.put(bytes);
-        self.inner.stream_db = None;
+        self.inner.stream_db = db;
+        self.inner.select_next = true;
     }
 
     /// Whole commands in database `db`, encoded by [`encode_command`] beforehand: they become part
     /// of the history without being copied.
     pub fn encoded(&mut self, db: u32, commands: Vec<u8>) {
-        if self.inner.stream_db != Some(db) {
+        if self.inner.select_next || self.inner.stream_db != db {
             self.select(db);
         }
         self.inner.put_chunk(commands.into_boxed_slice());
@@ -51,7 +52,8 @@ impl<'a> Appender<'a> {
     fn select(&mut self, db: u32) {
         let mut digits = itoa::Buffer::new();
         self.control(&[b"SELECT", digits.format(db).as_bytes()]);
-        self.inner.stream_db = Some(db);
+        self.inner.stream_db = db;
+        self.inner.select_next = false;
     }
 }
 

@@ -123,9 +123,10 @@ impl Log {
         self.append(|to| to.control(args))
     }
 
-    /// Adds bytes of the primary's stream, as they are: a replica's history is its primary's.
-    pub fn append_raw(&self, bytes: &[u8]) -> Offset {
-        self.append(|to| to.raw(bytes))
+    /// Adds bytes of the primary's stream, as they are: a replica's history is its primary's. After
+    /// them it stands in database `db`.
+    pub fn append_raw(&self, db: u32, bytes: &[u8]) -> Offset {
+        self.append(|to| to.raw(db, bytes))
     }
 
     /// Adds what `fill` adds, as one step that readers see whole or not at all. The mutex is held
@@ -166,13 +167,14 @@ impl Log {
         });
     }
 
-    /// From now on this is the history of a primary, of which the data at `offset` was loaded: a
-    /// full resync as a replica. Readers are cut off and need a full resync too. The world is
+    /// From now on this is the history of a primary, of which the data at `offset` was loaded, where
+    /// its stream stands in database `db`: a full resync as a replica. Readers are cut off and need a full resync too. The world is
     /// locked.
-    pub fn adopt(&self, id: ReplId, offset: Offset) {
+    pub fn adopt(&self, id: ReplId, offset: Offset, db: u32) {
         self.shared.change(|inner| {
             inner.identity = Identity::new(id);
             self.replace(inner, offset.0);
+            inner.stream_db = db;
             self.set_active(inner, true);
         });
     }
@@ -183,7 +185,13 @@ impl Log {
         let mut inner = self.shared.inner.lock();
         let at = Offset(inner.end);
         inner.identity.shift(new, at);
-        inner.stream_db = None;
+        inner.select_next = true;
+    }
+
+    /// The database in which the stream stands at the end of the history: where whoever continues
+    /// from there has to begin, if its next command is a write without a SELECT before it.
+    pub fn stream_db(&self) -> u32 {
+        self.shared.inner.lock().stream_db
     }
 
     /// The names of the history.
@@ -206,11 +214,12 @@ impl Log {
     }
 
     /// The beginning of a full resync: the current name, and a reader at the current end. What
-    /// follows there begins with SELECT. The history is active and the world is locked, so that the
+    /// a primary adds there begins with SELECT; what a replica passes on does not
+    /// ([`Log::stream_db`]). The history is active and the world is locked, so that the
     /// snapshot is of this very moment.
     pub fn start_full_sync(&self) -> (ReplId, Reader) {
         let mut inner = self.shared.inner.lock();
-        inner.stream_db = None;
+        inner.select_next = true;
         let end = inner.end;
         (inner.identity.id, self.reader_at(&mut inner, end))
     }

@@ -18,8 +18,10 @@ pub(crate) type Position = Arc<AtomicU64>;
 pub(crate) struct Inner {
     pub(crate) active: bool,
     pub(crate) identity: Identity,
-    /// The database that the last SELECT of the stream named; unknown after bytes of other origin.
-    pub(crate) stream_db: Option<u32>,
+    /// The database in which the stream stands at the end of the history.
+    pub(crate) stream_db: u32,
+    /// The next command selects its database even if the stream stands there: not every reader knows.
+    pub(crate) select_next: bool,
     /// End of the history. The atomic copy of it that readers see follows when an append is whole.
     pub(crate) end: u64,
     /// Bytes to keep for replicas that come back.
@@ -39,7 +41,8 @@ impl Inner {
         Inner {
             active: false,
             identity,
-            stream_db: None,
+            stream_db: 0,
+            select_next: true,
             end: 0,
             limit,
             allocated: 0,
@@ -117,7 +120,8 @@ impl Inner {
         self.tail = None;
         self.readers.clear();
         self.allocated = 0;
-        self.stream_db = None;
+        self.stream_db = 0;
+        self.select_next = true;
         self.end = end;
     }
 

@@ -78,14 +78,19 @@ fn commands_come_with_their_database() {
 #[test]
 fn a_proxied_stream_is_kept_as_it_is_and_selects_after_promotion() {
     let log = Log::new(id(0), KIB);
-    log.adopt(id(7), Offset(1000));
+    log.adopt(id(7), Offset(1000), 5);
+    assert_eq!(log.stream_db(), 5);
     let (name, mut reader) = log.start_full_sync();
     assert_eq!((name, reader.offset()), (id(7), Offset(1000)));
-    log.append_raw(b"*1\r\n$4\r\nPI");
-    assert_eq!(log.append_raw(b"NG\r\n"), Offset(1014));
+    log.append_raw(5, b"*1\r\n$4\r\nPI");
+    assert_eq!(log.append_raw(5, b"NG\r\n"), Offset(1014));
     log.shift_replication_id(id(8));
+    assert_eq!(log.stream_db(), 5);
+    log.append_command(5, &["SET", "a", "1"]);
     log.append_command(0, &["SET", "a", "1"]);
-    let expected = [&b"*1\r\n$4\r\nPING\r\n"[..], &stream(&["SELECT 0", "SET a 1"])].concat();
+    assert_eq!(log.stream_db(), 0);
+    let written = stream(&["SELECT 5", "SET a 1", "SELECT 0", "SET a 1"]);
+    let expected = [&b"*1\r\n$4\r\nPING\r\n"[..], &written].concat();
     assert_eq!(drain(&mut reader), expected);
     assert_eq!(log.can_serve(&id(7), Offset(1014)), Ok(()));
     let beyond = CannotServe::BeyondSecondId { until: Offset(1014) };
@@ -139,7 +144,7 @@ fn the_backlog_is_trimmed_to_its_size_but_not_under_a_reader() {
     let (name, mut slow) = log.start_full_sync();
     let block = vec![b'x'; CHUNK as usize];
     for _ in 0..20 {
-        log.append_raw(&block);
+        log.append_raw(0, &block);
     }
     assert_eq!((log.first_offset(), slow.lag()), (Offset(0), 20 * CHUNK));
     assert_eq!(log.bytes(), 20 * CHUNK);
@@ -170,7 +175,7 @@ fn a_replaced_history_cuts_its_readers_off() {
     let log = active_log(KIB);
     let (name, mut reader) = log.start_full_sync();
     log.append_control(&["PING"]);
-    log.adopt(id(9), Offset(5000));
+    log.adopt(id(9), Offset(5000), 0);
     assert_eq!(reader.peek(), Err(HistoryReplaced));
     assert_eq!(log.can_serve(&name, Offset(0)), Err(CannotServe::OtherHistory));
     assert_eq!(log.can_serve(&id(9), Offset(5000)), Ok(()));

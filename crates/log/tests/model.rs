@@ -38,7 +38,7 @@ proptest! {
                 Step::Append(size) => {
                     let bytes: Vec<u8> = (0..size).map(|at| (at / 7 + number) as u8).collect();
                     if number % 2 == 0 {
-                        log.append_raw(&bytes);
+                        log.append_raw(0, &bytes);
                         model.extend_from_slice(&bytes);
                     } else {
                         // Large ones become chunks of their own.

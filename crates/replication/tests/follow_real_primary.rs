@@ -112,7 +112,7 @@ impl Follower {
             LinkEffect::BeginFullSync { id, offset, .. } => {
                 self.full_resyncs += 1;
                 self.payload.clear();
-                self.log.adopt(id, offset);
+                self.log.adopt(id, offset, 0);
             }
             LinkEffect::Payload(range) => self.payload.extend_from_slice(&received[range]),
             LinkEffect::PayloadHeld(bytes) => self.payload.extend_from_slice(&bytes),
@@ -137,7 +137,7 @@ impl Follower {
         let mut ack_requested = false;
         while let Some((args, len)) = parse_command(&self.unparsed) {
             let command: Vec<u8> = self.unparsed.drain(..len).collect();
-            self.log.append_raw(&command);
+            self.log.append_raw(0, &command);
             match args[0].to_ascii_uppercase().as_slice() {
                 b"SET" => drop(self.data.insert(args[1].clone(), args[2].clone())),
                 b"REPLCONF" => ack_requested = true,

@@ -119,6 +119,8 @@ pub struct RequestParser {
     scanned: usize,
     /// The arguments found so far of the unfinished command.
     spans: Vec<Span>,
+    /// The inline line that was split last, as it came.
+    line: Option<Box<[u8]>>,
 }
 
 impl RequestParser {
@@ -130,6 +132,13 @@ impl RequestParser {
     /// Bytes of memory held for an unfinished command's arguments.
     pub fn memory(&self) -> usize {
         self.spans.capacity() * size_of::<Span>()
+    }
+
+    /// The line of the inline command that [`RequestParser::next`] has just split or refused, as it was: splitting
+    /// overwrites it. Who wants to parse it again puts these bytes back to the start of `buf`.
+    #[inline]
+    pub fn take_line(&mut self) -> Option<Box<[u8]>> {
+        self.line.take()
     }
 
     /// Finds the next command at the start of `buf` and appends its arguments to `args`.
@@ -298,6 +307,7 @@ impl RequestParser {
             return Err(ProtocolError::TooBigInline);
         }
         let line = buf[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
+        self.line = Some(buf[..line].into());
         split_args_in_place(&mut buf[..line], args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
         Ok(Step::Command { len: end + 1 })
     }
@@ -378,6 +388,23 @@ mod tests {
             error_of(b"*1\r\n$16385\r\n", stranger).as_deref(),
             Some("unauthenticated bulk length")
         );
+    }
+
+    #[test]
+    fn an_inline_line_can_be_put_back() {
+        for line in [r#"SET  k "a b" 'c\'d'"#, r#"SET "a b" "c"#, "PING"] {
+            let mut buf = format!("{line}\r\n").into_bytes();
+            let mut parser = RequestParser::new();
+            let (mut first, mut again) = (Vec::new(), Vec::new());
+            let step = parser.next(&mut buf, LIMITS, &mut first);
+            let split = buf.clone();
+            let kept = parser.take_line().unwrap();
+            assert_eq!(&kept[..], line.as_bytes());
+            buf[..kept.len()].copy_from_slice(&kept);
+            assert_eq!(RequestParser::new().next(&mut buf, LIMITS, &mut again), step);
+            assert_eq!((again, buf), (first, split));
+            assert_eq!(parser.take_line(), None);
+        }
     }
 
     #[test]

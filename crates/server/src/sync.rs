@@ -214,6 +214,8 @@ struct Job {
     snapshot: Snapshot,
     handed: Arc<Handed>,
     db: Option<usize>,
+    /// The database in which the stream stands where the snapshot does.
+    stream_db: u32,
 }
 
 impl Job {
@@ -232,8 +234,10 @@ impl Job {
             let (id, reader) = engine.log.start_full_sync();
             pipe.begin(id, reader);
         }
+        // A replica that follows a replica cannot know otherwise: SELECT may have come long ago.
+        let stream_db = engine.log.stream_db();
         drop(world);
-        Some(Job { engine: Arc::clone(engine), pipes, snapshot, handed, db: None })
+        Some(Job { engine: Arc::clone(engine), pipes, snapshot, handed, db: None, stream_db })
     }
 
     /// Walks and writes; true if the payload is complete.
@@ -284,7 +288,7 @@ impl Job {
             ("redis-bits", "64".to_owned()),
             ("ctime", (crate::time::unix().0 / 1000).to_string()),
             ("used-mem", used.to_string()),
-            ("repl-stream-db", "0".to_owned()),
+            ("repl-stream-db", self.stream_db.to_string()),
             ("repl-id", identity.id.to_string()),
             ("aof-base", "0".to_owned()),
         ] {

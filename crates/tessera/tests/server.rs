@@ -43,6 +43,31 @@ fn a_protocol_error_closes_its_own_connection_only() {
 }
 
 #[test]
+fn inline_commands_that_had_to_wait_keep_their_arguments() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    wire.send(b"WAIT 1 50\r\nSET k \"a b\"\r\nSET  'l'  \"c  \\\"d\"\r\nWAIT 1 50\r\nMGET k l\r\n")
+        .expect("sent");
+    let waited = |wire: &mut Wire| wire.answer().expect("a reply").integer();
+    assert_eq!(waited(&mut wire), 0);
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(waited(&mut wire), 0);
+    let values = ["a b", "c  \"d"].map(|value| Answer::Bulk(value.into()));
+    assert_eq!(wire.answer().expect("a reply"), Answer::Array(values.into()));
+
+    // A pause makes the command itself wait, not only those behind it.
+    let mut other = server.wire();
+    assert_eq!(other.say("CLIENT PAUSE 100 WRITE").text(), "OK");
+    wire.send(b"PING\r\nSET k \"e f\"\r\nGET k\r\nSET k \"g\" \"h\r\n").expect("sent");
+    for expected in ["PONG", "OK", "e f"] {
+        assert_eq!(wire.answer().expect("a reply").text(), expected);
+    }
+    let unbalanced = "ERR Protocol error: unbalanced quotes in request";
+    assert_eq!(wire.answer().expect("a reply"), Answer::Error(unbalanced.into()));
+}
+
+#[test]
 fn a_pipeline_has_no_limit() {
     const COMMANDS: usize = 100_000;
     let (_temp, server) = start(&[]);
@@ -426,4 +451,49 @@ fn expired_keys_go_by_themselves_and_replicas_hide_them() {
         let count = copy.say("DBSIZE").integer();
         if count == 100 { Ok(()) } else { Err(count.to_string()) }
     });
+}
+
+#[test]
+fn a_replica_of_a_replica_writes_to_the_same_database() {
+    let [(_a, primary), (_b, middle), (_c, last)] = [(); 3].map(|()| start(&[]));
+    let follow = |replica: &Server, of: &Server| {
+        assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", of.port)).text(), "OK");
+        eventually("the link is up", || {
+            match replica.wire().info("replication", "master_link_status") {
+                status if status == "up" => Ok(()),
+                status => Err(status),
+            }
+        });
+    };
+    let mut wire = primary.wire();
+    assert_eq!(wire.say("SELECT 5").text(), "OK");
+    let await_key = |replica: &Server, key: &str| {
+        let mut copy = replica.wire();
+        assert_eq!(copy.say("SELECT 5").text(), "OK");
+        eventually("the write arrives in its database", || {
+            match copy.say(&format!("EXISTS {key}")).integer() {
+                1 => Ok(()),
+                _ => Err(format!("{key}: {}", copy.say("INFO keyspace").text())),
+            }
+        });
+    };
+
+    // The stream has selected the database before the last one comes.
+    follow(&middle, &primary);
+    assert_eq!(wire.say("SET first x").text(), "OK");
+    await_key(&middle, "first");
+    follow(&last, &middle);
+    assert_eq!(wire.say("SET second x").text(), "OK");
+    await_key(&middle, "second");
+    await_key(&last, "second");
+
+    // And before the last one goes on with another primary, from where it is.
+    let full = primary.wire().info("stats", "sync_full");
+    follow(&last, &primary);
+    assert_eq!(wire.say("SET third x").text(), "OK");
+    await_key(&last, "third");
+    assert_eq!(primary.wire().info("stats", "sync_full"), full, "there was a full resync");
+    for server in [&middle, &last] {
+        assert_eq!(server.say("DBSIZE").integer(), 0, "a write went to database 0");
+    }
 }

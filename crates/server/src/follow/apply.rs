@@ -99,7 +99,7 @@ impl Follower {
     ) {
         let args = Args::new(raw, spans);
         if spans.is_empty() {
-            engine.log.append_raw(raw);
+            engine.log.append_raw(self.session.db as u32, raw);
             return;
         }
         let Some(commands) = &mut self.transaction else {
@@ -154,6 +154,6 @@ impl Follower {
                 );
             }
         }
-        engine.log.append_raw(raw);
+        engine.log.append_raw(self.session.db as u32, raw);
     }
 }

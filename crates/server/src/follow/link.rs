@@ -81,6 +81,8 @@ impl Follower {
         // What this node has written as a primary is history too: the new primary may know it.
         let position = (log.is_active() && log.offset() > Offset(0))
             .then(|| Position { id: log.identity().id, offset: log.offset() });
+        // Whoever grants to continue from there does not select again.
+        session.db = log.stream_db() as usize;
         let link = ReplicaLink::new(link_config(&server), position, time::monotonic());
         Follower {
             server,

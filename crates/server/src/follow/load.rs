@@ -51,7 +51,7 @@ impl Follower {
         let mut world = engine.keyspace.enter_exclusive();
         let flushed = world.flush(None);
         // Nobody may continue from a history whose data is half gone.
-        engine.log.adopt(random_id(), Offset(0));
+        engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
         drop(flushed);
         server.disconnect_replicas();
@@ -65,17 +65,17 @@ impl Follower {
             loaded => loaded,
         };
         let event = match loaded {
-            Ok(keys) => {
+            Ok(Loaded { keys, stream_db }) => {
                 tracing::info!(
                     "PRIMARY <-> REPLICA sync: Finished with success: {keys} keys in {} ms",
                     started.elapsed().as_millis()
                 );
                 let world = engine.keyspace.enter_exclusive();
-                engine.log.adopt(grant.id, grant.offset);
+                engine.log.adopt(grant.id, grant.offset, stream_db as u32);
                 drop(world);
                 server.follow.set_incomplete(false);
                 server.follow.end_applying();
-                self.session.db = 0;
+                self.session.db = stream_db;
                 LinkEvent::Loaded
             }
             Err(error) => {
@@ -83,7 +83,7 @@ impl Follower {
                 let mut world = engine.keyspace.enter_exclusive();
                 let flushed = world.flush(None);
                 // Who has begun to follow this node meanwhile has seen what is gone now.
-                engine.log.adopt(random_id(), Offset(0));
+                engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
                 drop(flushed);
                 server.disconnect_replicas();
@@ -99,23 +99,28 @@ impl Follower {
     }
 }
 
-/// Reads a whole RDB stream into the keyspace; gives the number of keys.
-fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<u64, String> {
+/// What a payload brought.
+struct Loaded {
+    keys: u64,
+    /// The database in which the stream behind it begins.
+    stream_db: usize,
+}
+
+/// Reads a whole RDB stream into the keyspace.
+fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<Loaded, String> {
     let mut reader =
         Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
             .map_err(|error| error.to_string())?;
-    let (mut db, mut keys) = (0, 0);
+    let (mut db, mut keys, mut stream_db) = (0, 0, 0);
+    let known = |db: usize| match keyspace.databases() {
+        databases if db < databases => Ok(db),
+        databases => Err(format!(
+            "the data has a database {db}, this server has {databases} (directive 'databases')"
+        )),
+    };
     loop {
         match reader.next_item().map_err(|error| error.to_string())? {
-            Item::SelectDb(index) => {
-                db = index as usize;
-                if db >= keyspace.databases() {
-                    return Err(format!(
-                        "the data has a database {db}, this server has {} (directive 'databases')",
-                        keyspace.databases()
-                    ));
-                }
-            }
+            Item::SelectDb(index) => db = known(index as usize)?,
             Item::Entry(entry) => {
                 store(keyspace, thread, db, entry);
                 keys += 1;
@@ -124,13 +129,18 @@ fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result
             Item::Function(_) => {
                 tracing::warn!("The primary has functions, which this version does not keep");
             }
+            Item::Aux { name, value } if name == b"repl-stream-db" => {
+                // What is no such number comes from a primary that selects first.
+                let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
+                stream_db = known(number.unwrap_or(0))?;
+            }
             Item::Aux { .. } | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
         }
     }
     drop(reader);
     // The payload's end mark may come after the data's own end: only then is the link ready to go on.
     match payload.read(&mut [0]) {
-        Ok(0) => Ok(keys),
+        Ok(0) => Ok(Loaded { keys, stream_db }),
         Ok(_) => Err("bytes after the end of the data".to_owned()),
         Err(error) => Err(error.to_string()),
     }

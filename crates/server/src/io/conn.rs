@@ -46,6 +46,9 @@ pub(crate) struct Conn {
     pub(crate) new_feed: bool,
     parser: RequestParser,
     input: Vec<u8>,
+    /// The inline commands parsed in this turn as they came, each with where it begins in `input`: parsing has
+    /// overwritten them there.
+    lines: Vec<(usize, Box<[u8]>)>,
     /// The first byte of `input` that no executed command has used.
     done: usize,
     /// The first byte that is not parsed; `done` or further.
@@ -94,6 +97,7 @@ impl Conn {
             new_feed: false,
             parser: RequestParser::new(),
             input: Vec::new(),
+            lines: Vec::new(),
             done: 0,
             parsed: 0,
             sent: 0,
@@ -166,7 +170,11 @@ impl Conn {
     ) -> Result<Parsed, ProtocolError> {
         let limits = Limits { max_bulk, authenticated: self.session.authenticated };
         let start = self.parsed;
-        match self.parser.next(&mut self.input[start..], limits, spans)? {
+        let step = self.parser.next(&mut self.input[start..], limits, spans);
+        if let Some(line) = self.parser.take_line() {
+            self.lines.push((start, line));
+        }
+        match step? {
             Step::Command { len } => {
                 self.parsed += len;
                 self.missing = 0;
@@ -193,6 +201,9 @@ impl Conn {
 
     /// Forgets what was parsed but not executed: it is parsed again when the client goes on.
     pub(crate) fn rewind(&mut self) {
+        for (start, line) in std::mem::take(&mut self.lines) {
+            self.input[start..start + line.len()].copy_from_slice(&line);
+        }
         self.parsed = self.done;
         self.wrong_input = None;
         self.parser = RequestParser::new();
@@ -211,6 +222,8 @@ impl Conn {
                 self.parsed = self.done;
             }
         }
+        // Nobody rewinds to what was executed.
+        self.lines = Vec::new();
         if self.done == self.input.len() {
             self.input.clear();
             give_back(std::mem::take(&mut self.input), spare);

@@ -85,6 +85,19 @@ impl Table {
         Table { lengths, width }
     }
 
+    /// The last length of the table alone: two rows of it are enough for that.
+    fn length(a: &[u8], b: &[u8]) -> u32 {
+        let mut above = vec![0; b.len() + 1];
+        let mut row = above.clone();
+        for x in a {
+            for (j, y) in b.iter().enumerate() {
+                row[j + 1] = if x == y { above[j] + 1 } else { u32::max(above[j + 1], row[j]) };
+            }
+            std::mem::swap(&mut above, &mut row);
+        }
+        above[b.len()]
+    }
+
     fn at(&self, a: usize, b: usize) -> u32 {
         self.lengths[a * self.width + b]
     }
@@ -125,6 +138,7 @@ fn lcs(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     if a.len() >= u32::MAX as usize - 1 || b.len() >= u32::MAX as usize - 1 {
         return Err(Fail::text("ERR String too long for LCS"));
     }
+    // As in Redis, also if only the length is asked for: the limit bounds the time, too.
     if Table::bytes(a.len(), b.len())
         .is_none_or(|size| size > cx.config.network.proto_max_bulk_len.0)
     {
@@ -132,12 +146,12 @@ fn lcs(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
         ));
     }
-    let table = Table::new(&a, &b);
-    let length = i64::from(table.at(a.len(), b.len()));
     if options.len {
-        cx.reply.integer(length);
+        cx.reply.integer(i64::from(Table::length(&a, &b)));
         return Ok(());
     }
+    let table = Table::new(&a, &b);
+    let length = i64::from(table.at(a.len(), b.len()));
     let matches = table.matches(&a, &b);
     if options.idx {
         reply_matches(cx.reply, &matches, length, &options);
@@ -168,4 +182,18 @@ fn reply_matches(reply: &mut Reply, matches: &[Match], length: i64, options: &Op
     }
     reply.bulk(b"len");
     reply.integer(length);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn two_rows_find_the_length_of_the_whole_table(a in "[a-d]{0,40}", b in "[a-d]{0,40}") {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            prop_assert_eq!(Table::length(a, b), Table::new(a, b).at(a.len(), b.len()));
+        }
+    }
 }
