@@ -41,12 +41,19 @@ enum Work {
     Answer(Answer),
 }
 
+/// The way to the control thread.
+struct Queue {
+    waiting: VecDeque<Work>,
+    /// The control thread is busy with what it took last.
+    under_way: bool,
+}
+
 /// The cluster core, and the way to the control thread.
 pub(crate) struct ClusterHandle {
     /// The core. Whoever has changed it moves its batches into `work` before letting go.
     core: Mutex<Cluster>,
     /// In the order in which they are to be carried out; locked after `core`.
-    work: Mutex<VecDeque<Work>>,
+    work: Mutex<Queue>,
     /// Wakes the control thread: there is work, or something to look at.
     wake: Notify,
     /// What commands are routed by.
@@ -66,7 +73,7 @@ impl ClusterHandle {
         }
         ClusterHandle {
             core: Mutex::new(core),
-            work: Mutex::new(work),
+            work: Mutex::new(Queue { waiting: work, under_way: false }),
             wake: Notify::new(),
             routing: ArcSwapOption::empty(),
             filter: Default::default(),
@@ -97,19 +104,20 @@ impl ClusterHandle {
         self.hand_over(&mut core);
     }
 
-    /// Moves the core's batches to the control thread; true if there were any.
+    /// Moves the core's batches to the control thread; true if there is nothing that it still has to do.
     fn hand_over(&self, core: &mut Cluster) -> bool {
         let mut work = self.work.lock();
-        let before = work.len();
+        let before = work.waiting.len();
         while let Some(batch) = core.poll_batch() {
-            work.push_back(Work::Batch(Box::new(batch)));
+            work.waiting.push_back(Work::Batch(Box::new(batch)));
         }
-        let any = work.len() > before;
+        let any = work.waiting.len() > before;
+        let is_idle = work.waiting.is_empty() && !work.under_way;
         drop(work);
         if any {
             self.wake.notify_one();
         }
-        any
+        is_idle
     }
 
     /// Runs a CLUSTER subcommand; `argv` begins with its name.
@@ -124,19 +132,28 @@ impl ClusterHandle {
         let context = CommandContext { keyspace: &view, client_tls: false, client: &client.addr };
         let mut core = self.core.lock();
         let value = core.command(crate::time::now(), &context, argv);
-        if !self.hand_over(&mut core) {
+        // An answer speaks of the core's state, which the node has only when all that led to it is done: a client that is
+        // told `cluster_state:ok` may write at once.
+        if self.hand_over(&mut core) {
             drop(core);
             reply.value(&value);
             return Outcome::Next;
         }
-        self.work.lock().push_back(Work::Answer(Answer { client: Arc::clone(client), value }));
+        self.work
+            .lock()
+            .waiting
+            .push_back(Work::Answer(Answer { client: Arc::clone(client), value }));
         drop(core);
         self.wake.notify_one();
         Outcome::Wait(Park::Elsewhere)
     }
 
+    /// What the control thread is to do next. Asking says that what was taken before is done.
     fn take_work(&self) -> Option<Work> {
-        self.work.lock().pop_front()
+        let mut work = self.work.lock();
+        let next = work.waiting.pop_front();
+        work.under_way = next.is_some();
+        next
     }
 
     /// An I/O thread is about to run commands: if the control thread has not had a turn for longer than the node
