@@ -237,7 +237,8 @@ fn arguments_of_any_kind_do_no_harm() {
         for in_cluster in [false, true] {
             let mut client = if in_cluster { Client::in_cluster() } else { server_for("") };
             client.protocol = protocol;
-            for name in names(&mut client) {
+            // DEBUG POPULATE does what it is told, and is told to make 9,223,372,036,854,775,807 keys here.
+            for name in names(&mut client).into_iter().filter(|name| name != "debug|populate") {
                 for (at, first) in hostile.iter().enumerate() {
                     for len in 0..5 {
                         let mut words: Vec<&str> = name.split('|').collect();
