@@ -6,7 +6,7 @@ use tessera_sim::faults::Faults;
 use tessera_sim::invariants::agreement::disagreement;
 use tessera_sim::{Setup, World};
 
-const DEFAULT_SEEDS: u64 = 1500;
+const DEFAULT_SEEDS: u64 = 2000;
 
 /// All nodes must agree within this time after the last fault, in milliseconds: a failed primary
 /// with slots is taken back after two node timeouts, and a replica's attempts are some seconds apart.
