@@ -184,9 +184,9 @@ family! {
         /// The adjustments: as a primary, as a replica, for children.
         oom_score_adj_values: OomScores = OomScores::default(),
             "oom-score-adj-values", super::LIST;
-        /// Turn transparent huge pages off for this process. Others must, since a fork would copy them;
-        /// a server that never forks gains by them.
-        disable_thp: bool = false, "disable-thp", FLAG.immutable().effective();
+        /// Turn transparent huge pages off for this process. With them a fifth more commands run at depth, but making
+        /// one at a page fault can take the kernel more than ten milliseconds.
+        disable_thp: bool = true, "disable-thp", FLAG.immutable().effective();
         /// CPUs for the threads that serve clients; empty: all.
         server_cpulist: String = String::new(),
             "server_cpulist", TEXT.immutable().also(&["server-cpulist"]);

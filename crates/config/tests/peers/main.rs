@@ -20,7 +20,6 @@ const OUR_CHOICE: &[(&str, &str)] = &[
     ("save", "Debian's unit and the embedded build differ; compared in a unit test"),
     ("syslog-ident", "the server's own name"),
     ("cluster-fast-failover", "ours alone"),
-    ("disable-thp", "a server that never forks gains by huge pages"),
 ];
 
 /// What only this server has.
