@@ -3,6 +3,7 @@
 
 use crate::entry::{Entry, NewValue, Object, Value};
 use crate::hash::KeyHash;
+use crate::marks::Change;
 use crate::slot::SlotGuard;
 use crate::table::{EntryRef, Place, Table};
 use tessera_slot::Millis;
@@ -85,9 +86,27 @@ impl Found<'_, '_> {
         }
     }
 
-    /// Lets a running snapshot have the entry as it is, before it changes.
+    /// Tells those who watch the key, or wait for it, of a change.
+    #[cold]
+    fn note(&mut self, change: Change) {
+        let key = self.entry().key().to_vec();
+        self.guard.note_change(self.db, &key, change);
+    }
+
+    /// Tells them that there is another value, or none.
+    #[inline]
+    fn note_new(&mut self) {
+        if self.guard.data.is_marked() {
+            self.note(Change::New);
+        }
+    }
+
+    /// Lets a running snapshot have the entry as it is, before it changes, and those who watch the key know that it may.
     #[inline]
     fn preserve(&mut self) {
+        if self.guard.data.is_marked() {
+            self.note(Change::Edit);
+        }
         let Some(epoch) = self.guard.keyspace.snapshots().pending(self.guard.data.walked) else {
             return;
         };
@@ -105,6 +124,7 @@ impl Found<'_, '_> {
     #[inline]
     pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
         self.preserve();
+        self.note_new();
         let place = self.place;
         let mut entry = self.table().entry_mut(&place);
         if entry.try_replace(&value, expiry) {
@@ -119,6 +139,7 @@ impl Found<'_, '_> {
     /// Sets or removes the expiry.
     pub fn set_expiry(&mut self, expiry: Option<Millis>) {
         self.preserve();
+        self.note_new();
         let place = self.place;
         let mut entry = self.table().entry_mut(&place);
         if entry.expiry().is_some() == expiry.is_some() {
@@ -183,6 +204,7 @@ impl Found<'_, '_> {
 
     /// Takes the entry out; `self` must not be used for it any more.
     fn take(&mut self) -> Entry {
+        self.note_new();
         let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         let entry = self.table().remove(&place, hash, !walking, hasher);
@@ -201,5 +223,8 @@ impl Vacant<'_, '_, '_> {
         let table = self.guard.data.table_mut(self.db, keyspace.databases());
         table.insert(self.hash, entry, keyspace.hasher());
         self.guard.note_layout();
+        if self.guard.data.is_marked() {
+            self.guard.note_change(self.db, self.key, Change::New);
+        }
     }
 }

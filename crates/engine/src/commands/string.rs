@@ -11,6 +11,7 @@ mod range;
 mod set;
 
 use crate::command::{Command, Flags, Group};
+use crate::{Cx, EventClass};
 use tessera_resp::Reply;
 use tessera_store::ValueRef;
 
@@ -46,6 +47,15 @@ pub(super) const COMMANDS: &[Command] = &[
     range::SETRANGE,
     lcs::LCS,
 ];
+
+/// Tells of a string that was set.
+#[inline]
+pub(super) fn told_of_set(cx: &Cx<'_>, is_new: bool, key: &[u8]) {
+    if is_new {
+        cx.notify_new(key);
+    }
+    cx.notify(EventClass::String, "set", key);
+}
 
 /// Answers a string value.
 #[inline]
