@@ -36,6 +36,16 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, Stri
     }
 }
 
+/// Waits until a process that was sent SIGSTOP has stopped.
+#[track_caller]
+pub(crate) fn await_halted(pid: u32) {
+    eventually("the process is halted", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let stat = stat.map_err(|error| error.to_string())?;
+        if stat.contains(") T ") { Ok(()) } else { Err(stat) }
+    });
+}
+
 /// The first of `count` consecutive ports that are free, with their bus ports 10,000 above. All are below
 /// those that the system gives to outgoing connections.
 pub(crate) fn free_ports(count: u16) -> u16 {
