@@ -73,3 +73,24 @@ impl Outbox {
         self.batches.pop_front()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LinkId;
+    use tessera_slot::NodeId;
+
+    #[test]
+    fn effects_leave_in_the_order_in_which_they_are_safe() {
+        let follow =
+            Effect::Follow { primary: NodeId([1; 20]), host: [127, 0, 0, 1].into(), port: 1 };
+        let log = Effect::Log { level: LogLevel::Notice, text: String::new() };
+        let send = Effect::Send { link: LinkId::Outgoing(1), bytes: [7].as_slice().into() };
+        // Writes that waited run as soon as they may: by then the node must know that it is a replica, and of whom.
+        let safe = [log, Effect::SetSlots(Vec::new()), follow, Effect::ResumeWrites, send];
+        let mut outbox = Outbox::default();
+        safe.iter().rev().for_each(|effect| outbox.push(effect.clone()));
+        outbox.close_batch(None);
+        assert_eq!(outbox.pop().expect("there are effects").then, safe);
+    }
+}

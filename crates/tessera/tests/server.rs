@@ -212,6 +212,18 @@ fn a_unix_socket_serves_like_a_port() {
     assert!(wire.say("CLIENT LIST").text().contains(&format!("addr={path_text}:0")));
     let mode = std::fs::metadata(&path).expect("it is there");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o700);
+
+    // It stays when the port changes.
+    let port = free_ports(1);
+    assert_eq!(wire.say(&format!("CONFIG SET port {port}")).text(), "OK");
+    eventually("the new port serves, the old one does not", || {
+        let answer = |port| Wire::connect(port).and_then(|mut wire| wire.try_ask(&["GET", "key"]));
+        let (new, old) = (answer(port), answer(server.port));
+        let moved = matches!(new, Ok(Answer::Bulk(_))) && old.is_err();
+        if moved { Ok(()) } else { Err(format!("{new:?}, {old:?}")) }
+    });
+    let mut late = Wire::connect_unix(&path).expect("the socket is still there");
+    assert_eq!(late.say("GET key").text(), "value");
     server.signal(Signal::TERM);
     assert_eq!(server.await_end().code(), Some(0));
     assert!(!path.exists(), "the socket is left behind");
@@ -270,6 +282,47 @@ fn a_client_that_does_not_read_is_disconnected() {
         if log.contains("output buffer limits") { Ok(()) } else { Err(log) }
     });
     assert_eq!(wire.say("PING").text(), "PONG");
+}
+
+#[test]
+fn a_killed_client_goes_though_it_does_not_read() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &value]).text(), "OK");
+    let mut greedy = server.wire();
+    let id = greedy.say("CLIENT ID").integer();
+    // More than the kernel keeps for both sides.
+    greedy.send(&command(&["GET", "key"]).repeat(50)).expect("sent");
+    let line = |wire: &mut Wire| {
+        let list = wire.say("CLIENT LIST").text();
+        list.lines().find(|line| line.starts_with(&format!("id={id} "))).map(str::to_owned)
+    };
+    eventually("replies pile up", || match line(&mut wire) {
+        Some(line) if line.contains(" cmd=get ") && !line.contains(" omem=0 ") => Ok(()),
+        line => Err(format!("{line:?}")),
+    });
+    assert_eq!(wire.say(&format!("CLIENT KILL ID {id}")).integer(), 1);
+    eventually("it is off the list", || line(&mut wire).map_or(Ok(()), Err));
+}
+
+#[test]
+fn answers_that_came_late_obey_client_reply() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    // Nobody acknowledges anything: WAIT is answered when its time is up.
+    wire.send(b"CLIENT REPLY SKIP\r\nWAIT 1 50\r\nPING\r\n").expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "PONG");
+    wire.send(b"CLIENT REPLY OFF\r\nWAIT 1 50\r\nPING\r\nCLIENT REPLY ON\r\nECHO on\r\n")
+        .expect("sent");
+    assert_eq!(wire.answer().expect("a reply"), Answer::Status("OK".into()));
+    assert_eq!(wire.answer().expect("a reply").text(), "on");
+
+    // A command that has not run yet while it waited skips one answer, its own.
+    let mut other = server.wire();
+    assert_eq!(other.say("CLIENT PAUSE 100 WRITE").text(), "OK");
+    wire.send(b"CLIENT REPLY SKIP\r\nSET k v\r\nGET k\r\n").expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "v");
 }
 
 #[test]

@@ -24,6 +24,10 @@ pub struct FakeHost {
     pub calls: Mutex<Vec<String>>,
     /// How many replicas have acknowledged everything.
     pub replicas: AtomicUsize,
+    /// The offsets whose acknowledgement was asked for.
+    pub awaited: Mutex<Vec<Offset>>,
+    /// What commands are routed by.
+    pub routing: Mutex<Option<Arc<RoutingView>>>,
     /// The directive that cannot be applied.
     pub stubborn: Mutex<Option<&'static str>>,
 }
@@ -41,7 +45,7 @@ impl Host for FakeHost {
         Outcome::Next
     }
     fn routing(&self) -> Option<Arc<RoutingView>> {
-        None
+        self.routing.lock().unwrap().clone()
     }
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
         self.note(format!("shutdown {mode:?}"));
@@ -57,7 +61,8 @@ impl Host for FakeHost {
     fn replication(&self) -> Replication {
         Replication::default()
     }
-    fn acknowledged(&self, _: Offset, _: usize) -> usize {
+    fn acknowledged(&self, offset: Offset, _: usize) -> usize {
+        self.awaited.lock().unwrap().push(offset);
         self.replicas.load(Relaxed)
     }
     fn rewrite_config(&self) -> Result<(), String> {
