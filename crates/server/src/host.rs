@@ -1,13 +1,13 @@
 //! The rim as commands see it.
 
-use crate::follow::{FollowStatus, Primary};
+use crate::follow::{FollowStatus, Order, Primary};
 use crate::server::{Server, random_id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
-    Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
+    Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Park, Replication, ShutdownMode,
 };
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
@@ -92,7 +92,11 @@ impl Host for Rim {
         self.0.disconnect(client);
     }
 
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn replicate(
+        &self,
+        client: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
             // The client's next write is refused already: what it wrote would be lost in the synchronisation.
@@ -100,18 +104,25 @@ impl Host for Rim {
             self.0.engine.set_mode(Mode::REPLICA, true);
             self.0.engine.set_mode(Mode::READ_ONLY, read_only);
         }
-        // Following waits until the world is empty, in which this command still is.
+        // Following waits until the world is empty, in which this command still is: the client is answered after that.
         let server = Arc::clone(&self.0);
         let start = || {
             std::thread::Builder::new()
                 .name("replicaof".to_owned())
-                .spawn(move || server.follow.carry_out(|primary| follow(&server, primary)))
+                .spawn(move || {
+                    server.follow.carry_out(|order| {
+                        follow(&server, order.primary);
+                        server.complete(&order.client, Value::ok());
+                    });
+                })
                 .map(drop)
         };
+        let order = Order { client: Arc::clone(client), primary };
         self.0
             .follow
-            .order(primary, start)
-            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))
+            .order(order, start)
+            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
+        Ok(Outcome::Wait(Park::Elsewhere))
     }
 
     fn replication(&self) -> Replication {

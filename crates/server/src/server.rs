@@ -208,6 +208,13 @@ impl Server {
         }
     }
 
+    /// Answers a client that waits for another thread, and lets it go on.
+    pub(crate) fn complete(&self, client: &ClientInfo, answer: tessera_resp::Value) {
+        if let Some(mailbox) = self.mailboxes.get(client.thread) {
+            mailbox.send(Message::Complete { client: client.id, answer });
+        }
+    }
+
     /// Disconnects all replicas: what they follow is no longer their history by the same name.
     pub(crate) fn disconnect_replicas(&self) {
         let filter =

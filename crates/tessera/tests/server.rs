@@ -525,6 +525,31 @@ fn halt_with_a_key_that_expires(primary: &Server, wire: &mut Wire, copy: &mut Wi
 }
 
 #[test]
+fn replicaof_answers_when_the_role_has_changed() {
+    let [(_a, primary), (_b, other)] = [(); 2].map(|()| start(&["--io-threads", "2"]));
+    let mut wire = other.wire();
+    let role = |wire: &mut Wire| wire.say("ROLE").array()[0].text();
+    for _ in 0..20 {
+        assert_eq!(wire.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+        assert_eq!(role(&mut wire), "slave");
+        assert_eq!(wire.info("replication", "role"), "slave");
+        eventually("nothing is loaded any more", || match wire.say("REPLICAOF NO ONE") {
+            Answer::Status(_) => Ok(()),
+            answer => Err(answer.text()),
+        });
+        assert_eq!(role(&mut wire), "master");
+        // From here on nothing is dropped for the sake of a primary that is no longer followed.
+        assert_eq!(wire.say("SET k v").text(), "OK");
+        assert_eq!(wire.say("GET k").text(), "v");
+    }
+    // In a pipeline, too: what follows waits for it.
+    let line = format!("REPLICAOF 127.0.0.1 {}\r\nROLE\r\n", primary.port);
+    wire.send(line.as_bytes()).expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(wire.answer().expect("a reply").array()[0].text(), "slave");
+}
+
+#[test]
 fn a_replica_of_a_replica_writes_to_the_same_database() {
     let [(_a, primary), (_b, middle), (_c, last)] = [(); 3].map(|()| start(&[]));
     let follow = |replica: &Server, of: &Server| {

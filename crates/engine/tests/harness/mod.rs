@@ -54,9 +54,13 @@ impl Host for FakeHost {
     fn disconnect(&self, client: &ClientInfo) {
         self.note(format!("disconnect {}", client.id));
     }
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn replicate(
+        &self,
+        _: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         self.note(format!("replicate {primary:?}"));
-        Ok(())
+        Ok(Outcome::Next)
     }
     fn replication(&self) -> Replication {
         Replication::default()

@@ -5,7 +5,6 @@ use super::link::{self, EVENTS, Link};
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
 use crate::follow::Primary;
-use crate::io::Message;
 use crate::server::Server;
 use crate::time;
 use std::collections::HashMap;
@@ -233,11 +232,7 @@ impl Control {
                         self.carry_out(&cluster, effect);
                     }
                 }
-                Work::Answer(answer) => {
-                    let message =
-                        Message::Complete { client: answer.client.id, answer: answer.value };
-                    self.server.mailboxes[answer.client.thread].send(message);
-                }
+                Work::Answer(answer) => self.server.complete(&answer.client, answer.value),
             }
         }
     }
@@ -382,3 +377,6 @@ async fn accept_loop(listener: TcpListener, accepted: mpsc::Sender<Arrival>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

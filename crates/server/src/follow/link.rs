@@ -319,6 +319,18 @@ impl Follow {
         self.state.lock().applying = false;
         self.changed.notify_all();
     }
+
+    /// As [`Follow::begin_applying`], for a payload that replaces all data.
+    pub(super) fn begin_loading(&self, version: u64) -> bool {
+        let mut state = self.state.lock();
+        state.loading = state.version == version && !state.quit;
+        state.loading
+    }
+
+    pub(super) fn end_loading(&self) {
+        self.state.lock().loading = false;
+        self.changed.notify_all();
+    }
 }
 
 fn link_config(server: &Server) -> LinkConfig {

@@ -41,6 +41,10 @@ impl Follower {
     pub(super) fn load(&mut self, grant: Position) {
         let server = Arc::clone(&self.server);
         let engine = &server.engine;
+        // Whoever was told to follow somebody else, or nobody, keeps its data, and may have taken writes since.
+        if !server.follow.begin_loading(self.version) {
+            return;
+        }
         engine.set_mode(Mode::LOADING, true);
         self.is_loading = true;
         // Before anything is dropped: such a replica must not be elected.
@@ -53,7 +57,7 @@ impl Follower {
         // Nobody may continue from a history whose data is half gone.
         engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
-        drop(flushed);
+        crate::host::free_later(flushed);
         server.disconnect_replicas();
         self.publish();
         let started = std::time::Instant::now();
@@ -85,7 +89,7 @@ impl Follower {
                 // Who has begun to follow this node meanwhile has seen what is gone now.
                 engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
-                drop(flushed);
+                crate::host::free_later(flushed);
                 server.disconnect_replicas();
                 LinkEvent::LoadFailed
             }
@@ -93,6 +97,7 @@ impl Follower {
         self.is_loading = false;
         self.payload.clear();
         engine.set_mode(Mode::LOADING, false);
+        server.follow.end_loading();
         self.event(event, &[]);
         self.publish();
         self.apply_received();
