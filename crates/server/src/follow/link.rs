@@ -68,7 +68,12 @@ impl Follower {
         }
     }
 
-    fn new(server: Arc<Server>, thread: usize, primary: Primary, version: u64) -> Follower {
+    pub(super) fn new(
+        server: Arc<Server>,
+        thread: usize,
+        primary: Primary,
+        version: u64,
+    ) -> Follower {
         let name = format!("{}:{}", primary.host, primary.port);
         let id = server.engine.clients.next_id();
         let info =

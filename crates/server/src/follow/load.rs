@@ -162,3 +162,33 @@ fn store(keyspace: &Keyspace, thread: usize, db: usize, entry: Entry) {
         Lookup::Vacant(vacant) => vacant.insert(value, entry.expires_at, 0),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::follow::{Follower, Primary};
+    use crate::server::Server;
+    use std::sync::Arc;
+    use tessera_engine::Mode;
+    use tessera_log::ReplId;
+    use tessera_replication::Position;
+    use tessera_slot::Offset;
+
+    #[test]
+    fn a_payload_that_is_no_longer_wanted_drops_nothing() {
+        // Given: a full synchronisation was granted, but then nobody was to be followed any more.
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let slot = server.put(b"key");
+        let primary = Primary { host: "127.0.0.1".to_owned(), port: 1 };
+        server.follow.set(Some(primary.clone()));
+        let version = server.follow.state.lock().version;
+        let mut follower = Follower::new(Arc::clone(&server), 0, primary, version);
+        server.follow.set(None);
+
+        // When the follower comes to it.
+        follower.load(Position { id: ReplId::from_random([2; 20]), offset: Offset(1) });
+
+        // Then the data is what it was.
+        assert_eq!(server.engine.keyspace.peek_len(slot), 1);
+        assert!(!server.engine.mode().any(Mode::LOADING) && !server.follow.is_incomplete());
+    }
+}

@@ -1,13 +1,7 @@
 use super::*;
-use crate::follow::Follow;
-use crate::host::Rim;
-use crate::server::Paths;
 use tessera_cluster::Cluster;
 use tessera_config::Config;
-use tessera_engine::{Engine, EngineOptions};
 use tessera_log::ReplId;
-use tessera_slot::SlotState;
-use tessera_store::NewValue;
 
 /// The control thread of a server in cluster mode, which nobody runs.
 fn control() -> Control {
@@ -16,22 +10,7 @@ fn control() -> Control {
     let cluster_config = crate::bus::cluster_config(&config);
     let core = Cluster::new(cluster_config, None, time::now(), 1).expect("no file, no error");
     let cluster = Arc::new(ClusterHandle::new(core));
-    let engine = Engine::new(EngineOptions {
-        config,
-        threads: 2,
-        seed: 1,
-        replication_id: ReplId::from_random([1; 20]),
-        now: time::unix(),
-    });
-    let server = Server::new(
-        Arc::new(engine),
-        Vec::new(),
-        Arc::new(Follow::default()),
-        Some(cluster),
-        Paths::default(),
-    );
-    let server = Arc::new(server);
-    server.engine.set_host(Arc::new(Rim(Arc::clone(&server))));
+    let server = Server::without_threads(config, Some(cluster));
     Control {
         server,
         thread: 0,
@@ -65,20 +44,6 @@ async fn a_link_that_has_ended_is_forgotten() {
     }
 }
 
-/// Puts a key into its slot; gives the slot.
-fn put(control: &Control, key: &[u8]) -> Slot {
-    let keyspace = &control.server.engine.keyspace;
-    let hash = keyspace.locate(key);
-    let mut world = keyspace.enter(1);
-    let mut guard = world.lock(hash.slot());
-    guard.set_state(SlotState::Served);
-    match guard.lookup(0, key, hash) {
-        tessera_store::Lookup::Vacant(vacant) => vacant.insert(NewValue::String(b"v"), None, 0),
-        tessera_store::Lookup::Found(_) => panic!("it is there already"),
-    }
-    hash.slot()
-}
-
 #[test]
 fn keys_of_lost_slots_are_dropped_and_replicas_told_unless_the_history_has_ended() {
     for log_closed in [false, true] {
@@ -88,7 +53,7 @@ fn keys_of_lost_slots_are_dropped_and_replicas_told_unless_the_history_has_ended
             let _alone = engine.keyspace.enter_exclusive();
             engine.log.activate(ReplId::from_random([2; 20]));
         }
-        let slot = put(&control, b"key");
+        let slot = control.server.put(b"key");
         let end = engine.log.offset();
         control.server.log_closed.store(log_closed, Release);
         control.drop_keys(&SlotSet::from_iter([slot]));
