@@ -40,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) node: Option<NodeId>,
     pub(crate) created: Millis,
     pub(crate) up: bool,
+    /// The driver knows that the node is known.
+    pub(crate) trusted: bool,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) local: Option<IpAddr>,
 }

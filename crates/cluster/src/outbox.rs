@@ -39,9 +39,10 @@ impl Outbox {
             Effect::DropKeys(_) | Effect::DropAllKeys | Effect::Follow { .. } => &mut self.after,
             // A former primary must be a replica before the writes that waited are looked at again.
             Effect::ResumeWrites => &mut self.last,
-            Effect::OpenLink { .. } | Effect::CloseLink { .. } | Effect::Send { .. } => {
-                &mut self.bus
-            }
+            Effect::OpenLink { .. }
+            | Effect::CloseLink { .. }
+            | Effect::LinkKnown { .. }
+            | Effect::Send { .. } => &mut self.bus,
         };
         list.push(effect);
     }

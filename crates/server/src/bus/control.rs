@@ -270,6 +270,11 @@ impl Control {
                 self.links.insert(link, link::open(link, addr, self.events.clone()));
             }
             Effect::CloseLink { link } => drop(self.links.remove(&link)),
+            Effect::LinkKnown { link } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.node_is_known();
+                }
+            }
             Effect::Send { link, bytes } => {
                 if self.links.get(&link).is_some_and(|link| !link.send(bytes)) {
                     self.links.remove(&link);
