@@ -2,8 +2,8 @@
 
 mod common;
 
-use common::{Node, id, sent, three_shards};
-use tessera_cluster::bus::{Body, Packet, PingKind};
+use common::{Node, header, id, sent, three_shards};
+use tessera_cluster::bus::{Body, Extension, Header, MessageFlags, Packet, PingKind};
 use tessera_cluster::{Effect, Event, LinkId};
 use tessera_resp::Value;
 use tessera_slot::{Slot, SlotRange, SlotSet, SlotState};
@@ -259,4 +259,47 @@ fn many_changes_by_command_are_told_once_in_a_tick() {
         let [one, two, three] = [1, 2, 3].map(|number| slots.contains(Slot::from_low_bits(number)));
         assert!(one && two && !three);
     }
+}
+
+/// The names of the nodes of each shard.
+fn shards_of(node: &mut Node) -> Vec<Vec<String>> {
+    let Value::Array(shards) = node.command("shards") else { panic!("not an array") };
+    let field = |map: &Value, name: &str| {
+        let Value::Map(fields) = map else { panic!("not a map: {map:?}") };
+        let found = fields.iter().find(|(key, _)| *key == Value::bulk(name));
+        found.map(|(_, value)| value.clone()).expect("the field is there")
+    };
+    let names = |shard: &Value| {
+        let Value::Array(nodes) = field(shard, "nodes") else { panic!("not an array") };
+        nodes.iter().map(|node| text(field(node, "id"))).collect()
+    };
+    shards.iter().map(names).collect()
+}
+
+#[test]
+fn a_replica_is_in_its_primarys_shard_before_it_has_said_so() {
+    // Given: a node that has just become a replica of another one, and has told its role but not its shard.
+    let conf = three_shards(1).replace(
+        &format!("shard-id={} slave {}", id(0xA1), id(1)),
+        &format!("shard-id={} master -", id(0xA4)),
+    );
+    let mut node = Node::from_conf(&conf);
+    assert_eq!(shards_of(&mut node).len(), 4, "it has been an empty primary");
+    node.connect_all();
+    let link = node.accept();
+    let replica = Header {
+        primary: Some(id(2)),
+        slots: SlotSet::EMPTY,
+        message_flags: MessageFlags::EXT_DATA,
+        ..header(4)
+    };
+    let extensions = vec![Extension::ShardId(id(0xA4))];
+    let body = Body::Ping { kind: PingKind::Ping, gossip: Vec::new(), extensions };
+    node.receive(link, replica, body);
+
+    // Then it is shown with its primary all the same.
+    let mut shards = shards_of(&mut node);
+    shards.sort();
+    let name = |byte| id(byte).to_string();
+    assert_eq!(shards, [vec![name(1)], vec![name(2), name(4)], vec![name(3)]]);
 }

@@ -335,7 +335,18 @@ fn a_client_that_sends_no_end_is_disconnected() {
     let cut = (0..1000).find(|_| endless.send(&piece).is_err());
     assert!(cut.is_some(), "it took 64 MB");
     assert!(endless.is_closed_by_peer());
-    assert_eq!(wire.say("PING").text(), "PONG");
+
+    // A whole command that is too long is not run either.
+    let mut long = server.wire();
+    let value = vec![b'x'; 3 << 19];
+    let sent = long.send(&command(&[&b"SET"[..], b"key", &value]));
+    assert!(sent.is_err() || long.is_closed_by_peer());
+    assert_eq!(wire.say("EXISTS key").integer(), 0);
+    assert!(server.log_text().contains("reached max query buffer length"));
+    let stats = wire.info("stats", "client_query_buffer_limit_disconnections");
+    assert_eq!(stats, "2");
+    let within = vec![b'x'; 1 << 19];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &within]).text(), "OK");
 }
 
 #[test]
@@ -522,6 +533,31 @@ fn halt_with_a_key_that_expires(primary: &Server, wire: &mut Wire, copy: &mut Wi
         primary.signal(Signal::CONT);
     }
     panic!("the machine is too busy: a key expires before the next command");
+}
+
+#[test]
+fn a_paused_replica_holds_its_primarys_stream_back() {
+    /// Milliseconds.
+    const PAUSE: u64 = 1000;
+    let [(_a, primary), (_b, replica)] = [(); 2].map(|()| start(&[]));
+    assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+    let (mut wire, mut copy) = (primary.wire(), replica.wire());
+    eventually("the link is up", || match copy.info("replication", "master_link_status") {
+        status if status == "up" => Ok(()),
+        status => Err(status),
+    });
+    for (number, kind) in ["WRITE", "ALL"].into_iter().enumerate() {
+        // When clients of the replica are paused, then the data there does not change until the pause ends.
+        let since = Instant::now();
+        assert_eq!(copy.say(&format!("CLIENT PAUSE {PAUSE} {kind}")).text(), "OK");
+        assert_eq!(wire.say(&format!("SET key:{number} v")).text(), "OK");
+        assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
+        // The servers' clock counts whole milliseconds.
+        let paused = since.elapsed() + Duration::from_millis(1);
+        assert!(paused >= Duration::from_millis(PAUSE), "{kind}: {paused:?}");
+        assert_eq!(copy.say(&format!("GET key:{number}")).text(), "v");
+    }
+    assert_eq!(primary.wire().info("stats", "sync_full"), "1");
 }
 
 #[test]
