@@ -138,6 +138,18 @@ pub enum Group {
     Generic,
     /// Strings.
     String,
+    /// Lists.
+    List,
+    /// Sets.
+    Set,
+    /// Hashes.
+    Hash,
+    /// Sorted sets.
+    SortedSet,
+    /// Positions on the earth, in sorted sets.
+    Geo,
+    /// Streams.
+    Stream,
     /// The connection itself.
     Connection,
     /// Administration.
@@ -152,6 +164,12 @@ impl Group {
         match self {
             Group::Generic => "generic",
             Group::String => "string",
+            Group::List => "list",
+            Group::Set => "set",
+            Group::Hash => "hash",
+            Group::SortedSet => "sorted-set",
+            Group::Geo => "geo",
+            Group::Stream => "stream",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
@@ -163,6 +181,12 @@ impl Group {
         match self {
             Group::Generic => Some("@keyspace"),
             Group::String => Some("@string"),
+            Group::List => Some("@list"),
+            Group::Set => Some("@set"),
+            Group::Hash => Some("@hash"),
+            Group::SortedSet => Some("@sortedset"),
+            Group::Geo => Some("@geo"),
+            Group::Stream => Some("@stream"),
             Group::Connection => Some("@connection"),
             Group::Server | Group::Cluster => None,
         }

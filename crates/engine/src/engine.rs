@@ -95,6 +95,7 @@ impl Engine {
     /// A new engine with an empty keyspace.
     pub fn new(options: EngineOptions) -> Engine {
         let cluster = options.config.cluster.enabled;
+        tessera_collections::seed(options.seed);
         let keyspace = Keyspace::new(KeyspaceOptions {
             databases: if cluster { 1 } else { options.config.general.databases as usize },
             placement: if cluster { Placement::Cluster } else { Placement::Local },

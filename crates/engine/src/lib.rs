@@ -26,6 +26,7 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod typed;
 
 pub use args::Args;
 pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientNames, Clients};
@@ -40,3 +41,4 @@ pub use host::{DebugRequest, Host, Replication, ShutdownMode};
 pub use pause::PauseKind;
 pub use session::{ReplyMode, Session};
 pub use stats::{CommandStats, Stats, ThreadStats};
+pub use typed::FoundAs;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tessera_engine::Engine;
 use tessera_log::{Reader, ReplId};
 use tessera_rdb::{Checksum, Compression, ValueRef as RdbValue, Version, Writer, encode_entry};
-use tessera_store::{Entry, Snapshot, SnapshotSink, ValueRef};
+use tessera_store::{Entry, Snapshot, SnapshotSink, StringRef};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
 const PIPE_BYTES: usize = 8 << 20;
@@ -214,9 +214,9 @@ impl SnapshotSink for Handed {
 
 fn encode(out: &mut Vec<u8>, entry: &Entry, compression: Compression) {
     let mut digits = [0; 20];
-    let value = match entry.value() {
-        ValueRef::Bytes(bytes) => bytes,
-        ValueRef::Integer(number) => {
+    let value = match entry.string().expect("there are only strings") {
+        StringRef::Bytes(bytes) => bytes,
+        StringRef::Integer(number) => {
             use std::io::Write;
             let mut rest = &mut digits[..];
             write!(rest, "{number}").expect("a 64-bit integer has at most 20 digits");

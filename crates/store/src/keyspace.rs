@@ -1,11 +1,13 @@
 //! All slots, and the world lock above them.
 
-use crate::hash::{KeyHash, KeyHasher};
+use crate::entry::Entry;
+use crate::hash::KeyHash;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
-use crate::table::Table;
 use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tessera_collections::hasher::KeyHasher;
+use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{SLOT_COUNT, Slot, SlotState};
 
 /// What chooses a key's slot.
@@ -41,18 +43,6 @@ pub struct Keyspace {
     snapshots: Snapshots,
 }
 
-/// Hints to the processor that this address will be read soon. Any address is allowed.
-#[inline]
-pub(crate) fn prefetch(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch of any address, even an invalid one, has no effect that can be observed.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
-}
-
 impl Keyspace {
     /// An empty keyspace, all of whose slots are served.
     pub fn new(options: KeyspaceOptions) -> Keyspace {
@@ -75,12 +65,12 @@ impl Keyspace {
     /// Where a key belongs.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> KeyHash {
-        let hash = self.hasher.hash(key);
+        let code = self.hasher.hash(key);
         let slot = match self.placement {
             Placement::Cluster => Slot::of_key(key),
-            Placement::Local => Slot::from_low_bits((hash >> 32) as u16),
+            Placement::Local => Slot::from_low_bits((code.0 >> 32) as u16),
         };
-        KeyHash { slot, hash }
+        KeyHash { slot, code }
     }
 
     /// Stage one of prefetching: the slot itself, and where its buckets are.
@@ -197,7 +187,7 @@ pub struct WorldExclusive<'k> {
 
 /// Tables that were flushed. Dropping it frees them, which may take long.
 #[derive(Default)]
-pub struct Flushed(Vec<Table>);
+pub struct Flushed(Vec<Table<Entry>>);
 
 impl Flushed {
     /// The number of keys that were flushed.

@@ -3,14 +3,14 @@
 //! How it works: a key's [`KeyHash`] names its slot; [`World::lock`] locks that slot; the guard
 //! finds, inserts and removes entries of one of the databases. An entry is one allocation with key,
 //! expiry and a small value together (`entry.rs`); a table is a linear hash table of cache-line
-//! buckets that grows a bucket at a time (`table/`). A [`Snapshot`] walks all slots while writers go
+//! buckets that grows a bucket at a time (`tessera_collections::table`). A [`Snapshot`] walks all slots while writers go
 //! on: who is about to change an entry that the walk has not reached hands it over first.
 //!
 //! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be taken
 //! from it at a time; [`World::lock_many`] sorts.
 //!
-//! Deliberately not here: commands, file formats, clocks, threads. This is the only crate with
-//! `unsafe` data structures; everything public is safe to use.
+//! Deliberately not here: commands, file formats, clocks, threads. Values other than strings are
+//! `tessera_collections`'. Everything public is safe to use.
 
 mod alloc;
 mod entry;
@@ -20,14 +20,13 @@ mod lookup;
 mod scan;
 mod slot;
 mod snapshot;
-mod table;
 
 pub use alloc::{CountingAlloc, HUGE_PAGES, used_memory};
-pub use entry::{Entry, NewValue, Object, Value, ValueRef, canonical_integer};
+pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 pub use hash::KeyHash;
 pub use keyspace::{Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive};
 pub use lookup::{Found, Lookup, Vacant};
 pub use scan::ScanCursor;
 pub use slot::{ManySlots, SlotGuard};
 pub use snapshot::{Snapshot, SnapshotBusy, SnapshotSink};
-pub use table::EntryRef;
+pub use tessera_collections::canonical_integer;

@@ -1,10 +1,11 @@
 //! What a lookup found, and what can be done with it. All changes of entries go through here, so
 //! that a running snapshot always gets to see the old one first.
 
-use crate::entry::{Entry, NewValue, Object, Value};
+use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 use crate::hash::KeyHash;
 use crate::slot::SlotGuard;
-use crate::table::{EntryRef, Place, Table};
+use tessera_collections::table::{Place, Ref, RefMut, Table};
+use tessera_collections::{Collection, Kind};
 use tessera_slot::Millis;
 
 /// A key's place in its table.
@@ -20,7 +21,7 @@ pub struct Found<'g, 'k> {
     guard: &'g mut SlotGuard<'k>,
     db: usize,
     hash: KeyHash,
-    place: Place,
+    place: Place<Entry>,
 }
 
 /// The place of a key that is not there.
@@ -38,7 +39,7 @@ impl<'g, 'k, 'key> Lookup<'g, 'k, 'key> {
         db: usize,
         key: &'key [u8],
         hash: KeyHash,
-        place: Option<Place>,
+        place: Option<Place<Entry>>,
     ) -> Self {
         match place {
             Some(place) => Lookup::Found(Found { guard, db, hash, place }),
@@ -57,15 +58,58 @@ impl<'g, 'k> Found<'g, 'k> {
 }
 
 impl Found<'_, '_> {
-    fn table(&mut self) -> &mut Table {
+    fn table(&mut self) -> &mut Table<Entry> {
         let databases = self.guard.keyspace.databases();
         self.guard.data.table_mut(self.db, databases)
     }
 
     /// The entry.
     #[inline]
-    pub fn entry(&self) -> EntryRef<'_> {
-        self.guard.data.table(self.db).expect("it has this entry").entry(&self.place)
+    pub fn entry(&self) -> Ref<'_, Entry> {
+        let table = self.guard.data.table(self.db).expect("it has this entry");
+        // SAFETY: the place was found in this table, and what changes the table takes `self`.
+        unsafe { table.item(self.place) }
+    }
+
+    #[inline]
+    fn entry_mut(&mut self) -> RefMut<'_, Entry> {
+        let place = self.place;
+        // SAFETY: as in `entry`.
+        unsafe { self.table().item_mut(place) }
+    }
+
+    /// The type of the value.
+    #[inline]
+    pub fn kind(&self) -> Kind {
+        self.entry().kind()
+    }
+
+    /// The value, if it is a string.
+    #[inline]
+    pub fn string(&self) -> Option<StringRef<'_>> {
+        let entry = self.entry();
+        // SAFETY: the entry lives, and is not changed, as long as `self` is borrowed.
+        unsafe {
+            std::mem::transmute::<Option<StringRef<'_>>, Option<StringRef<'_>>>(entry.string())
+        }
+    }
+
+    /// The value, if it is a collection of this type.
+    #[inline]
+    pub fn collection<T: Collection>(&self) -> Option<CollectionRef<'_, T>> {
+        // SAFETY: the entry lives, and is not changed, as long as `self` is borrowed.
+        unsafe { self.entry().alias() }.map(CollectionRef::new)
+    }
+
+    /// The value, to be changed, if it is a collection of this type. A running snapshot gets the old one first, so take
+    /// it only in order to change it.
+    #[inline]
+    pub fn edit<T: Collection>(&mut self) -> Option<CollectionMut<'_, T>> {
+        if self.kind() != T::KIND {
+            return None;
+        }
+        self.preserve();
+        CollectionMut::of(self.entry_mut())
     }
 
     /// The expiry time, Unix ms.
@@ -77,8 +121,7 @@ impl Found<'_, '_> {
     /// Sets the access clock: no change that a snapshot cares about.
     #[inline]
     pub fn touch(&mut self, access: u32) {
-        let place = self.place;
-        let mut entry = self.table().entry_mut(&place);
+        let mut entry = self.entry_mut();
         // A store that changes nothing would still make the cache line dirty.
         if entry.access() != access {
             entry.set_access(access);
@@ -91,10 +134,8 @@ impl Found<'_, '_> {
         let Some(epoch) = self.guard.keyspace.snapshots().pending(self.guard.data.walked) else {
             return;
         };
-        let (place, db) = (self.place, self.db);
-        let keyspace = self.guard.keyspace;
-        let table = self.table();
-        let mut entry = table.entry_mut(&place);
+        let (db, keyspace) = (self.db, self.guard.keyspace);
+        let mut entry = self.entry_mut();
         if entry.epoch() != epoch {
             keyspace.snapshots().preserve(db, &entry);
             entry.set_epoch(epoch);
@@ -105,26 +146,25 @@ impl Found<'_, '_> {
     #[inline]
     pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
         self.preserve();
-        let place = self.place;
-        let mut entry = self.table().entry_mut(&place);
+        let mut entry = self.entry_mut();
         if entry.try_replace(&value, expiry) {
             entry.set_access(access);
             return;
         }
         let mut new = Entry::new(entry.key(), value, expiry, access);
         new.set_epoch(entry.epoch());
-        drop(self.table().replace(&place, new));
+        *entry = new;
     }
 
     /// Sets or removes the expiry.
     pub fn set_expiry(&mut self, expiry: Option<Millis>) {
         self.preserve();
-        let place = self.place;
-        let mut entry = self.table().entry_mut(&place);
+        let mut entry = self.entry_mut();
         if entry.expiry().is_some() == expiry.is_some() {
             entry.set_expiry_in_place(expiry);
             return;
         }
+        drop(entry);
         self.rebuild(expiry, |value| value);
     }
 
@@ -134,37 +174,27 @@ impl Found<'_, '_> {
     /// If the value is no string; the caller has looked at it.
     pub fn edit_string<R>(&mut self, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
         self.preserve();
-        if self.table_entry_is_embedded() {
+        if self.entry_mut().editable().is_none() {
             let expiry = self.expiry();
-            self.rebuild(expiry, |value| {
-                let bytes = match value {
-                    Value::Integer(number) => number.to_string().into_bytes(),
-                    Value::Bytes(bytes, _) => bytes.into_vec(),
-                    Value::Object(object) => return Value::Object(object),
-                };
-                Value::Object(Box::new(Object::String(bytes)))
+            self.rebuild(expiry, |value| match value {
+                Value::Integer(number) => Value::Boxed(Box::new(number.to_string().into_bytes())),
+                Value::Bytes(bytes, _) => Value::Boxed(Box::new(bytes.into_vec())),
+                boxed => boxed,
             });
         }
-        let place = self.place;
-        let mut entry = self.table().entry_mut(&place);
-        edit(entry.editable().expect("just made an object"))
-    }
-
-    fn table_entry_is_embedded(&mut self) -> bool {
-        let place = self.place;
-        self.table().entry_mut(&place).editable().is_none()
+        edit(self.entry_mut().editable().expect("just made so; the caller knows it is a string"))
     }
 
     /// Puts a new entry in place of this one, with the value that `change` makes of the old one.
     fn rebuild(&mut self, expiry: Option<Millis>, change: impl FnOnce(Value) -> Value) {
-        let place = self.place;
+        let mut entry = self.entry_mut();
         // A stand-in keeps the place while the old entry is taken apart.
         let stand_in = Entry::new(b"", NewValue::Integer(0), None, 0);
-        let old = self.table().replace(&place, stand_in);
+        let old = std::mem::replace(&mut *entry, stand_in);
         let (key, access, epoch) = (old.key().to_vec(), old.access(), old.epoch());
         let mut new = Entry::new(&key, NewValue::Owned(change(old.into_value())), expiry, access);
         new.set_epoch(epoch);
-        drop(self.table().replace(&place, new));
+        *entry = new;
     }
 
     /// Removes the entry and gives its value and expiry.
@@ -185,21 +215,30 @@ impl Found<'_, '_> {
     fn take(&mut self) -> Entry {
         let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
-        let entry = self.table().remove(&place, hash, !walking, hasher);
+        // SAFETY: as in `entry`; `self` is not used for it any more.
+        let entry = unsafe { self.table().remove(place, hash.code, !walking, hasher) };
         self.guard.note_layout();
         entry
     }
 }
 
-impl Vacant<'_, '_, '_> {
+impl<'g, 'k> Vacant<'g, 'k, '_> {
     /// Adds an entry.
     #[inline]
     pub fn insert(self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
-        let keyspace = self.guard.keyspace;
-        let mut entry = Entry::new(self.key, value, expiry, access);
+        self.fill(value, expiry, access);
+    }
+
+    /// Adds an entry, to go on with it.
+    #[inline]
+    pub fn fill(self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) -> Found<'g, 'k> {
+        let Vacant { guard, db, key, hash } = self;
+        let keyspace = guard.keyspace;
+        let mut entry = Entry::new(key, value, expiry, access);
         entry.set_epoch(keyspace.snapshots().epoch());
-        let table = self.guard.data.table_mut(self.db, keyspace.databases());
-        table.insert(self.hash, entry, keyspace.hasher());
-        self.guard.note_layout();
+        let table = guard.data.table_mut(db, keyspace.databases());
+        let place = table.insert(hash.code, entry, keyspace.hasher());
+        guard.note_layout();
+        Found { guard, db, hash, place }
     }
 }

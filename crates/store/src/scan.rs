@@ -39,7 +39,7 @@ impl World<'_> {
         loop {
             if db != 0 || position != 0 || !self.keyspace().seems_empty(slot) {
                 let guard = self.lock(slot);
-                match guard.data.table(db).filter(|table| table.len() > 0) {
+                match guard.data.table(db).filter(|table| !table.is_empty()) {
                     Some(table) => loop {
                         position = table.scan(position, |entry| {
                             shown += 1;

@@ -1,11 +1,13 @@
 //! One slot: its mutex, its state and its tables.
 
-use crate::hash::{KeyHash, KeyHasher};
-use crate::keyspace::{Keyspace, prefetch};
+use crate::entry::Entry;
+use crate::hash::KeyHash;
+use crate::keyspace::Keyspace;
 use crate::lookup::Lookup;
-use crate::table::Table;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use tessera_collections::hasher::KeyHasher;
+use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
 /// A slot: exactly one cache line.
@@ -26,10 +28,10 @@ pub(crate) struct SlotHint {
 /// What the slot's mutex guards.
 #[derive(Default)]
 pub(crate) struct SlotData {
-    pub(crate) first: Table,
+    pub(crate) first: Table<Entry>,
     /// The tables of databases 1 and up; none until one of them is written to.
     #[allow(clippy::box_collection)] // one word, so that the slot fits its cache line
-    pub(crate) others: Option<Box<Vec<Table>>>,
+    pub(crate) others: Option<Box<Vec<Table<Entry>>>>,
     pub(crate) state: SlotState,
     /// The last snapshot that has written this slot as a whole.
     pub(crate) walked: u8,
@@ -42,7 +44,7 @@ impl SlotHint {
         let count = self.count.load(Ordering::Relaxed) as usize;
         let start = self.buckets.load(Ordering::Relaxed);
         if count > 0 && !start.is_null() {
-            let index = Table::bucket_of(count, hash.index_bits());
+            let index = Table::<Entry>::bucket_index(count, hash.code);
             prefetch(start.wrapping_add(index * 64));
         }
     }
@@ -52,7 +54,7 @@ impl SlotHint {
     }
 
     #[inline]
-    fn note_layout(&self, table: &Table) {
+    fn note_layout(&self, table: &Table<Entry>) {
         if self.count.load(Ordering::Relaxed) as usize != table.bucket_count() {
             self.buckets.store(table.array().cast_mut(), Ordering::Relaxed);
             self.count.store(table.bucket_count() as u32, Ordering::Relaxed);
@@ -65,7 +67,7 @@ impl SlotCell {
     #[inline]
     pub(crate) fn prefetch_entry(&self, hash: KeyHash) {
         if let Some(data) = self.0.try_lock() {
-            data.first.prefetch_entry(hash);
+            data.first.prefetch_item(hash.code);
         }
     }
 
@@ -76,12 +78,12 @@ impl SlotCell {
 
 impl SlotData {
     #[inline]
-    pub(crate) fn table(&self, db: usize) -> Option<&Table> {
+    pub(crate) fn table(&self, db: usize) -> Option<&Table<Entry>> {
         if db == 0 { Some(&self.first) } else { self.others.as_ref()?.get(db - 1) }
     }
 
     #[inline]
-    pub(crate) fn table_mut(&mut self, db: usize, databases: usize) -> &mut Table {
+    pub(crate) fn table_mut(&mut self, db: usize, databases: usize) -> &mut Table<Entry> {
         if db == 0 {
             return &mut self.first;
         }
@@ -96,7 +98,7 @@ impl SlotData {
         1 + self.others.as_ref().map_or(0, |others| others.len())
     }
 
-    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Table)> {
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Table<Entry>)> {
         std::iter::once(&self.first)
             .chain(self.others.iter().flat_map(|others| others.iter()))
             .enumerate()
@@ -144,7 +146,7 @@ impl<'k> SlotGuard<'k> {
 
     /// The number of keys with an expiry in one database.
     pub fn expiring(&self, db: usize) -> usize {
-        self.data.table(db).map_or(0, Table::expiring)
+        self.data.table(db).map_or(0, Table::marked)
     }
 
     /// Bytes of the buckets of all databases.
@@ -161,7 +163,7 @@ impl<'k> SlotGuard<'k> {
         hash: KeyHash,
     ) -> Lookup<'g, 'k, 'key> {
         debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
-        let place = self.data.table(db).and_then(|table| table.find(key, hash));
+        let place = self.data.table(db).and_then(|table| table.find(key, hash.code));
         Lookup::new(self, db, key, hash, place)
     }
 
@@ -205,7 +207,7 @@ impl<'k> SlotGuard<'k> {
         let Some(table) = self.data.table(db) else { return 0 };
         let end = (cursor + buckets).min(table.bucket_count());
         for bucket in cursor..end {
-            table.for_expiring(bucket, &mut see);
+            table.for_marked(bucket, &mut see);
         }
         if end >= table.bucket_count() { 0 } else { end }
     }
@@ -213,21 +215,7 @@ impl<'k> SlotGuard<'k> {
     /// The key of some entry of the database, chosen by `random` among the entries of one
     /// bucket, if that bucket has any.
     pub fn random_entry(&self, db: usize, random: u64, mut see: impl FnMut(&crate::Entry)) -> bool {
-        let Some(table) = self.data.table(db).filter(|table| table.len() > 0) else {
-            return false;
-        };
-        let (bucket, pick) = ((random >> 32) as usize % table.bucket_count(), random as u32);
-        let mut count = 0;
-        table.for_bucket(bucket, |_| count += 1);
-        let (mut index, mut seen) = (0, false);
-        table.for_bucket(bucket, |entry| {
-            if index == pick % count {
-                see(entry);
-                seen = true;
-            }
-            index += 1;
-        });
-        seen
+        self.data.table(db).is_some_and(|table| table.pick(random, |entry| see(entry)))
     }
 }
 

@@ -12,10 +12,10 @@
 
 use crate::entry::Entry;
 use crate::keyspace::{Keyspace, World, WorldExclusive};
-use crate::table::Table;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tessera_collections::table::Table;
 use tessera_slot::Slot;
 
 /// Set in `Snapshots::state` while a snapshot is under way; the low eight bits are the epoch.
@@ -45,7 +45,7 @@ pub(crate) struct Snapshots {
     /// Set while a snapshot is under way; changed only with the world locked.
     present: RwLock<Option<Present>>,
     /// Tables that were flushed while the snapshot still needed them, by their database's number at its start.
-    flushed: Mutex<Vec<(usize, Table)>>,
+    flushed: Mutex<Vec<(usize, Table<Entry>)>>,
 }
 
 /// The snapshot under way, as writers need to know it.
@@ -99,8 +99,13 @@ impl Snapshots {
     }
 
     /// Takes a flushed table if the snapshot still needs its entries; else gives it back.
-    pub(crate) fn keep_flushed(&self, walked: u8, db: usize, table: Table) -> Option<Table> {
-        if table.len() > 0 && self.pending(walked).is_some() {
+    pub(crate) fn keep_flushed(
+        &self,
+        walked: u8,
+        db: usize,
+        table: Table<Entry>,
+    ) -> Option<Table<Entry>> {
+        if !table.is_empty() && self.pending(walked).is_some() {
             let home = self.present.read().as_ref().map_or(db, |present| present.home_of(db));
             self.flushed.lock().push((home, table));
             return None;
@@ -119,9 +124,9 @@ pub struct Snapshot {
     db: usize,
     bucket: usize,
     /// The flushed table under way.
-    flushed: Option<(usize, Table)>,
+    flushed: Option<(usize, Table<Entry>)>,
     /// Flushed tables that have been shown. They are freed at the end, when no lock is held.
-    spent: Vec<Table>,
+    spent: Vec<Table<Entry>>,
     ended: bool,
 }
 
@@ -221,7 +226,7 @@ impl Snapshot {
         present.as_ref().map_or(home, |present| present.now_of(home))
     }
 
-    fn show(&self, table: &mut Table, bucket: usize, mut see: impl FnMut(&Entry)) {
+    fn show(&self, table: &mut Table<Entry>, bucket: usize, mut see: impl FnMut(&Entry)) {
         table.for_bucket_mut(bucket, |entry| {
             if entry.epoch() != self.epoch {
                 see(entry);

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tessera_slot::Millis;
 use tessera_store::{
     Entry, Found, Keyspace, KeyspaceOptions, Lookup, NewValue, Placement, ScanCursor, Snapshot,
-    SnapshotSink, ValueRef, World,
+    SnapshotSink, StringRef, World,
 };
 
 const WRITERS: usize = 4;
@@ -57,9 +57,9 @@ impl Shared {
 }
 
 fn row(entry: &Entry) -> Row {
-    let value = match entry.value() {
-        ValueRef::Integer(number) => number.to_string().into_bytes(),
-        ValueRef::Bytes(bytes) => bytes.to_vec(),
+    let value = match entry.string().expect("a string") {
+        StringRef::Integer(number) => number.to_string().into_bytes(),
+        StringRef::Bytes(bytes) => bytes.to_vec(),
     };
     (value, entry.expiry())
 }

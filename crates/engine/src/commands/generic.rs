@@ -44,10 +44,3 @@ pub(super) const COMMANDS: &[Command] = &[
     object::OBJECT,
     wait::WAIT,
 ];
-
-/// The name of a value's type, as TYPE answers it and SCAN filters by it.
-pub(crate) fn type_name(value: tessera_store::ValueRef<'_>) -> &'static str {
-    match value {
-        tessera_store::ValueRef::Integer(_) | tessera_store::ValueRef::Bytes(_) => "string",
-    }
-}

@@ -5,7 +5,13 @@
 mod cluster;
 mod connection;
 mod generic;
+mod geo;
+mod hash;
+mod list;
 mod server;
+mod set;
+mod sorted_set;
+mod stream;
 mod string;
 
 use crate::command::Command;
@@ -16,6 +22,12 @@ use std::sync::LazyLock;
 const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     string::COMMANDS,
+    list::COMMANDS,
+    set::COMMANDS,
+    hash::COMMANDS,
+    sorted_set::COMMANDS,
+    geo::COMMANDS,
+    stream::COMMANDS,
     generic::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

@@ -10,9 +10,10 @@ mod natural;
 mod range;
 mod set;
 
+use crate::Fail;
 use crate::command::{Command, Flags, Group};
 use tessera_resp::Reply;
-use tessera_store::ValueRef;
+use tessera_store::{Entry, StringRef};
 
 const STRING: Group = Group::String;
 const READ: Flags = Flags::READONLY;
@@ -49,17 +50,23 @@ pub(super) const COMMANDS: &[Command] = &[
 
 /// Answers a string value.
 #[inline]
-pub(super) fn reply_value(reply: &mut Reply, value: ValueRef<'_>) {
+pub(super) fn reply_value(reply: &mut Reply, value: StringRef<'_>) {
     match value {
-        ValueRef::Bytes(bytes) => reply.bulk(bytes),
-        ValueRef::Integer(number) => reply.bulk_integer(number),
+        StringRef::Bytes(bytes) => reply.bulk(bytes),
+        StringRef::Integer(number) => reply.bulk_integer(number),
     }
 }
 
+/// The string of an entry.
+#[inline]
+pub(crate) fn string_of(entry: &Entry) -> Result<StringRef<'_>, Fail> {
+    entry.string().ok_or(Fail::WrongType)
+}
+
 /// The text of a string value; `buffer` holds it if it is kept as an integer.
-pub(super) fn text<'a>(value: ValueRef<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
+pub(crate) fn text<'a>(value: StringRef<'a>, buffer: &'a mut itoa::Buffer) -> &'a [u8] {
     match value {
-        ValueRef::Bytes(bytes) => bytes,
-        ValueRef::Integer(number) => buffer.format(number).as_bytes(),
+        StringRef::Bytes(bytes) => bytes,
+        StringRef::Integer(number) => buffer.format(number).as_bytes(),
     }
 }

@@ -1,7 +1,7 @@
 //! The keyspace under many threads, and snapshots against a model.
 
 use super::*;
-use crate::{Lookup, NewValue, ScanCursor, Snapshot, SnapshotBusy, SnapshotSink, ValueRef};
+use crate::{Lookup, NewValue, ScanCursor, Snapshot, SnapshotBusy, SnapshotSink, StringRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn get(world: &mut World<'_>, db: usize, key: &[u8]) -> Option<Vec<u8>> {
     let hash = world.keyspace().locate(key);
     let mut guard = world.lock(hash.slot());
     match guard.lookup(db, key, hash) {
-        Lookup::Found(found) => Some(text(found.entry().value())),
+        Lookup::Found(found) => Some(text(found.entry().string())),
         Lookup::Vacant(_) => None,
     }
 }
@@ -37,10 +37,10 @@ fn delete(world: &mut World<'_>, db: usize, key: &[u8]) {
     }
 }
 
-fn text(value: ValueRef<'_>) -> Vec<u8> {
-    match value {
-        ValueRef::Integer(number) => number.to_string().into_bytes(),
-        ValueRef::Bytes(bytes) => bytes.to_vec(),
+fn text(value: Option<StringRef<'_>>) -> Vec<u8> {
+    match value.expect("a string") {
+        StringRef::Integer(number) => number.to_string().into_bytes(),
+        StringRef::Bytes(bytes) => bytes.to_vec(),
     }
 }
 
@@ -60,7 +60,9 @@ fn threads_count_together() {
                     let mut guard = world.lock(hash.slot());
                     match guard.lookup(0, key.as_bytes(), hash) {
                         Lookup::Found(mut found) => {
-                            let ValueRef::Integer(n) = found.entry().value() else { panic!() };
+                            let Some(StringRef::Integer(n)) = found.entry().string() else {
+                                panic!()
+                            };
                             found.replace(NewValue::Integer(n + 1), None, 0);
                         }
                         Lookup::Vacant(vacant) => vacant.insert(NewValue::Integer(1), None, 0),
@@ -142,7 +144,7 @@ type Handed = (usize, Vec<u8>, Vec<u8>);
 
 impl SnapshotSink for Sink {
     fn preserve(&self, db: usize, entry: &crate::Entry) {
-        self.0.lock().push((db, entry.key().to_vec(), text(entry.value())));
+        self.0.lock().push((db, entry.key().to_vec(), text(entry.string())));
     }
 }
 
@@ -232,7 +234,7 @@ proptest! {
         let (mut content, mut during) = (Content::new(), during.iter());
         loop {
             let more = snapshot.step(&mut keyspace.enter(0), |db, entry| {
-                collect(&mut content, db, entry.key().to_vec(), text(entry.value()));
+                collect(&mut content, db, entry.key().to_vec(), text(entry.string()));
             });
             if !more {
                 break;
@@ -286,7 +288,7 @@ fn a_slot_that_was_walked_256_snapshots_ago_is_walked_again() {
     let (mut last, sink) = start();
     set(&mut keyspace.enter(0), 0, b"key", b"new");
     let mut seen = Vec::new();
-    while last.step(&mut keyspace.enter(0), |_, entry| seen.push(text(entry.value()))) {}
+    while last.step(&mut keyspace.enter(0), |_, entry| seen.push(text(entry.string()))) {}
     seen.extend(sink.0.lock().iter().map(|(_, _, value)| value.clone()));
     assert_eq!(seen, [b"old"]);
 }

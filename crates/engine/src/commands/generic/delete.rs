@@ -1,6 +1,6 @@
 //! Deleting keys, and asking whether they exist and what they are.
 
-use super::{GENERIC, READ_FAST, WRITE, WRITE_FAST, type_name};
+use super::{GENERIC, READ_FAST, WRITE, WRITE_FAST};
 use crate::command::Command;
 use crate::{Args, Cx, Db, Done};
 
@@ -85,6 +85,6 @@ fn touch(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 
 fn type_of(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = db.look(db.key(args.at(1), 0));
-    cx.reply.simple(found.map_or("none", |found| type_name(found.entry().value())));
+    cx.reply.simple(found.map_or("none", |found| found.kind().name()));
     Ok(())
 }

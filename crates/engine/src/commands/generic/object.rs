@@ -4,7 +4,7 @@ use super::{GENERIC, READ};
 use crate::command::{Command, Flags};
 use crate::commands::{container, help};
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_store::{Entry, ValueRef};
+use tessera_store::{Entry, StringRef};
 
 const TIPS: &[&str] = &["nondeterministic_output"];
 
@@ -60,10 +60,11 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 pub(crate) fn encoding_name(entry: &Entry) -> &'static str {
     /// The longest string that Redis keeps in one piece with its header.
     const EMBEDDED_MAX: usize = 44;
-    match entry.value() {
-        ValueRef::Integer(_) => "int",
-        ValueRef::Bytes(bytes) if entry.is_raw() || bytes.len() > EMBEDDED_MAX => "raw",
-        ValueRef::Bytes(_) => "embstr",
+    match entry.string() {
+        Some(StringRef::Integer(_)) => "int",
+        Some(StringRef::Bytes(bytes)) if entry.is_raw() || bytes.len() > EMBEDDED_MAX => "raw",
+        Some(StringRef::Bytes(_)) => "embstr",
+        None => entry.any_collection().map_or("", |any| any.encoding()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Walking through all keys.
 
-use super::{GENERIC, READ, type_name};
+use super::{GENERIC, READ};
 use crate::command::Command;
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
@@ -68,7 +68,7 @@ fn pattern(arg: &[u8]) -> Option<&[u8]> {
 
 impl Filter<'_> {
     fn lets_through(&self, entry: &Entry) -> bool {
-        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(type_name(entry.value()).as_bytes()))
+        self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes()))
             && self.pattern.is_none_or(|pattern| glob_match(pattern, entry.key(), false))
     }
 }

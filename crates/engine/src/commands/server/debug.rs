@@ -192,7 +192,9 @@ fn object(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let now = db.access();
     let found = db.peek(db.key(args.at(2), 0)).ok_or(Fail::NoSuchKey)?;
     let entry = found.entry();
-    let length = crate::commands::string::text(entry.value(), &mut itoa::Buffer::new()).len();
+    let length = entry
+        .string()
+        .map_or(0, |value| crate::commands::string::text(value, &mut itoa::Buffer::new()).len());
     cx.reply.simple(&format!(
         "Value at:{:p} refcount:1 encoding:{} serializedlength:{length} lru:{} lru_seconds_idle:{}",
         entry.key().as_ptr(),

@@ -44,7 +44,7 @@ fn usage(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
     }
     match db.peek(db.key(args.at(2), 0)) {
-        Some(found) => cx.reply.integer((found.entry().memory() + PER_ENTRY) as i64),
+        Some(found) => cx.reply.integer((found.entry().memory(0) + PER_ENTRY) as i64),
         None => cx.reply.null(),
     }
     Ok(())

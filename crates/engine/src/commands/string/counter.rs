@@ -1,11 +1,11 @@
 //! Strings as numbers.
 
 use super::long_double::LongDouble;
-use super::{STRING, WRITE_FAST, text};
+use super::{STRING, WRITE_FAST, string_of, text};
 use crate::command::Command;
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_store::{Lookup, NewValue, Value, ValueRef};
+use tessera_store::{Lookup, NewValue, StringRef, Value};
 
 pub(super) const INCR: Command = Command::new("incr", 2, incr).flags(WRITE_FAST).keys(1, 1, 1).doc(
     STRING,
@@ -54,9 +54,9 @@ fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], by: i64) -> Done {
         Lookup::Vacant(_) => (0, None),
         Lookup::Found(found) => {
             let entry = found.entry();
-            let number = match entry.value() {
-                ValueRef::Integer(number) => number,
-                ValueRef::Bytes(bytes) => integer(bytes)?,
+            let number = match string_of(&entry)? {
+                StringRef::Integer(number) => number,
+                StringRef::Bytes(bytes) => integer(bytes)?,
             };
             (number, entry.expiry())
         }
@@ -92,7 +92,7 @@ fn incrbyfloat(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Vacant(_) => (LongDouble::ZERO, None),
         Lookup::Found(found) => {
             let entry = found.entry();
-            let number = LongDouble::parse(text(entry.value(), &mut itoa::Buffer::new()));
+            let number = LongDouble::parse(text(string_of(&entry)?, &mut itoa::Buffer::new()));
             (number.ok_or(Fail::NotFloat)?, entry.expiry())
         }
     };

@@ -1,7 +1,7 @@
 //! GET, and GET with something done to the key.
 
 use super::expiry_options::ExpiryOption;
-use super::{READ_FAST, STRING, reply_value};
+use super::{READ_FAST, STRING, reply_value, string_of};
 use crate::command::{Command, Flags};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_slot::Millis;
@@ -29,7 +29,7 @@ pub(super) const GETDEL: Command = Command::new("getdel", 2, getdel)
 
 fn get(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     match db.read(db.key(args.at(1), 0)) {
-        Some(found) => reply_value(cx.reply, found.entry().value()),
+        Some(found) => reply_value(cx.reply, string_of(&found.entry())?),
         None => cx.reply.null(),
     }
     Ok(())
@@ -63,7 +63,7 @@ fn getex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         None if option == ExpiryOption::Word && found.expiry().is_some() => Change::Persist,
         None => Change::None,
     };
-    reply_value(cx.reply, found.entry().value());
+    reply_value(cx.reply, string_of(&found.entry())?);
     let key = args.at(1);
     let command = match change {
         Change::None => return Ok(()),
@@ -91,7 +91,7 @@ fn getdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     match db.read(db.key(args.at(1), 0)) {
         None => cx.reply.null(),
         Some(found) => {
-            reply_value(cx.reply, found.entry().value());
+            reply_value(cx.reply, string_of(&found.entry())?);
             found.delete();
             cx.changed(1);
             cx.propagate_instead(|| vec![b"DEL".to_vec(), args.at(1).to_vec()]);

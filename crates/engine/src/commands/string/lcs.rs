@@ -127,13 +127,14 @@ impl Table {
 }
 
 fn lcs(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let [a, b] = [0, 1].map(|ordinal| {
-        let found = db.read(db.key(args.at(1 + ordinal), ordinal));
-        let copy = |found: tessera_store::Found<'_, '_>| {
-            text(found.entry().value(), &mut itoa::Buffer::new()).to_vec()
-        };
-        found.map(copy).unwrap_or_default()
-    });
+    let mut copy = |ordinal: usize| match db.read(db.key(args.at(1 + ordinal), ordinal)) {
+        None => Ok(Vec::new()),
+        Some(found) => match found.string() {
+            Some(value) => Ok(text(value, &mut itoa::Buffer::new()).to_vec()),
+            None => Err(Fail::text("ERR The specified keys must contain string values")),
+        },
+    };
+    let (a, b) = (copy(0)?, copy(1)?);
     let options = options(args)?;
     if a.len() >= u32::MAX as usize - 1 || b.len() >= u32::MAX as usize - 1 {
         return Err(Fail::text("ERR String too long for LCS"));

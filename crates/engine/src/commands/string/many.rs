@@ -40,8 +40,9 @@ pub(super) const MSETNX: Command =
 fn mget(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     cx.reply.array(args.len() - 1);
     for (ordinal, key) in args.from(1).enumerate() {
-        match db.read(db.key(key, ordinal)) {
-            Some(found) => reply_value(cx.reply, found.entry().value()),
+        // A key of another type counts as missing.
+        match db.read(db.key(key, ordinal)).as_ref().and_then(|found| found.string()) {
+            Some(value) => reply_value(cx.reply, value),
             None => cx.reply.null(),
         }
     }

@@ -1,10 +1,10 @@
 //! Parts of strings, and their length.
 
-use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, text};
+use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, string_of, text};
 use crate::command::Command;
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_store::{Lookup, NewValue, Object, Value, ValueRef};
+use tessera_store::{Entry, Lookup, NewValue, Value};
 
 pub(super) const APPEND: Command =
     Command::new("append", 3, append).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW insert"]).doc(
@@ -54,8 +54,8 @@ fn check_length(cx: &Cx<'_>, start: usize, more: usize) -> Result<usize, Fail> {
         .ok_or(Fail::StringTooLong)
 }
 
-fn length(value: ValueRef<'_>) -> usize {
-    text(value, &mut itoa::Buffer::new()).len()
+fn length(entry: &Entry) -> Result<usize, Fail> {
+    Ok(text(string_of(entry)?, &mut itoa::Buffer::new()).len())
 }
 
 fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
@@ -66,7 +66,7 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             more.len()
         }
         Lookup::Found(mut found) => {
-            let len = length(found.entry().value());
+            let len = length(&found.entry())?;
             let len = check_length(cx, len, more.len())?;
             found.edit_string(|bytes| bytes.extend_from_slice(more));
             len
@@ -79,7 +79,8 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 
 fn strlen(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = db.read(db.key(args.at(1), 0));
-    cx.reply.integer(found.map_or(0, |found| length(found.entry().value())) as i64);
+    let len = found.map_or(Ok(0), |found| length(&found.entry()))?;
+    cx.reply.integer(len as i64);
     Ok(())
 }
 
@@ -99,7 +100,7 @@ fn getrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     match db.read(db.key(args.at(1), 0)) {
         Some(found) => {
             let mut buffer = itoa::Buffer::new();
-            cx.reply.bulk(part(text(found.entry().value(), &mut buffer), start, end));
+            cx.reply.bulk(part(text(string_of(&found.entry())?, &mut buffer), start, end));
         }
         None => cx.reply.bulk(b""),
     }
@@ -112,7 +113,7 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         .map_err(|_| Fail::text("ERR offset is out of range"))?;
     let lookup = db.lookup(db.key(args.at(1), 0));
     let before = match &lookup {
-        Lookup::Found(found) => length(found.entry().value()),
+        Lookup::Found(found) => length(&found.entry())?,
         Lookup::Vacant(_) => 0,
     };
     if value.is_empty() {
@@ -130,7 +131,7 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Vacant(vacant) => {
             let mut bytes = Vec::new();
             let len = overwrite(&mut bytes);
-            let value = Value::Object(Box::new(Object::String(bytes)));
+            let value = Value::Boxed(Box::new(bytes));
             vacant.insert(NewValue::Owned(value), None, access);
             len
         }

@@ -1,7 +1,7 @@
 //! SET with all its options, and its older forms.
 
 use super::expiry_options::{ExpiryOption, TimeForm};
-use super::{OVERWRITE, STRING, WRITE, WRITE_FAST, reply_value, text};
+use super::{OVERWRITE, STRING, WRITE, WRITE_FAST, reply_value, string_of, text};
 use crate::command::Command;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_slot::Millis;
@@ -105,7 +105,7 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     };
     if options.get {
         match &there {
-            Some(entry) => reply_value(cx.reply, entry.value()),
+            Some(entry) => reply_value(cx.reply, string_of(entry)?),
             None => cx.reply.null(),
         }
     }
@@ -113,9 +113,10 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Condition::Always => true,
         Condition::IfMissing => there.is_none(),
         Condition::IfThere => there.is_some(),
-        Condition::IfEqual(wanted) => there
-            .as_ref()
-            .is_some_and(|entry| text(entry.value(), &mut itoa::Buffer::new()) == wanted),
+        Condition::IfEqual(wanted) => match &there {
+            Some(entry) => text(string_of(entry)?, &mut itoa::Buffer::new()) == wanted,
+            None => false,
+        },
     };
     if !meets {
         if !options.get {
@@ -199,7 +200,7 @@ fn getset(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let (key, access) = (db.key(args.at(1), 0), db.access());
     let lookup = db.lookup(key);
     match &lookup {
-        Lookup::Found(found) => reply_value(cx.reply, found.entry().value()),
+        Lookup::Found(found) => reply_value(cx.reply, string_of(&found.entry())?),
         Lookup::Vacant(_) => cx.reply.null(),
     }
     crate::db::store(lookup, NewValue::String(args.at(2)), None, access);

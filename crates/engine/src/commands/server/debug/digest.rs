@@ -13,7 +13,7 @@ impl Digest {
     /// Adds an entry. The order does not matter: two servers keep their keys in different ones.
     fn add(&mut self, db: usize, entry: &Entry) {
         let mut buffer = itoa::Buffer::new();
-        let value = string::text(entry.value(), &mut buffer);
+        let value = entry.string().map_or(&[][..], |value| string::text(value, &mut buffer));
         let lengths = [db as u64, entry.key().len() as u64, u64::from(entry.expiry().is_some())];
         for (seed, sum) in (1..).zip(&mut self.0) {
             let mut hash = Fnv::new(seed);

@@ -1,47 +1,64 @@
 //! The table against a plain model.
 
 use super::*;
-use crate::entry::{NewValue, ValueRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
-use tessera_slot::{Millis, Slot};
 
-fn hash_of(hasher: &KeyHasher, key: &[u8]) -> KeyHash {
-    KeyHash { slot: Slot::MIN, hash: hasher.hash(key) }
+/// A number under its name, marked or not.
+pub(crate) struct Pair(Box<(Vec<u8>, u32, bool)>);
+
+// SAFETY: a box's address is aligned for its content, which is to 8 bytes; `from_raw` makes the same box.
+unsafe impl Item for Pair {
+    fn into_raw(self) -> NonNull<u8> {
+        NonNull::from(Box::leak(self.0)).cast()
+    }
+
+    unsafe fn from_raw(pointer: NonNull<u8>) -> Pair {
+        // SAFETY: `into_raw` leaked this box.
+        Pair(unsafe { Box::from_raw(pointer.as_ptr().cast()) })
+    }
+
+    fn key(&self) -> &[u8] {
+        &self.0.0
+    }
+
+    fn is_marked(&self) -> bool {
+        self.0.2
+    }
+}
+
+fn pair(n: u32, marked: bool) -> Pair {
+    Pair(Box::new((key(n), n, marked)))
 }
 
 fn key(n: u32) -> Vec<u8> {
     format!("key:{n}").into_bytes()
 }
 
-fn insert(table: &mut Table, hasher: &KeyHasher, n: u32, expiry: Option<Millis>) {
-    let key = key(n);
-    let entry = Entry::new(&key, NewValue::Integer(i64::from(n)), expiry, 0);
-    table.insert(hash_of(hasher, &key), entry, hasher);
+fn insert(table: &mut Table<Pair>, hasher: &KeyHasher, n: u32, marked: bool) {
+    table.insert(hasher.hash(&key(n)), pair(n, marked), hasher);
 }
 
-fn remove(table: &mut Table, hasher: &KeyHasher, n: u32) -> bool {
+fn remove(table: &mut Table<Pair>, hasher: &KeyHasher, n: u32) -> bool {
     let key = key(n);
-    let hash = hash_of(hasher, &key);
-    let Some(place) = table.find(&key, hash) else { return false };
-    let entry = table.remove(&place, hash, true, hasher);
-    assert_eq!((entry.key(), entry.value()), (&key[..], ValueRef::Integer(i64::from(n))));
+    let Some(pair) = table.take(&key, hasher.hash(&key), hasher) else { return false };
+    assert_eq!((pair.key(), pair.0.1), (&key[..], n));
     true
 }
 
 #[derive(Debug, Clone)]
 enum Op {
-    Insert(u32, Option<u64>),
+    Insert(u32, bool),
     Remove(u32),
-    Expire(u32, Option<u64>),
+    Mark(u32, bool),
 }
 
 fn op() -> impl Strategy<Value = Op> {
     let key = 0u32..300;
     prop_oneof![
-        3 => (key.clone(), proptest::option::of(0u64..100)).prop_map(|(n, e)| Op::Insert(n, e)),
+        3 => (key.clone(), any::<bool>()).prop_map(|(n, e)| Op::Insert(n, e)),
         2 => key.clone().prop_map(Op::Remove),
-        1 => (key, proptest::option::of(0u64..100)).prop_map(|(n, e)| Op::Expire(n, e)),
+        1 => (key, any::<bool>()).prop_map(|(n, e)| Op::Mark(n, e)),
     ]
 }
 
@@ -52,36 +69,40 @@ proptest! {
         let (mut table, mut model) = (Table::default(), BTreeMap::new());
         for op in ops {
             match op {
-                Op::Insert(n, expiry) => {
+                Op::Insert(n, marked) => {
                     model.entry(n).or_insert_with(|| {
-                        insert(&mut table, &hasher, n, expiry.map(Millis));
-                        expiry
+                        insert(&mut table, &hasher, n, marked);
+                        marked
                     });
                 }
                 Op::Remove(n) => {
                     prop_assert_eq!(remove(&mut table, &hasher, n), model.remove(&n).is_some());
                 }
-                Op::Expire(n, expiry) => {
+                Op::Mark(n, marked) => {
                     let key = key(n);
-                    if let Some(place) = table.find(&key, hash_of(&hasher, &key)) {
-                        let value = NewValue::Integer(i64::from(n));
-                        table.replace(&place, Entry::new(&key, value, expiry.map(Millis), 0));
-                        model.insert(n, expiry);
+                    let hash = hasher.hash(&key);
+                    if marked && let Some(place) = table.find(&key, hash) {
+                        // SAFETY: just found.
+                        let old = unsafe { table.replace(place, pair(n, true)) };
+                        prop_assert_eq!(old.0.1, n);
+                        model.insert(n, true);
+                    } else if let Some(mut pair_) = table.get_mut(&key, hash) {
+                        *pair_ = pair(n, marked);
+                        model.insert(n, marked);
                     }
                 }
             }
             prop_assert_eq!(table.len(), model.len());
-            prop_assert_eq!(table.expiring(), model.values().flatten().count());
+            prop_assert_eq!(table.marked(), model.values().filter(|marked| **marked).count());
         }
-        let (mut seen, mut expiring) = (BTreeMap::new(), 0);
+        let (mut seen, mut marked) = (BTreeMap::new(), 0);
         for bucket in 0..table.bucket_count() {
-            table.for_bucket(bucket, |entry| {
-                let ValueRef::Integer(n) = entry.value() else { panic!("only integers") };
-                seen.insert(n as u32, entry.expiry().map(|ms| ms.0));
+            table.for_bucket(bucket, |pair| {
+                seen.insert(pair.0.1, pair.0.2);
             });
-            table.for_expiring(bucket, |_| expiring += 1);
+            table.for_marked(bucket, |_| marked += 1);
         }
-        prop_assert_eq!(expiring, table.expiring());
+        prop_assert_eq!(marked, table.marked());
         prop_assert_eq!(seen, model);
     }
 
@@ -93,12 +114,11 @@ proptest! {
         let hasher = KeyHasher::new(seed);
         let mut table = Table::default();
         let mut present: BTreeSet<u32> = (0..100 + start).collect();
-        present.iter().for_each(|&n| insert(&mut table, &hasher, n, None));
+        present.iter().for_each(|&n| insert(&mut table, &hasher, n, false));
         let (mut cursor, mut met, mut steps) = (0, BTreeSet::new(), steps.into_iter().cycle());
         for _ in 0..100_000 {
-            cursor = table.scan(cursor, |entry| {
-                let ValueRef::Integer(n) = entry.value() else { panic!("only integers") };
-                met.insert(n as u32);
+            cursor = table.scan(cursor, |pair| {
+                met.insert(pair.0.1);
             });
             if cursor == 0 {
                 break;
@@ -106,7 +126,7 @@ proptest! {
             if let Some((n, grow)) = steps.next() {
                 for n in 100 + n..100 + n + 40 {
                     if grow && present.insert(n) {
-                        insert(&mut table, &hasher, n, None);
+                        insert(&mut table, &hasher, n, false);
                     } else if !grow && present.remove(&n) {
                         prop_assert!(remove(&mut table, &hasher, n));
                     }
@@ -124,11 +144,11 @@ fn a_large_table_grows_beyond_segments_and_empties() {
     let mut table = Table::default();
     const COUNT: u32 = 60_000;
     for n in 0..COUNT {
-        insert(&mut table, &hasher, n, None);
+        insert(&mut table, &hasher, n, false);
     }
     assert!(table.bucket_count() > 8 * SEGMENT);
     for n in 0..COUNT {
-        assert!(table.find(&key(n), hash_of(&hasher, &key(n))).is_some());
+        assert!(table.find(&key(n), hasher.hash(&key(n))).is_some());
     }
     for n in 0..COUNT {
         assert!(remove(&mut table, &hasher, n));

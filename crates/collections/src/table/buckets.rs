@@ -1,27 +1,33 @@
 //! A growable sequence of buckets: one array at first, then a directory of segments.
 
+use super::Item;
 use super::SEGMENT;
 use super::bucket::Bucket;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// With at most [`SEGMENT`] buckets `start` is the array, of `capacity(len)` buckets. With more it
 /// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets.
-pub(crate) struct Buckets {
+pub(super) struct Buckets<T> {
     start: NonNull<u8>,
     len: u32,
+    items: PhantomData<T>,
 }
 
-// SAFETY: the buckets are owned, and entries are `Send` and `Sync`.
-unsafe impl Send for Buckets {}
-// SAFETY: as above.
-unsafe impl Sync for Buckets {}
+// SAFETY: the buckets are owned, and so are the items in them.
+unsafe impl<T: Send> Send for Buckets<T> {}
+// SAFETY: shared access only reads.
+unsafe impl<T: Sync> Sync for Buckets<T> {}
 
-impl Default for Buckets {
-    fn default() -> Buckets {
-        Buckets { start: NonNull::dangling(), len: 0 }
+impl<T> Default for Buckets<T> {
+    fn default() -> Buckets<T> {
+        Buckets { start: NonNull::dangling(), len: 0, items: PhantomData }
     }
 }
+
+/// Bytes of a bucket, whatever its items are.
+const BUCKET: usize = 64;
 
 /// How many buckets are allocated for `len`: the allocator's own size classes, four to a doubling.
 fn capacity(len: usize) -> usize {
@@ -41,11 +47,11 @@ fn directory_capacity(len: usize) -> usize {
 }
 
 fn array_layout(buckets: usize) -> Layout {
-    Layout::array::<Bucket>(buckets).expect("at most a segment")
+    Layout::from_size_align(buckets * BUCKET, BUCKET).expect("at most a segment")
 }
 
 fn directory_layout(pointers: usize) -> Layout {
-    Layout::array::<*mut Bucket>(pointers).expect("a few thousand pointers")
+    Layout::array::<*mut u8>(pointers).expect("a few thousand pointers")
 }
 
 fn allocate(layout: Layout) -> NonNull<u8> {
@@ -53,57 +59,62 @@ fn allocate(layout: Layout) -> NonNull<u8> {
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
-impl Buckets {
+impl<T> Buckets<T> {
+    const SIZE: () = assert!(size_of::<Bucket<T>>() == BUCKET);
+
     #[inline]
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len as usize
     }
 
     /// The array while there is but one; else null.
-    pub(crate) fn array(&self) -> *const u8 {
+    pub(super) fn array(&self) -> *const u8 {
         if self.len() <= SEGMENT { self.start.as_ptr() } else { std::ptr::null() }
     }
 
-    pub(crate) fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         match self.len() {
-            len if len <= SEGMENT => capacity(len) * size_of::<Bucket>(),
+            len if len <= SEGMENT => capacity(len) * BUCKET,
             len => {
-                segments(len) * SEGMENT * size_of::<Bucket>()
-                    + directory_capacity(len) * size_of::<*mut Bucket>()
+                segments(len) * SEGMENT * BUCKET + directory_capacity(len) * size_of::<*mut u8>()
             }
         }
     }
 
     /// The address of a bucket, good for writing as long as nobody else uses the table.
     #[inline]
-    pub(crate) fn pointer(&self, index: usize) -> *mut Bucket {
+    pub(super) fn pointer(&self, index: usize) -> *mut Bucket<T> {
         assert!(index < self.len(), "a bucket of the table");
         if self.len() <= SEGMENT {
             // SAFETY: the array has more than `index` buckets.
-            return unsafe { self.start.as_ptr().cast::<Bucket>().add(index) };
+            return unsafe { self.start.as_ptr().cast::<Bucket<T>>().add(index) };
         }
         // SAFETY: the directory has a pointer for every segment below `len`, and each segment has
         // `SEGMENT` buckets.
         unsafe {
-            let segment = *self.start.as_ptr().cast::<*mut Bucket>().add(index / SEGMENT);
+            let segment = *self.start.as_ptr().cast::<*mut Bucket<T>>().add(index / SEGMENT);
             segment.add(index % SEGMENT)
         }
     }
 
     #[inline]
-    pub(crate) fn at(&self, index: usize) -> &Bucket {
+    pub(super) fn at(&self, index: usize) -> &Bucket<T> {
         // SAFETY: buckets below `len` are initialised and live as long as `self`.
         unsafe { &*self.pointer(index) }
     }
 
     #[inline]
-    pub(crate) fn at_mut(&mut self, index: usize) -> &mut Bucket {
+    pub(super) fn at_mut(&mut self, index: usize) -> &mut Bucket<T> {
         // SAFETY: as above; `self` is borrowed mutably.
         unsafe { &mut *self.pointer(index) }
     }
 
     /// Adds an empty bucket at the end.
-    pub(crate) fn push(&mut self) {
+    pub(super) fn push(&mut self)
+    where
+        T: Item,
+    {
+        let () = Self::SIZE;
         let (old, new) = (self.len(), self.len() + 1);
         if new <= SEGMENT {
             self.resize_array(capacity(old), capacity(new));
@@ -111,7 +122,7 @@ impl Buckets {
             if old == SEGMENT {
                 let directory = allocate(directory_layout(directory_capacity(new)));
                 // SAFETY: the directory has room for two pointers.
-                unsafe { directory.cast::<*mut Bucket>().write(self.start.as_ptr().cast()) };
+                unsafe { directory.cast::<*mut Bucket<T>>().write(self.start.as_ptr().cast()) };
                 self.start = directory;
             } else {
                 self.resize_directory(directory_capacity(old), directory_capacity(new));
@@ -121,7 +132,7 @@ impl Buckets {
                 // SAFETY: the directory has room for `segments(new)` pointers.
                 unsafe {
                     self.start
-                        .cast::<*mut Bucket>()
+                        .cast::<*mut Bucket<T>>()
                         .add(segments(old))
                         .write(segment.as_ptr().cast());
                 }
@@ -133,7 +144,7 @@ impl Buckets {
     }
 
     /// Removes the last bucket, which must be empty.
-    pub(crate) fn pop(&mut self) {
+    pub(super) fn pop(&mut self) {
         let (old, new) = (self.len(), self.len() - 1);
         if old <= SEGMENT {
             self.resize_array(capacity(old), capacity(new));
@@ -190,7 +201,7 @@ impl Buckets {
     }
 }
 
-impl Drop for Buckets {
+impl<T> Drop for Buckets<T> {
     fn drop(&mut self) {
         let len = self.len();
         if len <= SEGMENT {
@@ -222,11 +233,11 @@ mod tests {
 
     #[test]
     fn grows_and_shrinks_across_segments() {
-        let mut buckets = Buckets::default();
+        let mut buckets = Buckets::<crate::table::tests::Pair>::default();
         for len in 0..5 * SEGMENT + 3 {
             assert_eq!(buckets.len(), len);
             buckets.push();
-            assert!(!buckets.at(len).words()[0].is_entry());
+            assert!(!buckets.at(len).words()[0].is_item());
         }
         while buckets.len() > 0 {
             buckets.pop();

@@ -1,0 +1,32 @@
+//! The values of keys other than strings, and the structures they are made of.
+//!
+//! Each type has a compact form for a few small elements (a listpack, or an intset) and another for many: a quicklist, a
+//! hash table, an ordered tree. Which one it has decides memory and speed, and shows in OBJECT ENCODING; the type
+//! changes it by itself, by thresholds that are arguments. No operation copies a whole collection in order to read or change a
+//! part of it, and none does more than a small bounded step of work at once in order to grow.
+//!
+//! The compact forms are byte for byte those of RDB files, so that a snapshot writes them as they are; what comes
+//! from outside is checked once, when it is taken in (`from_bytes`).
+//!
+//! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the compact forms.
+
+mod collection;
+mod hash;
+pub mod hasher;
+mod list;
+mod listpack;
+mod set;
+mod sorted_set;
+mod stream;
+pub mod table;
+
+pub use collection::{AnyCollection, Collection, Kind};
+pub use hash::Hash;
+pub use hasher::seed;
+pub use list::List;
+pub use listpack::{
+    Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
+};
+pub use set::Set;
+pub use sorted_set::SortedSet;
+pub use stream::Stream;

@@ -1,0 +1,455 @@
+//! A linear hash table of cache-line buckets: of the entries of one (database, slot), of the fields of a hash, of the
+//! members of a set.
+//!
+//! A bucket is eight words of 64 bits. A word is an item's pointer (48 bits, of which the lowest
+//! tells that the word links to an overflow bucket, and the next that the item is marked: has an expiry) under the
+//! 16-bit tag of its key's hash. A full bucket's last word may link to an overflow bucket.
+//!
+//! A table of `n` buckets, 2^L <= n < 2^(L+1), places a key by the low L+1 bits of its hash, or by L bits where
+//! that bucket does not exist yet. It grows by one bucket: bucket n takes from bucket n - 2^L the items whose bit L
+//! is set. It shrinks the same way backwards. So no step ever moves more than the items of one bucket, however
+//! large the table is, and a scan in reverse-binary order meets every item that stays.
+//!
+//! Up to [`SEGMENT`] buckets stand in one array, which is reallocated in steps of at most a quarter; from then on
+//! segments of that many buckets hang off a directory.
+
+mod bucket;
+mod buckets;
+
+pub use bucket::{Ref, RefMut};
+
+use crate::hasher::{HashCode, KeyHasher, TAG_INDEX_BITS};
+use bucket::{Bucket, Word};
+use buckets::Buckets;
+use std::ptr::NonNull;
+
+/// What a table holds: an owner of one allocation, which has a key.
+///
+/// # Safety
+/// `into_raw` gives an address below 2^48 that is aligned to 8 bytes, and `from_raw` makes of it what it was made of.
+/// `key` and `is_marked` give the same as long as the item is not changed through [`RefMut`].
+pub unsafe trait Item: Sized {
+    /// Gives the allocation away.
+    fn into_raw(self) -> NonNull<u8>;
+
+    /// Takes the allocation back.
+    ///
+    /// # Safety
+    /// The pointer came from `into_raw`. Of several that are made of one pointer only one may be dropped, and none used
+    /// after that.
+    unsafe fn from_raw(pointer: NonNull<u8>) -> Self;
+
+    /// What it is found by.
+    fn key(&self) -> &[u8];
+
+    /// Whether it is among those that [`Table::for_marked`] shows.
+    fn is_marked(&self) -> bool {
+        false
+    }
+}
+
+/// Buckets in a segment: 64 KiB.
+pub(crate) const SEGMENT: usize = 1024;
+/// Grow when there are more entries than this for every eight buckets: 7 a bucket.
+const GROW_PER_EIGHT: usize = 56;
+/// Shrink when there are fewer: 2.5 a bucket.
+const SHRINK_PER_EIGHT: usize = 20;
+
+/// A hash table.
+pub struct Table<T: Item> {
+    buckets: Buckets<T>,
+    len: u32,
+    marked: u32,
+}
+
+impl<T: Item> Default for Table<T> {
+    fn default() -> Table<T> {
+        Table { buckets: Buckets::default(), len: 0, marked: 0 }
+    }
+}
+
+/// The place of an item in its table. It is meant for the next operation on that table: after a change of the table it
+/// is good for nothing.
+pub struct Place<T>(*mut Word<T>);
+
+impl<T> Clone for Place<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Place<T> {}
+
+/// Hints to the processor that this address will be read soon. Any address is allowed.
+#[inline]
+pub fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address, even an invalid one, has no effect that can be observed.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
+
+impl<T: Item> Table<T> {
+    /// The number of items.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// How many items are marked.
+    #[inline]
+    pub fn marked(&self) -> usize {
+        self.marked as usize
+    }
+
+    /// The number of buckets.
+    #[inline]
+    pub fn bucket_count(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// The array of buckets while it is one array, for prefetching.
+    #[inline]
+    pub fn array(&self) -> *const u8 {
+        self.buckets.array()
+    }
+
+    /// Bytes of memory of the buckets, without overflow buckets.
+    pub fn memory(&self) -> usize {
+        self.buckets.memory()
+    }
+
+    /// The bucket that holds, or would hold, a key with this hash, where there are `count`.
+    #[inline]
+    pub fn bucket_index(count: usize, hash: HashCode) -> usize {
+        Self::bucket_of(count, hash.index_bits())
+    }
+
+    #[inline]
+    fn bucket_of(count: usize, index_bits: u64) -> usize {
+        debug_assert!(count > 0);
+        let mask = count.next_power_of_two() - 1;
+        let index = index_bits as usize & mask;
+        if index < count { index } else { index & (mask >> 1) }
+    }
+
+    /// How many low hash bits all keys of this bucket have in common.
+    fn level_of(count: usize, bucket: usize) -> u32 {
+        let low = count.ilog2();
+        let half = 1usize << low;
+        if bucket >= half || bucket + half < count { low + 1 } else { low }
+    }
+
+    /// The place of the item with this key.
+    #[inline]
+    pub fn find(&self, key: &[u8], hash: HashCode) -> Option<Place<T>> {
+        if self.len == 0 {
+            return None;
+        }
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        let tag = hash.tag();
+        let mut bucket = self.buckets.pointer(index);
+        loop {
+            // SAFETY: `pointer` and `overflow_pointer` give buckets that this table owns.
+            let view = unsafe { &*bucket };
+            let mut matching = view.matching(tag);
+            while matching != 0 {
+                let at = matching.trailing_zeros() as usize;
+                let word = &view.words()[at];
+                if word.is_item() && same(word.item().key(), key) {
+                    return Some(Place(Bucket::place(bucket, at)));
+                }
+                matching &= matching - 1;
+            }
+            bucket = view.overflow_pointer()?;
+        }
+    }
+
+    /// The item with this key.
+    #[inline]
+    pub fn get(&self, key: &[u8], hash: HashCode) -> Option<Ref<'_, T>> {
+        let place = self.find(key, hash)?;
+        // SAFETY: the place was just found.
+        Some(unsafe { self.item(place) })
+    }
+
+    /// The item with this key.
+    #[inline]
+    pub fn get_mut(&mut self, key: &[u8], hash: HashCode) -> Option<RefMut<'_, T>> {
+        let place = self.find(key, hash)?;
+        // SAFETY: the place was just found.
+        Some(unsafe { self.item_mut(place) })
+    }
+
+    /// Takes the item with this key out, and gives a bucket back if there are too many.
+    pub fn take(&mut self, key: &[u8], hash: HashCode, hasher: &KeyHasher) -> Option<T> {
+        let place = self.find(key, hash)?;
+        // SAFETY: the place was just found.
+        Some(unsafe { self.remove(place, hash, true, hasher) })
+    }
+
+    /// The item at a place.
+    ///
+    /// # Safety
+    /// The place came from [`Table::find`] or [`Table::insert`] of this table, and no item was added or removed since.
+    #[inline]
+    pub unsafe fn item(&self, place: Place<T>) -> Ref<'_, T> {
+        // SAFETY: by the caller's promise the word lies in one of this table's buckets, and holds an item.
+        unsafe { (*place.0).item() }
+    }
+
+    /// The item at a place.
+    ///
+    /// # Safety
+    /// As for [`Table::item`].
+    #[inline]
+    pub unsafe fn item_mut(&mut self, place: Place<T>) -> RefMut<'_, T> {
+        // SAFETY: as in `item`; the table is borrowed mutably.
+        unsafe { (*place.0).item_mut(&mut self.marked) }
+    }
+
+    /// Puts another item with the same key into the place; gives the old one back.
+    ///
+    /// # Safety
+    /// As for [`Table::item`].
+    pub unsafe fn replace(&mut self, place: Place<T>, item: T) -> T {
+        // SAFETY: by the caller's promise; the table is borrowed mutably.
+        let word = unsafe { &mut *place.0 };
+        let new = Word::of(item, word.tag());
+        self.marked -= u32::from(word.is_marked());
+        self.marked += u32::from(new.is_marked());
+        std::mem::replace(word, new).into_item()
+    }
+
+    /// Adds an item whose key is not in the table.
+    pub fn insert(&mut self, hash: HashCode, item: T, hasher: &KeyHasher) -> Place<T> {
+        if (self.len as usize + 1) * 8 > self.buckets.len() * GROW_PER_EIGHT {
+            self.grow(hasher);
+        }
+        self.len += 1;
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        let word = Word::of(item, hash.tag());
+        self.marked += u32::from(word.is_marked());
+        Place(self.buckets.at_mut(index).push(word))
+    }
+
+    /// Takes an item out. `shrink`: whether the table may give a bucket back; not while a walk
+    /// goes through it, which would miss what moves to buckets it has passed.
+    ///
+    /// # Safety
+    /// As for [`Table::item`]; `hash` is the hash of the item's key.
+    pub unsafe fn remove(
+        &mut self,
+        place: Place<T>,
+        hash: HashCode,
+        shrink: bool,
+        hasher: &KeyHasher,
+    ) -> T {
+        // SAFETY: by the caller's promise; the table is borrowed mutably.
+        let word = std::mem::replace(unsafe { &mut *place.0 }, Word::EMPTY);
+        self.len -= 1;
+        self.marked -= u32::from(word.is_marked());
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        self.buckets.at_mut(index).drop_empty_overflow();
+        if shrink {
+            self.shrink_once(hasher);
+        }
+        word.into_item()
+    }
+
+    fn grow(&mut self, hasher: &KeyHasher) {
+        let count = self.buckets.len();
+        self.buckets.push();
+        if count == 0 {
+            return;
+        }
+        let level = count.ilog2();
+        let mut moved = Bucket::EMPTY;
+        let source = self.buckets.at_mut(count - (1 << level));
+        source.move_where(&mut moved, |word| bit_of_index(word, level, hasher));
+        *self.buckets.at_mut(count) = moved;
+    }
+
+    /// Gives the last bucket back if the table is sparse enough.
+    pub fn shrink_once(&mut self, hasher: &KeyHasher) {
+        let count = self.buckets.len();
+        if self.len == 0 && count > 0 && count <= SEGMENT {
+            self.buckets = Buckets::default();
+            return;
+        }
+        if count <= 1 || self.len as usize * 8 > count * SHRINK_PER_EIGHT {
+            return;
+        }
+        let last = count - 1;
+        let level = last.ilog2();
+        let mut moving = std::mem::replace(self.buckets.at_mut(last), Bucket::EMPTY);
+        self.buckets.pop();
+        let target = self.buckets.at_mut(last - (1 << level));
+        moving.move_where(target, |_| true);
+        debug_assert!(hasher_agrees(target, level, hasher));
+    }
+
+    /// Calls `see` with each item of a bucket. Buckets from [`Table::bucket_count`] on are empty.
+    pub fn for_bucket(&self, bucket: usize, mut see: impl FnMut(&T)) {
+        if bucket >= self.buckets.len() {
+            return;
+        }
+        let mut at = Some(self.buckets.at(bucket));
+        while let Some(bucket) = at {
+            bucket.words().iter().filter(|word| word.is_item()).for_each(|w| see(&w.item()));
+            at = bucket.overflow();
+        }
+    }
+
+    /// Calls `see` with each item of a bucket.
+    pub fn for_bucket_mut(&mut self, bucket: usize, mut see: impl FnMut(&mut T)) {
+        if bucket < self.buckets.len() {
+            let marked = &mut self.marked;
+            self.buckets.at_mut(bucket).for_each_mut(&mut |word| see(&mut word.item_mut(marked)));
+        }
+    }
+
+    /// Calls `see` with each marked item of a bucket; touches no other item.
+    pub fn for_marked(&self, bucket: usize, mut see: impl FnMut(&T)) {
+        if bucket >= self.buckets.len() {
+            return;
+        }
+        let mut at = Some(self.buckets.at(bucket));
+        while let Some(bucket) = at {
+            bucket
+                .words()
+                .iter()
+                .filter(|word| word.is_item() && word.is_marked())
+                .for_each(|w| see(&w.item()));
+            at = bucket.overflow();
+        }
+    }
+
+    /// Calls `see` with every item.
+    pub fn for_each(&self, mut see: impl FnMut(&T)) {
+        (0..self.bucket_count()).for_each(|bucket| self.for_bucket(bucket, &mut see));
+    }
+
+    /// Some item of the bucket that `random` chooses, if that bucket has any: fair within the bucket. Callers draw again
+    /// until there is one; items of fuller buckets come a little less often.
+    pub fn pick(&self, random: u64, see: impl FnOnce(&T)) -> bool {
+        if self.len == 0 {
+            return false;
+        }
+        let (bucket, pick) = ((random >> 32) as usize % self.bucket_count(), random as u32);
+        let mut count = 0;
+        self.for_bucket(bucket, |_| count += 1);
+        if count == 0 {
+            return false;
+        }
+        let (mut index, mut see) = (0, Some(see));
+        self.for_bucket(bucket, |item| {
+            if index == pick % count
+                && let Some(see) = see.take()
+            {
+                see(item);
+            }
+            index += 1;
+        });
+        true
+    }
+
+    /// One step of a scan: shows the items of the bucket at `cursor` and gives the next cursor, 0 at the
+    /// end. The cursor counts in reverse-binary order of the hash's index bits, so that every
+    /// item which is there throughout is shown, however the table grows or shrinks meanwhile.
+    pub fn scan(&self, cursor: u64, see: impl FnMut(&T)) -> u64 {
+        let count = self.buckets.len();
+        if count == 0 {
+            return 0;
+        }
+        let bucket = Self::bucket_of(count, cursor);
+        self.for_bucket(bucket, see);
+        // Everything with the bucket's common bits has been shown: count on above them.
+        let level = Self::level_of(count, bucket);
+        let low = cursor & ((1 << level) - 1);
+        let reversed = low.reverse_bits() >> (64 - level.max(1));
+        if level == 0 || (reversed + 1) >> level != 0 {
+            return 0;
+        }
+        (reversed + 1).reverse_bits() >> (64 - level)
+    }
+
+    /// Prefetches the items in the bucket of `hash` whose tag matches.
+    #[inline]
+    pub fn prefetch_item(&self, hash: HashCode) {
+        if self.len == 0 {
+            return;
+        }
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        let tag = hash.tag();
+        let bucket = self.buckets.at(index);
+        let mut matching = bucket.matching(tag);
+        while matching != 0 {
+            // Key and value of a small entry lie on two lines.
+            let address = bucket.words()[matching.trailing_zeros() as usize].address();
+            prefetch(address);
+            prefetch(address.wrapping_add(64));
+            matching &= matching - 1;
+        }
+    }
+}
+
+/// Whether two keys are the same. Keys are short: comparing words in place is faster than a call.
+#[inline]
+fn same(a: &[u8], b: &[u8]) -> bool {
+    const WORD: usize = 8;
+    const LONG: usize = 64;
+    if a.len() != b.len() {
+        return false;
+    }
+    if a.len() < WORD || a.len() > LONG {
+        return a == b;
+    }
+    let word = |bytes: &[u8], at: usize| {
+        u64::from_le_bytes(bytes[at..at + WORD].try_into().expect("eight bytes"))
+    };
+    // The last word overlaps the one before it.
+    let last = a.len() - WORD;
+    let mut differing = word(a, last) ^ word(b, last);
+    for at in (0..last).step_by(WORD) {
+        differing |= word(a, at) ^ word(b, at);
+    }
+    differing == 0
+}
+
+fn bit_of_index<T: Item>(word: &Word<T>, bit: u32, hasher: &KeyHasher) -> bool {
+    if bit < TAG_INDEX_BITS {
+        return word.tag() >> bit & 1 == 1;
+    }
+    hasher.hash(word.item().key()).index_bits() >> bit & 1 == 1
+}
+
+/// Every entry that was merged has the same low bits as its new neighbours.
+fn hasher_agrees<T: Item>(bucket: &Bucket<T>, level: u32, hasher: &KeyHasher) -> bool {
+    let low = |word: &Word<T>| {
+        (0..level).fold(0u64, |bits, bit| bits | u64::from(bit_of_index(word, bit, hasher)) << bit)
+    };
+    let mut entries = bucket.words().iter().filter(|word| word.is_item()).map(low);
+    let first = entries.next();
+    entries.all(|bits| Some(bits) == first)
+}
+
+impl<T: Item> Drop for Table<T> {
+    fn drop(&mut self) {
+        for index in 0..self.buckets.len() {
+            self.buckets.at_mut(index).clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,5 @@
+//! Positions on the earth, kept in sorted sets.
+
+use crate::command::Command;
+
+pub(super) const COMMANDS: &[Command] = &[];
