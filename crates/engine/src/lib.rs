@@ -20,6 +20,7 @@ mod engine;
 mod execute;
 mod expire;
 mod fail;
+pub mod hll;
 mod host;
 mod pause;
 mod replica_keys;

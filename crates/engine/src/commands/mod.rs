@@ -2,9 +2,11 @@
 //!
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
+mod bitmap;
 mod cluster;
 mod connection;
 mod generic;
+mod hyperloglog;
 mod server;
 mod string;
 
@@ -16,6 +18,8 @@ use std::sync::LazyLock;
 const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     string::COMMANDS,
+    bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,

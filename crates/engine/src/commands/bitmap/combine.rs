@@ -1,0 +1,118 @@
+//! BITOP: bitmaps combined into another.
+
+use super::words::{and, not, or, xor};
+use super::{BITMAP, WRITE};
+use crate::command::Command;
+use crate::commands::string::text;
+use crate::{Args, Cx, Db, Done, Fail};
+use tessera_store::{Lookup, NewValue, Object, Value};
+
+pub(super) const BITOP: Command = Command::new("bitop", -4, bitop)
+    .flags(WRITE)
+    .keys(2, -1, 1)
+    .uses(&["OW update", "RO access"])
+    .doc(
+        BITMAP,
+        "2.6.0",
+        "O(N) where N is the length of all strings together",
+        "Combines the bits of several keys' strings and keeps the result in another key.",
+        "<AND|OR|XOR|NOT> destkey key [key ...]",
+    );
+
+/// Bytes of the result that are made at once from all sources: they stay in the first-level cache meanwhile.
+const BLOCK: usize = 16 << 10;
+/// The first argument that is a source.
+const FIRST_SOURCE: usize = 3;
+/// Up to this length the result is kept with its key in one allocation, if it fits there.
+const SHORT: usize = 512;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    And,
+    Or,
+    Xor,
+    Not,
+}
+
+impl Operation {
+    fn parse(args: Args<'_>) -> Result<Operation, Fail> {
+        let words = [
+            ("and", Operation::And),
+            ("or", Operation::Or),
+            ("xor", Operation::Xor),
+            ("not", Operation::Not),
+        ];
+        let found = words.into_iter().find(|(word, _)| args.is(1, word));
+        let (_, operation) = found.ok_or(Fail::Syntax)?;
+        if operation == Operation::Not && args.len() != FIRST_SOURCE + 1 {
+            return Err(Fail::text("ERR BITOP NOT must be called with a single source key."));
+        }
+        Ok(operation)
+    }
+
+    /// Takes the first source in.
+    fn begin(self, result: &mut [u8], source: &[u8]) {
+        result[..source.len()].copy_from_slice(source);
+        if self == Operation::Not {
+            not(result);
+        }
+    }
+
+    /// Takes another source in.
+    fn go_on(self, result: &mut [u8], source: &[u8]) {
+        match self {
+            Operation::And => and(result, source),
+            Operation::Or => or(result, source),
+            Operation::Xor => xor(result, source),
+            Operation::Not => unreachable!("NOT has one source"),
+        }
+    }
+}
+
+/// The length of the longest source. Counts hits and misses.
+fn longest(db: &mut Db<'_, '_>, args: Args<'_>) -> usize {
+    let length = |(at, key)| {
+        let found = db.read(db.key(key, at + 1))?;
+        Some(text(found.entry().value(), &mut itoa::Buffer::new()).len())
+    };
+    args.from(FIRST_SOURCE).enumerate().filter_map(length).max().unwrap_or(0)
+}
+
+fn combine(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation, len: usize) -> Vec<u8> {
+    let mut result = vec![0; len];
+    for (number, block) in result.chunks_mut(BLOCK).enumerate() {
+        let (start, end) = (number * BLOCK, number * BLOCK + block.len());
+        for (at, key) in args.from(FIRST_SOURCE).enumerate() {
+            let found = db.peek(db.key(key, at + 1));
+            let mut buffer = itoa::Buffer::new();
+            let source = found.as_ref().map(|found| found.entry());
+            let source = source.as_ref().map_or(&[][..], |entry| text(entry.value(), &mut buffer));
+            let source = &source[start.min(source.len())..end.min(source.len())];
+            match at {
+                0 => operation.begin(block, source),
+                _ => operation.go_on(block, source),
+            }
+        }
+    }
+    result
+}
+
+fn bitop(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let operation = Operation::parse(args)?;
+    let len = longest(db, args);
+    let result = combine(db, args, operation, len);
+    let (destination, access) = (db.key(args.at(2), 0), db.access());
+    if len > 0 {
+        let value = match len {
+            ..=SHORT => Value::Bytes(result.into(), true),
+            _ => Value::Object(Box::new(Object::String(result))),
+        };
+        crate::db::store(db.lookup(destination), NewValue::Owned(value), None, access);
+        cx.changed(1);
+    } else if let Lookup::Found(found) = db.lookup(destination) {
+        found.delete();
+        cx.changed(1);
+    }
+    cx.reply.integer(len as i64);
+    Ok(())
+}
