@@ -54,7 +54,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["slot", "resp"]),
     ("tessera", &["server", "cli", "config", "store"]),
     ("bench", &["slot", "cli"]),
-    ("fuzz", &["slot", "resp", "config", "rdb", "cluster"]),
+    ("fuzz", &["slot", "resp", "config", "rdb", "cluster", "engine"]),
 ];
 
 /// Crates below the rim: time, randomness, files, sockets and threads are arguments or somebody
