@@ -27,6 +27,7 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod wide;
 
 pub use args::Args;
 pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientNames, Clients};

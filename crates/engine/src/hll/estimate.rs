@@ -18,6 +18,26 @@ impl Default for Histogram {
     }
 }
 
+impl Histogram {
+    /// That of registers with a byte each, which are below 64.
+    pub(super) fn of(registers: &[u8; REGISTERS]) -> Histogram {
+        // Neighbours often have the same rank: several counters for each spare the processor waiting for its own last store.
+        let mut counters = [[0_u32; 64]; 4];
+        for eight in registers.as_chunks::<8>().0 {
+            if *eight == [0; 8] {
+                counters[0][0] += 8;
+                continue;
+            }
+            for four in eight.as_chunks::<4>().0 {
+                for (counter, rank) in counters.iter_mut().zip(four) {
+                    counter[usize::from(rank & 63)] += 1;
+                }
+            }
+        }
+        Histogram(std::array::from_fn(|rank| counters.iter().map(|counter| counter[rank]).sum()))
+    }
+}
+
 /// The estimate.
 pub(super) fn cardinality(histogram: &Histogram) -> u64 {
     let all = REGISTERS as f64;

@@ -151,9 +151,7 @@ impl Registers {
 
     /// The estimate.
     pub fn count(&self) -> u64 {
-        let mut histogram = estimate::Histogram::default();
-        self.0.iter().for_each(|rank| histogram.0[usize::from(*rank)] += 1);
-        estimate::cardinality(&histogram)
+        estimate::cardinality(&estimate::Histogram::of(&self.0))
     }
 
     /// The largest rank that each register has seen.
@@ -235,11 +233,11 @@ impl<'a> HllMut<'a> {
         Ok(true)
     }
 
-    /// Raises each register to at least that of `registers`.
+    /// Raises each register to at least that of `registers`; these may be raised to what is here too.
     ///
     /// # Errors
     /// [`HllError::Corrupt`].
-    pub fn raise_all(&mut self, registers: &Registers, limit: usize) -> Result<(), HllError> {
+    pub fn raise_all(&mut self, registers: &mut Registers, limit: usize) -> Result<(), HllError> {
         let mut cursor = Cursor::START;
         for (register, &rank) in registers.0.iter().enumerate().filter(|(_, rank)| **rank > 0) {
             if self.encoding == Encoding::Dense {
@@ -248,9 +246,8 @@ impl<'a> HllMut<'a> {
             self.raise(Place { register, rank }, &mut cursor, limit)?;
         }
         if self.encoding == Encoding::Dense {
-            let mut all = registers.clone();
-            all.merge(self.as_ref())?;
-            dense::pack(&all.0, &mut self.bytes[HEADER..]);
+            registers.merge(self.as_ref())?;
+            dense::pack(&registers.0, &mut self.bytes[HEADER..]);
         }
         Ok(())
     }

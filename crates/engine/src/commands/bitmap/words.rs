@@ -1,6 +1,7 @@
 //! Bits of byte slices: counted, found and combined, a word or a block of words at a time. The bit with number 0 is the highest
 //! of the first byte.
 
+use crate::wide;
 use std::ops::Range;
 
 /// Bytes that are looked at in one step of a search: long enough for the machine's widest registers.
@@ -10,15 +11,7 @@ const BLOCK: usize = 64;
 pub(super) fn count_ones(bytes: &[u8], range: Range<u64>) -> u64 {
     let cut = Cut::of(bytes, &range);
     let ends = (cut.first & cut.first_mask).count_ones() + (cut.last & cut.last_mask).count_ones();
-    u64::from(ends) + ones(cut.middle)
-}
-
-/// The number of set bits.
-fn ones(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<8>();
-    let count = |word: &[u8; 8]| u64::from(u64::from_ne_bytes(*word).count_ones());
-    let rest: u64 = rest.iter().map(|byte| u64::from(byte.count_ones())).sum();
-    words.iter().map(count).sum::<u64>() + rest
+    u64::from(ends) + wide::count_ones(cut.middle)
 }
 
 /// The position of the first bit in a range of bits, which lies within the bytes, that is as wanted.
