@@ -233,11 +233,11 @@ impl<'a> HllMut<'a> {
         Ok(true)
     }
 
-    /// Raises each register to at least that of `registers`; these may be raised to what is here too.
+    /// Raises its registers to these, which have taken it in before: none of them is lower.
     ///
     /// # Errors
     /// [`HllError::Corrupt`].
-    pub fn raise_all(&mut self, registers: &mut Registers, limit: usize) -> Result<(), HllError> {
+    pub fn raise_all(&mut self, registers: &Registers, limit: usize) -> Result<(), HllError> {
         let mut cursor = Cursor::START;
         for (register, &rank) in registers.0.iter().enumerate().filter(|(_, rank)| **rank > 0) {
             if self.encoding == Encoding::Dense {
@@ -246,7 +246,10 @@ impl<'a> HllMut<'a> {
             self.raise(Place { register, rank }, &mut cursor, limit)?;
         }
         if self.encoding == Encoding::Dense {
-            registers.merge(self.as_ref())?;
+            debug_assert!({
+                let mut all = registers.clone();
+                all.merge(self.as_ref()).is_ok() && all == *registers
+            });
             dense::pack(&registers.0, &mut self.bytes[HEADER..]);
         }
         Ok(())

@@ -5,7 +5,7 @@ use super::{BITMAP, WRITE};
 use crate::command::Command;
 use crate::commands::string::text;
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_store::{Lookup, NewValue, Object, Value};
+use tessera_store::{Found, Lookup, NewValue, Object, Value};
 
 pub(super) const BITOP: Command = Command::new("bitop", -4, bitop)
     .flags(WRITE)
@@ -50,7 +50,14 @@ impl Operation {
         Ok(operation)
     }
 
-    /// Takes the first source in.
+    /// Takes source number `at` in; `result` is at least as long.
+    fn take(self, at: usize, result: &mut [u8], source: &[u8]) {
+        match at {
+            0 => self.begin(result, source),
+            _ => self.go_on(result, source),
+        }
+    }
+
     fn begin(self, result: &mut [u8], source: &[u8]) {
         result[..source.len()].copy_from_slice(source);
         if self == Operation::Not {
@@ -58,7 +65,6 @@ impl Operation {
         }
     }
 
-    /// Takes another source in.
     fn go_on(self, result: &mut [u8], source: &[u8]) {
         match self {
             Operation::And => and(result, source),
@@ -69,38 +75,50 @@ impl Operation {
     }
 }
 
-/// The length of the longest source. Counts hits and misses.
-fn longest(db: &mut Db<'_, '_>, args: Args<'_>) -> usize {
-    let length = |(at, key)| {
-        let found = db.read(db.key(key, at + 1))?;
-        Some(text(found.entry().value(), &mut itoa::Buffer::new()).len())
-    };
-    args.from(FIRST_SOURCE).enumerate().filter_map(length).max().unwrap_or(0)
-}
-
-fn combine(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation, len: usize) -> Vec<u8> {
-    let mut result = vec![0; len];
-    for (number, block) in result.chunks_mut(BLOCK).enumerate() {
+fn combine(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation) -> Vec<u8> {
+    let mut result = first_block(db, args, operation);
+    for (number, block) in result.chunks_mut(BLOCK).enumerate().skip(1) {
         let (start, end) = (number * BLOCK, number * BLOCK + block.len());
         for (at, key) in args.from(FIRST_SOURCE).enumerate() {
             let found = db.peek(db.key(key, at + 1));
-            let mut buffer = itoa::Buffer::new();
-            let source = found.as_ref().map(|found| found.entry());
-            let source = source.as_ref().map_or(&[][..], |entry| text(entry.value(), &mut buffer));
-            let source = &source[start.min(source.len())..end.min(source.len())];
-            match at {
-                0 => operation.begin(block, source),
-                _ => operation.go_on(block, source),
-            }
+            with_source(found, |source| {
+                let part = &source[start.min(source.len())..end.min(source.len())];
+                operation.take(at, block, part);
+            });
         }
     }
     result
 }
 
+/// The result as far as its first block, which is nearly always all of it, followed by zeros up to its length. Counts hits and
+/// misses.
+fn first_block(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation) -> Vec<u8> {
+    let (mut result, mut len) = (Vec::new(), 0);
+    for (at, key) in args.from(FIRST_SOURCE).enumerate() {
+        let found = db.read(db.key(key, at + 1));
+        with_source(found, |source| {
+            len = len.max(source.len());
+            let part = &source[..source.len().min(BLOCK)];
+            result.resize(part.len().max(result.len()), 0);
+            operation.take(at, &mut result, part);
+        });
+    }
+    result.resize(len, 0);
+    result
+}
+
+/// The bytes of a source; a missing one has none.
+fn with_source(found: Option<Found<'_, '_>>, take: impl FnOnce(&[u8])) {
+    match &found {
+        Some(found) => take(text(found.entry().value(), &mut itoa::Buffer::new())),
+        None => take(&[]),
+    }
+}
+
 fn bitop(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let operation = Operation::parse(args)?;
-    let len = longest(db, args);
-    let result = combine(db, args, operation, len);
+    let result = combine(db, args, operation);
+    let len = result.len();
     let (destination, access) = (db.key(args.at(2), 0), db.access());
     if len > 0 {
         let value = match len {

@@ -29,16 +29,16 @@ fn pfmerge(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             })?;
         }
     }
-    let mut write = |hll: &mut HllMut<'_>| -> Result<(), HllError> {
+    let write = |hll: &mut HllMut<'_>| -> Result<(), HllError> {
         if is_dense {
             hll.make_dense()?;
         }
-        hll.raise_all(&mut registers, limit)?;
+        hll.raise_all(&registers, limit)?;
         hll.expire_cache();
         Ok(())
     };
     match db.lookup(db.key(args.at(1), 0)) {
-        Lookup::Found(mut found) => edit(&mut found, &mut write)?,
+        Lookup::Found(mut found) => edit(&mut found, write)?,
         Lookup::Vacant(vacant) => {
             let mut bytes = empty();
             write(&mut HllMut::open(&mut bytes)?)?;
