@@ -5,6 +5,7 @@
 mod bitmap;
 mod cluster;
 mod connection;
+mod element_scan;
 mod generic;
 mod geo;
 mod hash;
