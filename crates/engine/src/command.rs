@@ -49,6 +49,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// The properties that both have.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+
     /// Whether all properties of `other` are there.
     #[inline]
     pub const fn has(self, other: Flags) -> bool {
@@ -144,6 +149,8 @@ pub enum Group {
     Server,
     /// The cluster.
     Cluster,
+    /// Transactions.
+    Transactions,
 }
 
 impl Group {
@@ -155,6 +162,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
+            Group::Transactions => "transactions",
         }
     }
 
@@ -164,6 +172,7 @@ impl Group {
             Group::Generic => Some("@keyspace"),
             Group::String => Some("@string"),
             Group::Connection => Some("@connection"),
+            Group::Transactions => Some("@transaction"),
             Group::Server | Group::Cluster => None,
         }
     }

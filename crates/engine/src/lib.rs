@@ -28,6 +28,7 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod transaction;
 mod unit;
 
 pub use args::Args;

@@ -7,6 +7,7 @@ mod connection;
 mod generic;
 mod server;
 mod string;
+mod transaction;
 
 use crate::command::Command;
 use crate::{Args, Fail};
@@ -17,6 +18,7 @@ const FAMILIES: &[&[Command]] = &[
     connection::COMMANDS,
     string::COMMANDS,
     generic::COMMANDS,
+    transaction::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,
 ];

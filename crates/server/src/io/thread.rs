@@ -208,7 +208,7 @@ impl IoThread {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
                 let limit = self.config.network.client_query_buffer_limit.0;
-                if conn.input_bytes() as u64 > limit {
+                if (conn.input_bytes() + conn.session.queued_bytes()) as u64 > limit {
                     let client = conn.info().line(self.now.0);
                     let stats = self.server.engine.stats.thread(self.index);
                     stats.bump(|stats| &stats.query_limit_disconnections, 1);
