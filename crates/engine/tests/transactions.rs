@@ -107,8 +107,8 @@ fn the_history_gets_one_unit() {
     assert_eq!(
         told(&mut reader),
         [
-            "SELECT 0",
             "MULTI",
+            "SELECT 0",
             "set a 1",
             "UNLINK old",
             "SELECT 2",
@@ -225,6 +225,21 @@ fn watching_and_expiry() {
         client.expect(&[("multi", "+OK"), ("ping", "+QUEUED")]);
         assert_eq!(client.run("exec"), if runs { "*1|+PONG" } else { "*-1" }, "{change}");
     }
+}
+
+#[test]
+fn what_was_over_before_it_came_is_no_change() {
+    let mut client = Client::new();
+    client.run("set k v PX 5");
+    client.now = START.plus(5);
+    client.expect(&[
+        ("select 1", "+OK"),
+        ("watch k", "+OK"),
+        ("swapdb 0 1", "+OK"),
+        ("multi", "+OK"),
+        ("ping", "+QUEUED"),
+        ("exec", "*1|+PONG"),
+    ]);
 }
 
 #[test]

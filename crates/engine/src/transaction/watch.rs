@@ -13,8 +13,18 @@ pub(crate) struct Watched {
     key: ReadyKey,
     /// What it was when the client began.
     version: Version,
-    /// Its time had come already: its removal is no change.
-    was_due: bool,
+    before: Before,
+}
+
+/// What a client has found that began to watch a key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Before {
+    /// Nothing. If an entry is there later without a change, it is one whose time had come before it got there (SWAPDB).
+    Nothing,
+    /// A value.
+    Value,
+    /// An entry whose time had come: its removal is no change.
+    Due,
 }
 
 fn is_due(guard: &mut SlotGuard<'_>, key: &ReadyKey, now: Millis) -> Option<bool> {
@@ -35,10 +45,10 @@ impl Watched {
         let version = guard.version(self.key.db, &self.key.bytes);
         let due = is_due(guard, &self.key, now);
         if version == Some(self.version) {
-            return due == Some(true) && !self.was_due;
+            return due == Some(true) && self.before == Before::Value;
         }
         let only_removed = version == Some(self.version.next()) && due.is_none();
-        !(self.was_due && only_removed)
+        !(self.before == Before::Due && only_removed)
     }
 }
 
@@ -51,9 +61,13 @@ impl Db<'_, '_> {
         }
         let now = self.now;
         let guard = self.locks.guard(key.hash.slot());
-        let was_due = is_due(guard, &key, now) == Some(true);
+        let before = match is_due(guard, &key, now) {
+            None => Before::Nothing,
+            Some(false) => Before::Value,
+            Some(true) => Before::Due,
+        };
         let version = guard.watch(key.db, &key.bytes);
-        session.watched.push(Watched { key, version, was_due });
+        session.watched.push(Watched { key, version, before });
         session.note_watched();
     }
 

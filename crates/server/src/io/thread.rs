@@ -364,6 +364,9 @@ impl IoThread {
 
     /// Has a connection wait.
     pub(super) fn park(&mut self, park: Park, index: usize) {
+        if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
+            conn.info().blocked.store(true, Relaxed);
+        }
         match park {
             Park::Blocked { deadline: Some(deadline) } => {
                 self.deadlines.insert((deadline, index));
