@@ -240,7 +240,7 @@ impl Engine {
             may_block,
             dirty: 0,
             propagate: Propagate::AsIs,
-            after: After::default(),
+            after: None,
         };
         let done = (command.handler)(db, &mut cx, args);
         let has_changed = cx.dirty > 0;
@@ -272,17 +272,17 @@ impl Engine {
         session: &mut Session,
         protocol: Protocol,
         has_changed: bool,
-        mut after: After,
+        mut after: Option<Box<After>>,
     ) -> Option<Left> {
         let is_marked =
             db.is_marked() || matches!(db.locks, Locks::All(_)) && self.blocking.has_clients();
-        if let Some(request) = after.request.take() {
+        if let Some(request) = after.as_mut().and_then(|after| after.request.take()) {
             self.blocking.register(db, session, protocol, request);
         }
-        if !is_marked && after.ready.is_empty() && after.leaving.is_empty() {
+        if !is_marked && after.is_none() {
             return None;
         }
-        let left = self.serve_waiters(db, turn.config, has_changed, after);
+        let left = self.serve_waiters(db, turn.config, has_changed, *after.unwrap_or_default());
         (!left.is_empty()).then_some(left)
     }
 
@@ -565,7 +565,7 @@ impl Engine {
 pub(crate) struct Called {
     pub(crate) outcome: Outcome,
     pub(crate) has_changed: bool,
-    pub(crate) after: After,
+    pub(crate) after: Option<Box<After>>,
 }
 
 /// Why a command does not run now.

@@ -179,14 +179,14 @@ impl Engine {
             may_block: false,
             dirty: 0,
             propagate: Propagate::AsIs,
-            after: After::default(),
+            after: None,
         };
         let served = operation.serve(db, &mut cx, key.key());
         let dirty = cx.dirty > 0;
         if dirty {
             self.record_served(&mut cx, db);
         }
-        let mut ready = std::mem::take(&mut cx.after.ready);
+        let mut ready = cx.after.take().map_or_else(Vec::new, |after| after.ready);
         db.touch = touch;
         for slot in std::iter::once(key.hash.slot()).chain(waiter.also) {
             self.settle_slot(db, slot, dirty, &mut ready);

@@ -5,7 +5,6 @@ use crate::blocking::After;
 use crate::command::{Flags, Group, Keys};
 use crate::db::{Db, Locks};
 use crate::execute::Refusal;
-use crate::unit::Unit;
 use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
 use std::ops::Range;
 use tessera_resp::Reply;
@@ -113,7 +112,14 @@ impl Engine {
             unit.append_to(&self.log);
         }
         db.index = session.db;
-        let left = self.serve_after(&mut db, turn, session, reply.protocol, has_changed, after);
+        let left = self.serve_after(
+            &mut db,
+            turn,
+            session,
+            reply.protocol,
+            has_changed,
+            Some(Box::new(after)),
+        );
         if self.log.is_active() {
             session.last_write = self.log.offset();
         }
@@ -169,7 +175,7 @@ impl Engine {
         mode: Mode,
     ) -> (Outcome, bool, After) {
         let (mut outcome, mut has_changed, mut all) = (Outcome::Next, false, After::default());
-        db.unit = Some(Unit::default());
+        db.unit = Some(Box::default());
         reply.array(plan.len());
         for (queued, keys) in plan {
             let keys = match keys {
@@ -198,8 +204,10 @@ impl Engine {
                 self.note_replica_keys(db, queued.command, queued.args());
             }
             has_changed |= called.has_changed;
-            all.ready.extend(called.after.ready);
-            all.leaving.extend(called.after.leaving);
+            if let Some(after) = called.after {
+                all.ready.extend(after.ready);
+                all.leaving.extend(after.leaving);
+            }
             let hashes = db.hashes;
             for hash in hashes {
                 self.settle_slot(db, hash.slot(), called.has_changed, &mut all.ready);
