@@ -29,6 +29,7 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod transaction;
 mod typed;
 mod unit;
 mod wide;
