@@ -2,7 +2,7 @@
 
 mod copy;
 mod delete;
-mod expire;
+pub(super) mod expire;
 mod object;
 mod rename;
 mod scan;
