@@ -16,7 +16,7 @@ mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
-mod set;
+pub mod set;
 pub mod sorted_set;
 mod stream;
 pub mod table;
@@ -29,6 +29,6 @@ pub use list::List;
 pub use listpack::{
     Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
 };
-pub use set::Set;
+pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
 pub use stream::Stream;
