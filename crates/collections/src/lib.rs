@@ -15,6 +15,7 @@ mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
+pub mod lzf;
 mod set;
 mod sorted_set;
 mod stream;
