@@ -23,7 +23,8 @@ fn redis() -> Option<Program> {
 }
 
 fn load(workload: Workload, order: Order, duration: Option<Duration>) -> Load {
-    Load { workload, connections: 5, pipeline: 7, value_size: 20, order, duration, seed: 1 }
+    let templates = workload.templates(20);
+    Load { templates, connections: 5, pipeline: 7, order, duration, seed: 1 }
 }
 
 #[test]

@@ -78,6 +78,10 @@ pub struct Engine {
     /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
     pub(crate) active_expiry: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
+    pub(crate) blocking: crate::blocking::Blocking,
+    pub(crate) events: crate::notify::Sink,
+    /// Stands in where no client is.
+    pub(crate) nobody: Arc<crate::ClientInfo>,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
@@ -112,6 +116,9 @@ impl Engine {
             run_id: options.replication_id,
             active_expiry: AtomicBool::new(true),
             pause: Default::default(),
+            blocking: Default::default(),
+            events: Default::default(),
+            nobody: Arc::new(crate::ClientInfo::new(0, String::new(), String::new(), -1, 0, 0)),
             replica_keys: Default::default(),
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
@@ -131,6 +138,11 @@ impl Engine {
     /// The rim.
     pub fn host(&self) -> &dyn Host {
         &**self.host.get().expect("the host is set before the first command")
+    }
+
+    /// Chooses who is told of keyspace notifications; once, before the first command. Without it nobody is.
+    pub fn set_event_sink(&self, sink: Arc<dyn crate::EventSink>) {
+        assert!(self.events.set(sink).is_ok(), "the sink is set once");
     }
 
     /// The configuration.

@@ -57,6 +57,9 @@ pub trait Host: Send + Sync {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail>;
     /// Has the thread of this client, whose `killed` flag is set, disconnect it.
     fn disconnect(&self, client: &ClientInfo);
+    /// Passes the answer on to a client that waits in a blocking command. Called with slots locked: it only leaves a message
+    /// for the client's thread.
+    fn answer(&self, client: &ClientInfo, answer: crate::Answer);
     /// REPLICAOF host port, or (`None`) NO ONE.
     ///
     /// # Errors

@@ -1,13 +1,14 @@
 //! The rim as commands see it.
 
 use crate::follow::{FollowStatus, Primary};
+use crate::io::Message;
 use crate::server::{Server, random_id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
-    Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
+    Answer, Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
 };
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
@@ -53,8 +54,9 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);
-    // Who waits for acknowledgements of this node's own history waits in vain.
+    // Who waits for acknowledgements of this node's own history waits in vain, and so does who waits for a key to change.
     server.wake_waiting();
+    engine.unblock_all(0);
     crate::logging::set_role(true);
     server.follow.set(Some(primary));
 }
@@ -90,6 +92,12 @@ impl Host for Rim {
 
     fn disconnect(&self, client: &ClientInfo) {
         self.0.disconnect(client);
+    }
+
+    fn answer(&self, client: &ClientInfo, answer: Answer) {
+        if let Some(mailbox) = self.0.mailboxes.get(client.thread) {
+            mailbox.send(Message::Answer { client: client.id, answer });
+        }
     }
 
     fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
@@ -147,7 +155,7 @@ impl Host for Rim {
                         let reason = "Unable to listen on this port. Check server logs.";
                         ("port".to_owned(), reason.to_owned())
                     })?;
-                    self.0.mailboxes[0].send(crate::io::Message::Listen(listeners));
+                    self.0.mailboxes[0].send(Message::Listen(listeners));
                 }
                 "dir" => std::env::set_current_dir(&config.general.dir)
                     .map_err(|error| ("dir".to_owned(), error.to_string()))?,
@@ -212,7 +220,7 @@ impl Host for Rim {
 
 fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
     let file = server.paths.config_file.clone().unwrap_or_default();
-    let blocked = server.parked_clients().to_string();
+    let blocked = (server.parked_clients() + server.engine.blocked_clients()).to_string();
     let os = rustix::system::uname();
     let os = format!(
         "{} {} {}",

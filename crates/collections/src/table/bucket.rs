@@ -75,11 +75,9 @@ impl<T: Item> Word<T> {
     #[inline]
     pub(super) fn item_mut<'a>(&'a mut self, marked: &'a mut u32) -> RefMut<'a, T> {
         // SAFETY: as in `item`; the word is borrowed mutably.
-        RefMut {
-            item: ManuallyDrop::new(unsafe { T::from_raw(self.pointer()) }),
-            word: self,
-            marked,
-        }
+        let item = unsafe { T::from_raw(self.pointer()) };
+        RefMut { item: ManuallyDrop::new(item), word: self, marked }
+    }
     }
 
     #[inline]

@@ -286,6 +286,8 @@ impl Control {
                 for (range, state) in changes {
                     range.slots().for_each(|slot| world.lock(slot).set_state(state));
                 }
+                drop(world);
+                engine.redirect_blocked(self.thread);
             }
             Effect::DropKeys(slots) => self.drop_keys(&slots),
             Effect::DropAllKeys => {
@@ -298,6 +300,7 @@ impl Control {
             Effect::Promote => crate::host::follow(&self.server, None),
             Effect::Routing(view) => {
                 cluster.set_routing(engine, view);
+                engine.redirect_blocked(self.thread);
                 self.server.wake_waiting();
             }
             Effect::PauseWrites { until } => {
