@@ -78,7 +78,6 @@ impl<T: Item> Word<T> {
         let item = unsafe { T::from_raw(self.pointer()) };
         RefMut { item: ManuallyDrop::new(item), word: self, marked }
     }
-    }
 
     #[inline]
     pub(super) fn into_item(self) -> T {
