@@ -1,5 +1,6 @@
 //! Lists.
 
+mod blocking;
 mod change;
 mod end;
 mod moving;
@@ -9,7 +10,7 @@ mod read;
 use crate::command::{Command, Flags, Group};
 use crate::commands::integer;
 use crate::db::Key;
-use crate::{Args, Cx, Fail};
+use crate::{Args, Cx, EventClass, Fail};
 use tessera_collections::{Element, End, ListLimits};
 use tessera_resp::Reply;
 
@@ -39,6 +40,11 @@ pub(super) const COMMANDS: &[Command] = &[
     change::LTRIM,
     moving::LMOVE,
     moving::RPOPLPUSH,
+    blocking::BLPOP,
+    blocking::BRPOP,
+    blocking::BLMPOP,
+    blocking::BLMOVE,
+    blocking::BRPOPLPUSH,
 ];
 
 /// How large nodes may become, and which are compressed.
@@ -85,11 +91,18 @@ fn symmetric(arg: &[u8]) -> Result<i64, Fail> {
 
 /// Tells of an event.
 #[inline]
-fn told(_cx: &Cx<'_>, _event: &'static str, _key: Key<'_>) {}
+fn told(cx: &Cx<'_>, event: &'static str, key: Key<'_>) {
+    cx.notify(EventClass::List, event, key.bytes);
+}
 
-/// Tells that elements were added, and lets those have them who wait for them.
+/// Tells that elements were added, and has those served who wait for them.
 #[inline]
-fn fed(cx: &mut Cx<'_>, end: End, key: Key<'_>, _is_new: bool) {
+fn fed(cx: &mut Cx<'_>, end: End, key: Key<'_>, is_new: bool) {
+    if is_new {
+        cx.notify_new(key.bytes);
+    } else {
+        cx.ready(key);
+    }
     let event = match end {
         End::Left => "lpush",
         End::Right => "rpush",
@@ -99,8 +112,11 @@ fn fed(cx: &mut Cx<'_>, end: End, key: Key<'_>, _is_new: bool) {
 
 /// Tells that elements were removed, and of the end of the key if they were the last.
 #[inline]
-fn drained(cx: &mut Cx<'_>, event: &'static str, key: Key<'_>, _deleted: bool) {
+fn drained(cx: &Cx<'_>, event: &'static str, key: Key<'_>, deleted: bool) {
     told(cx, event, key);
+    if deleted {
+        cx.notify(EventClass::Generic, "del", key.bytes);
+    }
 }
 
 /// The event of elements having been taken from an end.
