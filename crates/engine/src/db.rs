@@ -36,6 +36,20 @@ impl<'w, 'k: 'w> Locks<'w, 'k> {
         }
     }
 
+    /// The guard of a slot that is locked, to be shared among readers; where all are, one that was used before.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[inline]
+    pub(crate) fn peek(&self, slot: Slot) -> &SlotGuard<'w> {
+        match self {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.peek(slot),
+            Locks::All(all) => all.peek(slot),
+            Locks::World(_) => panic!("a command with keys"),
+        }
+    }
+
     /// Whether a slot is locked.
     pub(crate) fn covers(&self, slot: Slot) -> bool {
         match self {

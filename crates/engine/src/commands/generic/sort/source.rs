@@ -3,7 +3,7 @@
 use super::order::Row;
 use std::ops::{ControlFlow, Range};
 use tessera_collections::{
-    AnyCollection, Collection, Digits, Direction, Element, List, Set, SortedSet,
+    AnyCollection, Collection, Digits, Direction, Element, List, SortedSet,
 };
 
 fn row(element: Element<'_>) -> Row {
@@ -14,7 +14,7 @@ fn row(element: Element<'_>) -> Row {
 pub(super) fn all(collection: &AnyCollection) -> Vec<Row> {
     match collection {
         AnyCollection::List(list) => part_of_list(list, 0..list.len(), false),
-        AnyCollection::Set(set) => all_of_set(set),
+        AnyCollection::Set(set) => set.iter().map(row).collect(),
         AnyCollection::SortedSet(set) => part_of_sorted_set(set, 0..set.len(), false),
         AnyCollection::Hash(_) | AnyCollection::Stream(_) => Vec::new(),
     }
@@ -44,11 +44,6 @@ fn part_of_list(list: &List, range: Range<usize>, reverse: bool) -> Vec<Row> {
         if rows.len() == range.len() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     rows
-}
-
-fn all_of_set(set: &Set) -> Vec<Row> {
-    let Set::Packed(members) = set;
-    members.iter().map(row).collect()
 }
 
 fn part_of_sorted_set(set: &SortedSet, range: Range<usize>, reverse: bool) -> Vec<Row> {
