@@ -2,21 +2,24 @@
 //! bytes, little-endian) of everything before it.
 
 use crate::crc::Crc64;
-use crate::encode::ValueRef;
+use crate::encoder::{Encode, Encoder, Options};
 use crate::error::Error;
-use crate::format::{SourceVersion, ValueType, Version};
+use crate::format::{SourceVersion, ValueType};
 use crate::input::Input;
-use crate::reader::{Limits, Value, parse_value};
-use crate::strings::Compression;
+use crate::reader::Limits;
+use crate::value::{Value, parse_value};
 
 const CHECKSUM_LEN: usize = 8;
 const FOOTER_LEN: usize = 2 + CHECKSUM_LEN;
 
-/// The payload of a value, readable by Redis 7.0 and everything later.
-pub fn dump(value: ValueRef<'_>, compression: Compression) -> Vec<u8> {
-    let mut out = vec![value.value_type().to_byte()];
-    value.put(&mut out, compression);
-    out.extend_from_slice(&Version::V10.number().to_le_bytes());
+/// The payload of a value. Its version is the oldest that has the value's type: 10, and so readable by Redis 7.0 and everything later,
+/// if `options` ask for that and it can hold the value.
+pub fn dump(value: impl Encode, options: impl Into<Options>) -> Vec<u8> {
+    let options = options.into();
+    let kind = value.value_type(options.version);
+    let mut out = vec![kind.to_byte()];
+    value.encode(&mut Encoder::new(&mut out, options));
+    out.extend_from_slice(&kind.first_version().number().to_le_bytes());
     let sum = Crc64::of(&out);
     out.extend_from_slice(&sum.to_le_bytes());
     out
