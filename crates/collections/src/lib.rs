@@ -15,6 +15,7 @@ mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
+pub mod lzf;
 mod set;
 mod sorted_set;
 mod stream;
@@ -23,7 +24,7 @@ pub mod table;
 pub use collection::{AnyCollection, Collection, Kind};
 pub use hash::Hash;
 pub use hasher::seed;
-pub use list::List;
+pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
 pub use listpack::{
     Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
 };

@@ -126,8 +126,8 @@ impl<R: Read> Input<R> {
         }
         let mut packed = Vec::new();
         self.append_bytes(packed_len, &mut packed)?;
-        let text = lzf_rust::decompress_into_vec(&packed, len as usize)
-            .map_err(|_| self.corrupt("a compressed string that cannot be unpacked"))?;
+        let text = tessera_collections::lzf::decompress(&packed, len as usize)
+            .ok_or_else(|| self.corrupt("a compressed string that cannot be unpacked"))?;
         if to.is_empty() {
             *to = text;
         } else {

@@ -19,7 +19,6 @@ mod error;
 mod format;
 mod input;
 mod legacy;
-mod lzf;
 mod reader;
 mod strings;
 pub mod value;

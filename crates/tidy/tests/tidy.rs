@@ -30,7 +30,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("tidy", &[]),
     ("collections", &[]),
     ("store", &["slot", "collections"]),
-    ("rdb", &["slot"]),
+    ("rdb", &["slot", "collections"]),
     ("log", &["slot"]),
     ("cluster", &["slot", "resp"]),
     ("replication", &["slot", "resp", "log"]),
