@@ -21,8 +21,8 @@ mod sorted_set;
 mod stream;
 pub mod table;
 
-pub use collection::{AnyCollection, Collection, Kind};
-pub use hash::Hash;
+pub use collection::{AGING, AnyCollection, Collection, Kind};
+pub use hash::{Changed, Expiry, FieldRef, Fields, Hash, HashLimits};
 pub use hasher::seed;
 pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
 pub use listpack::{

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod connection;
+mod element_scan;
 mod generic;
 mod geo;
 mod hash;
