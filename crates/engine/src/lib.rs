@@ -22,6 +22,7 @@ mod expire;
 mod fail;
 mod host;
 mod pause;
+pub mod payload;
 mod replica_keys;
 mod session;
 mod stats;

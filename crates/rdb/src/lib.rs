@@ -25,7 +25,7 @@ pub mod value;
 mod writer;
 
 pub use crc::Crc64;
-pub use dump::{dump, parse_dump};
+pub use dump::{DumpBody, dump, parse_dump};
 pub use encode::{Eviction, ValueRef, encode_entry};
 pub use encoder::{Encode, Encoder, Options};
 pub use error::Error;
