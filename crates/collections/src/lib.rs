@@ -16,7 +16,7 @@ pub mod hasher;
 mod list;
 mod listpack;
 pub mod lzf;
-mod set;
+pub mod set;
 mod sorted_set;
 mod stream;
 pub mod table;
@@ -28,6 +28,6 @@ pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist
 pub use listpack::{
     Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
 };
-pub use set::Set;
+pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
 pub use stream::Stream;

@@ -19,6 +19,21 @@ pub(crate) enum Locks<'w, 'k> {
     All(WorldExclusive<'k>),
 }
 
+impl<'w> Locks<'w, '_> {
+    /// The guard of a slot that is locked, to be shared among readers.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[inline]
+    pub(crate) fn peek(&self, slot: Slot) -> &SlotGuard<'w> {
+        match self {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.peek(slot),
+            _ => panic!("a command with keys"),
+        }
+    }
+}
+
 /// A key with its place in the keyspace.
 #[derive(Clone, Copy)]
 pub struct Key<'a> {
