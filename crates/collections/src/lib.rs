@@ -11,17 +11,19 @@
 //! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the compact forms.
 
 mod collection;
+mod double;
 mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
 pub mod lzf;
 pub mod set;
-mod sorted_set;
+pub mod sorted_set;
 mod stream;
 pub mod table;
 
 pub use collection::{AGING, AnyCollection, Collection, Kind};
+pub use double::{DoubleText, parse_double, parse_double_lossy, whole};
 pub use hash::{Changed, Expiry, FieldRef, Fields, Hash, HashLimits};
 pub use hasher::seed;
 pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
