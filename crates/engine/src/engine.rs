@@ -77,6 +77,8 @@ pub struct Engine {
     pub run_id: ReplId,
     /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
     pub(crate) active_expiry: AtomicBool,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
+    pub(crate) skip_checksums: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     config: ArcSwap<Config>,
@@ -111,6 +113,7 @@ impl Engine {
             started: options.now,
             run_id: options.replication_id,
             active_expiry: AtomicBool::new(true),
+            skip_checksums: AtomicBool::new(false),
             pause: Default::default(),
             replica_keys: Default::default(),
             config: ArcSwap::from_pointee(options.config),

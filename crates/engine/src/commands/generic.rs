@@ -2,6 +2,7 @@
 
 mod copy;
 mod delete;
+mod dump;
 mod expire;
 mod object;
 mod rename;
@@ -9,6 +10,7 @@ mod scan;
 mod ttl;
 mod wait;
 
+pub(super) use dump::payload_of;
 pub(super) use object::encoding_name;
 
 use crate::command::{Command, Flags, Group};
@@ -38,6 +40,9 @@ pub(super) const COMMANDS: &[Command] = &[
     rename::RENAMENX,
     copy::COPY,
     copy::MOVE,
+    dump::DUMP,
+    dump::RESTORE,
+    dump::RESTORE_ASKING,
     scan::RANDOMKEY,
     scan::KEYS,
     scan::SCAN,

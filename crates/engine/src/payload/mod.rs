@@ -8,7 +8,11 @@
 
 mod hash;
 mod list;
+mod set;
+mod sorted_set;
 
+use tessera_collections::set::Limits as SetLimits;
+use tessera_collections::sorted_set::Limits as SortedSetLimits;
 use tessera_collections::{
     AnyCollection, Corrupt, Digits, Element, HashLimits, ListLimits, Listpack, canonical_integer,
 };
@@ -38,13 +42,13 @@ fn string_ref(string: StringRef<'_>) -> ValueRef<'_> {
 }
 
 impl Encode for Payload<'_> {
-    fn value_type(&self, _: Version) -> ValueType {
+    fn value_type(&self, version: Version) -> ValueType {
         let Some(any) = self.0.any_collection() else { return ValueType::String };
         match &*any {
             AnyCollection::List(_) => ValueType::ListQuicklist,
             AnyCollection::Hash(hash) => hash::value_type(hash),
-            AnyCollection::Set(_) => ValueType::Set,
-            AnyCollection::SortedSet(_) => ValueType::ZsetBinary,
+            AnyCollection::Set(set) => set::value_type(set, version),
+            AnyCollection::SortedSet(set) => sorted_set::value_type(set),
             AnyCollection::Stream(_) => ValueType::Stream2,
         }
     }
@@ -57,6 +61,8 @@ impl Encode for Payload<'_> {
         match &*any {
             AnyCollection::List(list) => list::encode(list, encoder),
             AnyCollection::Hash(hash) => hash::encode(hash, encoder),
+            AnyCollection::Set(set) => set::encode(set, encoder),
+            AnyCollection::SortedSet(set) => sorted_set::encode(set, encoder),
             _ => {}
         }
     }
@@ -75,6 +81,8 @@ fn put_element(encoder: &mut Encoder<'_>, element: Element<'_>) {
 pub struct Thresholds {
     list: ListLimits,
     hash: HashLimits,
+    set: SetLimits,
+    sorted_set: SortedSetLimits,
 }
 
 impl Thresholds {
@@ -86,6 +94,15 @@ impl Thresholds {
             hash: HashLimits {
                 entries: many(data.hash_max_listpack_entries),
                 value: many(data.hash_max_listpack_value.0),
+            },
+            set: SetLimits {
+                intset_entries: many(data.set_max_intset_entries),
+                listpack_entries: many(data.set_max_listpack_entries),
+                listpack_value: many(data.set_max_listpack_value),
+            },
+            sorted_set: SortedSetLimits {
+                entries: many(data.zset_max_listpack_entries),
+                value: many(data.zset_max_listpack_value.0),
             },
             list: ListLimits::new(data.list_max_listpack_size, data.list_compress_depth),
         }
@@ -112,6 +129,10 @@ pub fn take_in(value: RdbValue, thresholds: &Thresholds) -> Result<Value, Refuse
         RdbValue::String(text) => Ok(string(text)),
         RdbValue::List(value) => list::take_in(value, thresholds.list).map(collection),
         RdbValue::Hash(value) => hash::take_in(value, thresholds.hash).map(collection),
+        RdbValue::Set(value) => set::take_in(value, &thresholds.set).map(collection),
+        RdbValue::SortedSet(value) => {
+            sorted_set::take_in(value, thresholds.sorted_set).map(collection)
+        }
         _ => Err(Refused::Corrupt("")),
     }
 }

@@ -23,23 +23,20 @@ pub(super) const DUMP: Command = Command::new("dump", 2, dump)
         "Answers a key's value as bytes, which RESTORE takes.",
         "key",
     );
-pub(super) const RESTORE: Command = restore_command("restore", "2.6.0");
+pub(super) const RESTORE: Command =
+    restore_command("restore", "2.6.0").flags(WRITE.or(Flags::DENYOOM));
 /// What MIGRATE of Redis sends to a node that is importing the slot.
 pub(super) const RESTORE_ASKING: Command =
-    restore_command("restore-asking", "3.0.0").asking();
+    restore_command("restore-asking", "3.0.0").flags(WRITE.or(Flags::DENYOOM).or(Flags::ASKING));
 
 const fn restore_command(name: &'static str, since: &'static str) -> Command {
-    Command::new(name, -4, restore)
-        .flags(WRITE.or(Flags::DENYOOM))
-        .keys(1, 1, 1)
-        .uses(&["OW update"])
-        .doc(
-            GENERIC,
-            since,
-            "O(N) where N is the size of the value; O(N*log(N)) for sorted sets",
-            "Makes a key of what DUMP has answered.",
-            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-        )
+    Command::new(name, -4, restore).keys(1, 1, 1).uses(&["OW update"]).doc(
+        GENERIC,
+        since,
+        "O(N) where N is the size of the value; O(N*log(N)) for sorted sets",
+        "Makes a key of what DUMP has answered.",
+        "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+    )
 }
 
 /// The bytes that DUMP answers for an entry.
@@ -79,17 +76,17 @@ impl Options {
                 && options.frequency.is_none()
             {
                 let idle = u64::try_from(integer(value)?);
-                options.idle = Some(idle.map_err(|_| {
-                    Fail::text("ERR Invalid IDLETIME value, must be >= 0")
-                })?);
+                options.idle =
+                    Some(idle.map_err(|_| Fail::text("ERR Invalid IDLETIME value, must be >= 0"))?);
                 at += 1;
             } else if let Some(value) = value.filter(|_| args.is(at, "freq"))
                 && options.idle.is_none()
             {
                 let frequency = u8::try_from(integer(value)?);
-                options.frequency = Some(frequency.map_err(|_| {
-                    Fail::text("ERR Invalid FREQ value, must be >= 0 and <= 255")
-                })?);
+                options.frequency =
+                    Some(frequency.map_err(|_| {
+                        Fail::text("ERR Invalid FREQ value, must be >= 0 and <= 255")
+                    })?);
                 at += 1;
             } else {
                 return Err(Fail::Syntax);
@@ -141,9 +138,9 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         cx.reply.ok();
         return Ok(());
     }
-    let access = db.access().saturating_sub(
-        options.idle.map_or(0, |idle| u32::try_from(idle).unwrap_or(u32::MAX)),
-    );
+    let access = db
+        .access()
+        .saturating_sub(options.idle.map_or(0, |idle| u32::try_from(idle).unwrap_or(u32::MAX)));
     let config = cx.config;
     let found = match db.lookup(key) {
         Lookup::Found(mut found) => {
@@ -154,7 +151,7 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     };
     // Replicas get the moment of the expiry, and what the oldest of them can read.
     cx.propagate_instead(|| {
-        let mut command: Vec<Vec<u8>> = args.iter().map(<[u8]>::to_vec).collect();
+        let mut command: Vec<Vec<u8>> = args.from(0).map(<[u8]>::to_vec).collect();
         if let Some(at) = expiry {
             command[2] = at.to_string().into_bytes();
             if !options.absolute {
