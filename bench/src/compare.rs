@@ -39,14 +39,14 @@ pub struct Plan {
 
 /// One measurement.
 #[derive(Clone, Copy, Debug)]
-struct Sample {
-    throughput: f64,
+pub(crate) struct Sample {
+    pub(crate) throughput: f64,
     p50: f64,
-    p99: f64,
+    pub(crate) p99: f64,
     p999: f64,
     max: f64,
     /// Commands per second of the server's CPU.
-    per_cpu_second: f64,
+    pub(crate) per_cpu_second: f64,
     /// The part of its core that the generator used, in per cent.
     generator_busy: f64,
 }
@@ -88,10 +88,9 @@ fn measure_round(
     measured.bytes_per_key.push(load_keys(plan, &server)?);
     for (at, &(pipeline, workload)) in scenarios.iter().enumerate() {
         let load = Load {
-            workload,
+            templates: workload.templates(plan.value_size),
             connections: plan.connections,
             pipeline,
-            value_size: plan.value_size,
             order: Order::Random { space: plan.keys },
             duration: Some(plan.duration),
             seed: round << 16 | at as u64,
@@ -105,10 +104,9 @@ fn measure_round(
 fn load_keys(plan: &Plan, server: &Server) -> Result<f64> {
     let before = server.used_memory()?;
     let load = Load {
-        workload: Workload::Set,
+        templates: Workload::Set.templates(plan.value_size),
         connections: plan.connections,
         pipeline: 16,
-        value_size: plan.value_size,
         order: Order::Once { space: plan.keys },
         duration: None,
         seed: 0,
@@ -121,7 +119,7 @@ fn load_keys(plan: &Plan, server: &Server) -> Result<f64> {
     Ok(server.used_memory()?.saturating_sub(before) as f64 / plan.keys.max(1) as f64)
 }
 
-fn measure(server: &Server, load: &Load) -> Result<Sample> {
+pub(crate) fn measure(server: &Server, load: &Load) -> Result<Sample> {
     let cpu_before = server.cpu_time()?;
     let outcome = without_errors(generator::run(std::slice::from_ref(server.node()), load)?)?;
     let cpu = server.cpu_time()?.saturating_sub(cpu_before);
@@ -208,7 +206,7 @@ fn print_report(plan: &Plan, scenarios: &[(usize, Workload)], measured: &[Measur
     );
 }
 
-fn median_of(samples: &[Sample]) -> Sample {
+pub(crate) fn median_of(samples: &[Sample]) -> Sample {
     let of = |field: fn(&Sample) -> f64| median(&samples.iter().map(field).collect::<Vec<_>>());
     Sample {
         throughput: of(|sample| sample.throughput),

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use rustix::event::epoll;
 
 use crate::replies::ReplyCounter;
-use crate::requests::{Batch, Keys, Order, Workload};
+use crate::requests::{Batch, Keys, Order, Template};
 use crate::topology::Node;
 
 /// How long the generator waits for any answer before it gives up.
@@ -29,14 +29,12 @@ const LATENCY_MAX: u64 = 60_000_000_000;
 /// What load to make.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Which commands.
-    pub workload: Workload,
+    /// Which commands, in turn.
+    pub templates: Vec<Template>,
     /// Connections, over all nodes.
     pub connections: usize,
     /// Commands that a connection sends at once.
     pub pipeline: usize,
-    /// Bytes of a value.
-    pub value_size: usize,
     /// Which keys, in which order.
     pub order: Order,
     /// For how long; `None`: until the keys come to an end.
@@ -100,7 +98,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(node: &Node, load: &Load, keys: Keys) -> Result<Connection> {
+    fn open(node: &Node, load: &Load, keys: Keys, seed: u64) -> Result<Connection> {
         let address: SocketAddr = node.address;
         let stream =
             TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
@@ -108,7 +106,7 @@ impl Connection {
         stream.set_nonblocking(true)?;
         Ok(Connection {
             stream,
-            batch: Batch::new(load.workload, load.pipeline, load.value_size),
+            batch: Batch::new(&load.templates, load.pipeline, seed),
             keys,
             counter: ReplyCounter::default(),
             sent: 0,
@@ -191,7 +189,9 @@ impl Generator {
         let mut connections = Vec::new();
         for node in nodes {
             for at in 0..per_node {
-                connections.push(Connection::open(node, load, keys_for(node, load, at, per_node))?);
+                let keys = keys_for(node, load, at, per_node);
+                let seed = load.seed.wrapping_add(connections.len() as u64) << 20;
+                connections.push(Connection::open(node, load, keys, seed)?);
             }
         }
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;

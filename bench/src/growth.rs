@@ -47,10 +47,9 @@ pub fn run(plan: &Plan) -> Result<()> {
         let server = Server::start(program, plan.server_core, plan.cluster)?;
         let before = server.used_memory()?;
         let load = Load {
-            workload: Workload::Set,
+            templates: Workload::Set.templates(plan.value_size),
             connections: plan.connections,
             pipeline: plan.pipeline,
-            value_size: plan.value_size,
             order: Order::Once { space: plan.keys },
             duration: None,
             seed: 0,

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tessera_bench::generator::{self, Load};
 use tessera_bench::requests::{Order, Workload};
 use tessera_bench::server::{self, Program};
-use tessera_bench::{compare, growth, topology};
+use tessera_bench::{compare, families, growth, topology};
 
 #[derive(Parser)]
 #[command(about = "Load for Redis-compatible servers, and comparisons of two of them")]
@@ -24,6 +24,10 @@ enum Command {
     Load(LoadArgs),
     /// Start two servers in turn, one core each way, and compare them.
     Compare(CompareArgs),
+    /// Compare commands of every family on two servers.
+    Families(FamiliesArgs),
+    /// Compare the memory that values of every type take on two servers.
+    Memory(FamiliesArgs),
     /// Load many keys into an empty server and report the slowest command.
     Growth(GrowthArgs),
 }
@@ -139,6 +143,27 @@ struct CompareArgs {
 }
 
 #[derive(Args)]
+struct FamiliesArgs {
+    #[command(flatten)]
+    servers: Servers,
+    /// Connections.
+    #[arg(short = 'c', long, default_value_t = 50)]
+    connections: usize,
+    /// Depths of pipelining.
+    #[arg(short = 'P', long, value_delimiter = ',', default_value = "1,16")]
+    pipelines: Vec<usize>,
+    /// Only what has this in its name, such as `zadd`.
+    #[arg(long)]
+    only: Option<String>,
+    /// How often each server is measured.
+    #[arg(long, default_value_t = 1)]
+    rounds: usize,
+    /// How many seconds each measurement takes.
+    #[arg(short = 's', long, default_value_t = 2.0)]
+    seconds: f64,
+}
+
+#[derive(Args)]
 struct GrowthArgs {
     #[command(flatten)]
     servers: Servers,
@@ -156,6 +181,8 @@ fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Load(args) => run_load(&args),
         Command::Compare(args) => run_compare(args),
+        Command::Families(args) => families::run(&families_plan(args)?),
+        Command::Memory(args) => families::run_memory(&families_plan(args)?),
         Command::Growth(args) => run_growth(&args),
     }
 }
@@ -184,10 +211,9 @@ fn run_load(args: &LoadArgs) -> Result<()> {
         vec![topology::single(&args.address)?]
     };
     let load = Load {
-        workload: args.test,
+        templates: args.test.templates(args.shape.value_size),
         connections: args.shape.connections,
         pipeline: args.pipeline,
-        value_size: args.shape.value_size,
         order: if args.once {
             Order::Once { space: args.keys }
         } else {
@@ -219,18 +245,36 @@ fn run_load(args: &LoadArgs) -> Result<()> {
     compare::without_errors(outcome).map(|_| ())
 }
 
-fn run_compare(args: CompareArgs) -> Result<()> {
-    ensure!(args.pipelines.iter().all(|&depth| depth > 0), "a pipeline has at least one command");
-    let server_core = args.servers.pin()?;
-    let ours = args.servers.ours();
-    let Some(mut peer) = args.servers.peer() else {
+/// Our server and the one to compare it with.
+fn pair(servers: &Servers) -> Result<[Program; 2]> {
+    let ours = servers.ours();
+    let Some(mut peer) = servers.peer() else {
         anyhow::bail!("--peer says what to compare with");
     };
     if peer.name == ours.name {
         peer.name.push_str(" (peer)");
     }
+    Ok([ours, peer])
+}
+
+fn families_plan(args: FamiliesArgs) -> Result<families::Plan> {
+    ensure!(args.pipelines.iter().all(|&depth| depth > 0), "a pipeline has at least one command");
+    Ok(families::Plan {
+        server_core: args.servers.pin()?,
+        programs: pair(&args.servers)?,
+        rounds: args.rounds.max(1),
+        duration: seconds(args.seconds)?,
+        pipelines: args.pipelines,
+        connections: args.connections,
+        only: args.only,
+    })
+}
+
+fn run_compare(args: CompareArgs) -> Result<()> {
+    ensure!(args.pipelines.iter().all(|&depth| depth > 0), "a pipeline has at least one command");
+    let server_core = args.servers.pin()?;
     compare::run(&compare::Plan {
-        programs: [ours, peer],
+        programs: pair(&args.servers)?,
         rounds: args.rounds.max(1),
         duration: seconds(args.seconds)?,
         pipelines: args.pipelines,

@@ -1,13 +1,14 @@
-//! Requests, built once and then only given other keys.
+//! Requests, built once and then only given other numbers.
 //!
 //! A batch is one buffer that holds P whole commands. Between sends only the twelve digits of each
-//! key change, so that making a batch costs a few nanoseconds for each command.
+//! number change, so that making a batch costs a few nanoseconds for each command.
 
+use anyhow::{Context, Result, bail};
 use tessera_slot::{Slot, SlotSet};
 
-/// Digits of a key's number.
+/// Digits of a number.
 const DIGITS: usize = 12;
-/// What stands before them.
+/// What stands before the number in keys of [`Workload`].
 const KEY_PREFIX: &str = "key:";
 
 /// Which commands a batch consists of.
@@ -30,53 +31,127 @@ impl Workload {
             Workload::Mixed => "mixed",
         }
     }
+
+    /// Its commands, with values of so many bytes.
+    pub fn templates(self, value_size: usize) -> Vec<Template> {
+        let key = Word {
+            text: KEY_PREFIX.into(),
+            number: Some(Number::Key { over: 1, below: u64::MAX }),
+        };
+        let fixed = |text: Vec<u8>| Word { text, number: None };
+        let set =
+            || Template(vec![fixed(b"SET".into()), key.clone(), fixed(vec![b'x'; value_size])]);
+        let get = || Template(vec![fixed(b"GET".into()), key.clone()]);
+        match self {
+            Workload::Set => vec![set()],
+            Workload::Get => vec![get()],
+            Workload::Mixed => vec![set(), get()],
+        }
+    }
 }
 
-/// A buffer of commands whose keys can be changed in place.
+/// A command with places for numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Word>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Word {
+    text: Vec<u8>,
+    /// A number behind the text.
+    number: Option<Number>,
+}
+
+/// Where a number comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Number {
+    /// From the key's number: divided by one, and the rest of a division by the other.
+    Key { over: u64, below: u64 },
+    /// Random, below this.
+    Random(u64),
+}
+
+impl Template {
+    /// Reads words with spaces between them. A word may end in a place: `{n}` is the number of the key, `{n/100}` and
+    /// `{n%100}` are made of it, `{100}` is a random number below 100, and `{x64}` stands for 64 bytes. Numbers have
+    /// twelve digits.
+    ///
+    /// # Errors
+    /// If a place is none of these, or not at the end of its word.
+    pub fn parse(text: &str) -> Result<Template> {
+        text.split(' ').map(parse_word).collect::<Result<_>>().map(Template)
+    }
+}
+
+fn parse_word(word: &str) -> Result<Word> {
+    let Some((text, place)) = word.split_once('{') else {
+        return Ok(Word { text: word.into(), number: None });
+    };
+    let place =
+        place.strip_suffix('}').with_context(|| format!("{word}: a place ends its word"))?;
+    let count = |digits: &str| match digits.parse::<u64>() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => bail!("{word}: not a count above 0"),
+    };
+    let mut text = text.as_bytes().to_vec();
+    let number = match place {
+        "n" => Some(Number::Key { over: 1, below: u64::MAX }),
+        place => match place.split_at(place.len().min(2)) {
+            ("n/", over) => Some(Number::Key { over: count(over)?, below: u64::MAX }),
+            ("n%", below) => Some(Number::Key { over: 1, below: count(below)? }),
+            _ => match place.strip_prefix('x') {
+                Some(fill) => {
+                    text.resize(text.len() + usize::try_from(count(fill)?)?, b'x');
+                    None
+                }
+                None => Some(Number::Random(count(place)?)),
+            },
+        },
+    };
+    Ok(Word { text, number })
+}
+
+/// A buffer of commands whose numbers can be changed in place.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// For each command: where its key's digits are, and where it ends.
-    commands: Vec<(usize, usize)>,
+    /// For each command: its numbers, and where it ends.
+    commands: Vec<(Vec<(usize, Number)>, usize)>,
+    random: Random,
 }
 
 impl Batch {
-    /// `pipeline` commands with values of `value_size` bytes.
-    pub fn new(workload: Workload, pipeline: usize, value_size: usize) -> Batch {
-        let mut batch = Batch { bytes: Vec::new(), commands: Vec::new() };
-        for at in 0..pipeline {
-            let set = match workload {
-                Workload::Set => true,
-                Workload::Get => false,
-                Workload::Mixed => at % 2 == 0,
-            };
-            batch.add(set, value_size);
-        }
+    /// `pipeline` commands, of the templates in turn. A seed gives the same random numbers again.
+    pub fn new(templates: &[Template], pipeline: usize, seed: u64) -> Batch {
+        let mut batch = Batch { bytes: Vec::new(), commands: Vec::new(), random: Random(seed) };
+        templates.iter().cycle().take(pipeline).for_each(|template| batch.add(template));
         batch
     }
 
-    fn add(&mut self, set: bool, value_size: usize) {
-        let header: &[u8] = if set { b"*3\r\n$3\r\nSET\r\n" } else { b"*2\r\n$3\r\nGET\r\n" };
-        self.bytes.extend(header);
-        self.bytes.extend(format!("${}\r\n{KEY_PREFIX}", KEY_PREFIX.len() + DIGITS).bytes());
-        let digits = self.bytes.len();
-        self.bytes.extend([b'0'; DIGITS]);
-        self.bytes.extend(b"\r\n");
-        if set {
-            self.bytes.extend(format!("${value_size}\r\n").bytes());
-            self.bytes.extend(std::iter::repeat_n(b'x', value_size));
+    fn add(&mut self, template: &Template) {
+        let mut places = Vec::new();
+        self.bytes.extend(format!("*{}\r\n", template.0.len()).bytes());
+        for word in &template.0 {
+            let digits = if word.number.is_some() { DIGITS } else { 0 };
+            self.bytes.extend(format!("${}\r\n", word.text.len() + digits).bytes());
+            self.bytes.extend(&word.text);
+            places.extend(word.number.map(|number| (self.bytes.len(), number)));
+            self.bytes.extend(std::iter::repeat_n(b'0', digits));
             self.bytes.extend(b"\r\n");
         }
-        self.commands.push((digits, self.bytes.len()));
+        self.commands.push((places, self.bytes.len()));
     }
 
-    /// Gives the commands the next keys; how many got one, which is fewer than all only when
+    /// Gives the commands the next numbers; how many got one, which is fewer than all only when
     /// the keys come to an end.
     pub fn fill(&mut self, keys: &mut Keys) -> usize {
-        for (filled, &(digits, _)) in self.commands.iter().enumerate() {
-            match keys.next_key() {
-                Some(number) => write_digits(&mut self.bytes[digits..digits + DIGITS], number),
-                None => return filled,
+        for (filled, (places, _)) in self.commands.iter().enumerate() {
+            let Some(key) = keys.next_key() else { return filled };
+            for &(at, number) in places {
+                let number = match number {
+                    Number::Key { over, below } => key / over % below,
+                    Number::Random(below) => self.random.next() % below,
+                };
+                write_digits(&mut self.bytes[at..at + DIGITS], number);
             }
         }
         self.commands.len()
@@ -123,7 +198,9 @@ pub enum Order {
 #[derive(Clone, Debug)]
 pub struct Keys {
     order: Order,
-    state: u64,
+    /// The next number, of keys that come once.
+    next: u64,
+    random: Random,
     /// The slots of the node that they are for; `None`: all.
     slots: Option<SlotSet>,
     /// Every how many numbers there is one of ours, when each key comes once.
@@ -133,18 +210,14 @@ pub struct Keys {
 impl Keys {
     /// Keys in this order, only those of `slots` if given. A seed gives the same random keys again.
     pub fn new(order: Order, seed: u64, slots: Option<SlotSet>) -> Keys {
-        let state = match order {
-            Order::Random { .. } => seed,
-            Order::Once { .. } => 0,
-        };
-        Keys { order, state, slots, stride: 1 }
+        Keys { order, next: 0, random: Random(seed), slots, stride: 1 }
     }
 
     /// The part number `part` of `parts` of the keys, if each comes once; random keys stay as
     /// they are.
     pub fn share(mut self, part: u64, parts: u64) -> Keys {
         if let Order::Once { .. } = self.order {
-            self.state = part;
+            self.next = part;
             self.stride = parts.max(1);
         }
         self
@@ -154,11 +227,11 @@ impl Keys {
     pub fn next_key(&mut self) -> Option<u64> {
         loop {
             let number = match self.order {
-                Order::Random { space } => self.random() % space.max(1),
-                Order::Once { space } if self.state >= space => return None,
+                Order::Random { space } => self.random.next() % space.max(1),
+                Order::Once { space } if self.next >= space => return None,
                 Order::Once { .. } => {
-                    let number = self.state;
-                    self.state += self.stride;
+                    let number = self.next;
+                    self.next += self.stride;
                     number
                 }
             };
@@ -168,11 +241,16 @@ impl Keys {
             }
         }
     }
+}
 
-    /// SplitMix64 (Steele, Lea, Flood 2014): good enough to spread keys, and a few instructions.
-    fn random(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
+/// SplitMix64 (Steele, Lea, Flood 2014): good enough to spread keys, and a few instructions.
+#[derive(Clone, Debug)]
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -185,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_batch_is_whole_commands() {
-        let mut batch = Batch::new(Workload::Mixed, 2, 3);
+        let mut batch = Batch::new(&Workload::Mixed.templates(3), 2, 0);
         let mut keys = Keys::new(Order::Once { space: 100 }, 0, None);
         assert_eq!(batch.fill(&mut keys), 2);
         assert_eq!(
@@ -197,8 +275,24 @@ mod tests {
     }
 
     #[test]
+    fn templates_have_places() {
+        let template = Template::parse("HSET h:{n/3} f:{n%3} {x4} {1}").expect("a template");
+        let mut batch = Batch::new(&[template], 2, 0);
+        let mut keys = Keys::new(Order::Once { space: 5 }, 0, None).share(4, 1);
+        assert_eq!(batch.fill(&mut keys), 1);
+        assert_eq!(
+            batch.first(1),
+            b"*5\r\n$4\r\nHSET\r\n$14\r\nh:000000000001\r\n$14\r\nf:000000000001\r\n\
+              $4\r\nxxxx\r\n$12\r\n000000000000\r\n"
+        );
+        for text in ["GET {", "GET {n}x", "GET {}", "GET {n/0}", "GET {x}", "GET {-1}"] {
+            assert!(Template::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
     fn keys_once_come_to_an_end() {
-        let mut batch = Batch::new(Workload::Get, 4, 0);
+        let mut batch = Batch::new(&Workload::Get.templates(0), 4, 0);
         let mut keys = Keys::new(Order::Once { space: 6 }, 0, None);
         assert_eq!(batch.fill(&mut keys), 4);
         assert_eq!(batch.fill(&mut keys), 2);

@@ -1,6 +1,7 @@
 //! The harness against a real server. Skipped where Debian's redis-server is not installed; under CI
 //! that is a failure.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -18,12 +19,13 @@ fn redis() -> Option<Program> {
         return Some(Program { name: "redis".to_owned(), path, extra: Vec::new() });
     }
     assert!(std::env::var_os("CI").is_none(), "redis-server must be installed under CI");
-    println!("skipped: redis-server is not installed");
+    let _ = writeln!(std::io::stderr(), "skipped: redis-server is not installed");
     None
 }
 
 fn load(workload: Workload, order: Order, duration: Option<Duration>) -> Load {
-    Load { workload, connections: 5, pipeline: 7, value_size: 20, order, duration, seed: 1 }
+    let templates = workload.templates(20);
+    Load { templates, connections: 5, pipeline: 7, order, duration, seed: 1 }
 }
 
 #[test]

@@ -78,6 +78,8 @@ pub struct ClientInfo {
     pub killed: AtomicBool,
     /// The kind, as a number of [`ClientKind`].
     kind: AtomicUsize,
+    /// What the client waits for in a blocking command.
+    pub(crate) waiter: Mutex<Option<Arc<crate::Waiter>>>,
     /// Names; changed rarely.
     pub names: Mutex<ClientNames>,
 }
@@ -112,6 +114,7 @@ impl ClientInfo {
             blocked: AtomicBool::new(false),
             killed: AtomicBool::new(false),
             kind: AtomicUsize::new(0),
+            waiter: Mutex::default(),
             names: Mutex::default(),
         }
     }

@@ -1,6 +1,9 @@
 //! What a command runs with, beside its keys.
 
-use crate::{Engine, Session, ThreadStats};
+use crate::blocking::{After, Blocked, ReadyKey, Request};
+use crate::db::Key;
+use crate::notify::{EventClass, Notifier};
+use crate::{Db, Done, Engine, Served, Session, ThreadStats};
 use std::sync::Arc;
 use tessera_config::Config;
 use tessera_resp::Reply;
@@ -15,6 +18,12 @@ pub enum Park {
         replicas: usize,
         /// The offset of the client's last write.
         offset: Offset,
+        /// When the client is answered at the latest; `None`: never.
+        deadline: Option<Millis>,
+    },
+    /// A blocking command: until a key is fed, or the time is up. The answer comes through [`crate::Host::answer`], or from
+    /// [`Engine::time_out`].
+    Blocked {
         /// When the client is answered at the latest; `None`: never.
         deadline: Option<Millis>,
     },
@@ -54,8 +63,11 @@ pub struct Cx<'a> {
     pub stats: &'a ThreadStats,
     /// What comes after the command.
     pub outcome: Outcome,
+    /// Whether the client may be made to wait: not in a transaction, and not from the primary's stream.
+    pub may_block: bool,
     pub(crate) dirty: u64,
     pub(crate) propagate: Propagate,
+    pub(crate) after: After,
 }
 
 /// What the log gets of a command that has changed something.
@@ -66,6 +78,8 @@ pub(crate) enum Propagate {
     AsIs,
     /// This command instead.
     Instead(Vec<Vec<u8>>),
+    /// These commands, as one.
+    Many(Vec<Vec<Vec<u8>>>),
 }
 
 impl Cx<'_> {
@@ -73,6 +87,35 @@ impl Cx<'_> {
     #[inline]
     pub fn changed(&mut self, count: u64) {
         self.dirty += count;
+    }
+
+    /// Says what has happened to a key of the client's database, for keyspace notifications.
+    #[inline]
+    pub fn notify(&self, class: EventClass, event: &'static str, key: &[u8]) {
+        self.notify_in(self.session.db, class, event, key);
+    }
+
+    /// As [`Cx::notify`], in any database.
+    #[inline]
+    pub fn notify_in(&self, db: usize, class: EventClass, event: &'static str, key: &[u8]) {
+        let asked = self.config.observe.notify_keyspace_events;
+        Notifier::new(asked, &self.engine.events).happened(db, class, event, key);
+    }
+
+    /// Says that the command has made a key that was not there (`new`). To be called before the event that tells what the
+    /// key holds.
+    #[inline]
+    pub fn notify_new(&self, key: &[u8]) {
+        self.notify(EventClass::New, "new", key);
+    }
+
+    /// Says that the command has fed a list, sorted set or stream of the client's database in place, so that clients which wait
+    /// for it can be served. A key that was made, replaced or removed is noticed without it.
+    #[inline]
+    pub fn ready(&mut self, key: Key<'_>) {
+        if self.engine.blocking.has_clients() {
+            self.after.ready.push(ReadyKey::of(self.session.db, key));
+        }
     }
 
     /// Chooses what the log gets instead of the command as it came: what depends on the time or on chance must
@@ -83,10 +126,56 @@ impl Cx<'_> {
         }
     }
 
+    /// As [`Cx::propagate_instead`] with several commands, which replicas apply as one.
+    pub fn propagate_many(&mut self, commands: impl FnOnce() -> Vec<Vec<Vec<u8>>>) {
+        if self.engine.log.is_active() && !self.session.is_primary {
+            self.propagate = Propagate::Many(commands());
+        }
+    }
+
     /// As [`Cx::propagate_instead`] for a key that was deleted because its time has passed: `lazyfree-lazy-expire`
     /// says how.
     pub(crate) fn propagate_expired(&mut self, key: &[u8]) {
         let verb = crate::db::deletion(self.config.memory.lazyfree_lazy_expire);
         self.propagate_instead(|| vec![verb.to_vec(), key.to_vec()]);
+    }
+
+    /// Makes the client wait until one of the keys can serve it, at most until `deadline` (Unix ms; `None`: for ever). Where
+    /// that is not allowed, as in a transaction, the client is answered as if the time were up.
+    pub fn block(
+        &mut self,
+        keys: &[Key<'_>],
+        deadline: Option<Millis>,
+        operation: impl Blocked + 'static,
+    ) {
+        if !self.may_block {
+            operation.timed_out(self.reply);
+            return;
+        }
+        let db = self.session.db;
+        let keys = keys.iter().map(|&key| ReadyKey::of(db, key)).collect();
+        self.after.request = Some(Request { keys, operation: Box::new(operation) });
+        self.outcome = Outcome::Wait(Park::Blocked { deadline });
+    }
+
+    /// Serves the client from the first of the keys that can, or makes it wait for them: all that a blocking command does once
+    /// its arguments are read.
+    ///
+    /// # Errors
+    /// Those of the operation.
+    pub fn serve_or_block(
+        &mut self,
+        db: &mut Db<'_, '_>,
+        keys: &[Key<'_>],
+        deadline: Option<Millis>,
+        mut operation: impl Blocked + 'static,
+    ) -> Done {
+        for &key in keys {
+            if operation.serve(db, self, key)? == Served::Yes {
+                return Ok(());
+            }
+        }
+        self.block(keys, deadline, operation);
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! The keys of a command, while their slots are locked.
 
+use crate::notify::{EventClass, Notifier};
 use crate::stats::ThreadStats;
+use crate::unit::Unit;
 use tessera_log::Log;
 use tessera_slot::{Millis, Slot};
 use tessera_store::{
-    Found, KeyHash, Keyspace, Lookup, ManySlots, SlotGuard, Vacant, World, WorldExclusive,
+    AllSlots, Found, KeyHash, Keyspace, Lookup, ManySlots, SlotGuard, Vacant, World, WorldExclusive,
 };
 
 /// What is locked for a command.
@@ -16,7 +18,33 @@ pub(crate) enum Locks<'w, 'k> {
     /// The slots of its keys.
     Many(ManySlots<'w>),
     /// Everything.
-    All(WorldExclusive<'k>),
+    All(AllSlots<'w, 'k>),
+}
+
+impl<'w, 'k: 'w> Locks<'w, 'k> {
+    /// The guard of a slot that is locked.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[inline]
+    pub(crate) fn guard(&mut self, slot: Slot) -> &mut SlotGuard<'w> {
+        match self {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.get(slot),
+            Locks::All(all) => all.get(slot),
+            Locks::World(_) => panic!("a command with keys"),
+        }
+    }
+
+    /// Whether a slot is locked.
+    pub(crate) fn covers(&self, slot: Slot) -> bool {
+        match self {
+            Locks::One(guard) => guard.slot() == slot,
+            Locks::Many(guards) => guards.has(slot),
+            Locks::All(_) => true,
+            Locks::World(_) => false,
+        }
+    }
 }
 
 impl<'w> Locks<'w, '_> {
@@ -57,6 +85,7 @@ pub(crate) enum ExpiredKeys {
 /// The database that a command works on.
 pub struct Db<'w, 'k> {
     pub(crate) locks: Locks<'w, 'k>,
+    pub(crate) keyspace: &'k Keyspace,
     /// The number of the database.
     pub index: usize,
     /// The time of the turn, Unix ms.
@@ -65,10 +94,36 @@ pub struct Db<'w, 'k> {
     pub(crate) access: u32,
     pub(crate) touch: bool,
     pub(crate) expired: ExpiredKeys,
+    pub(crate) told: Told<'w>,
+    /// In a transaction: what the log is to get of it.
+    pub(crate) unit: Option<Unit>,
+}
+
+/// Who is told of what no command has asked for: keys whose time has come, reads that found nothing.
+#[derive(Clone, Copy)]
+pub(crate) struct Told<'a> {
+    pub(crate) log: &'a Log,
+    pub(crate) stats: &'a ThreadStats,
+    pub(crate) notifier: Notifier<'a>,
     /// `lazyfree-lazy-expire`, which decides how replicas are told of keys whose time has come.
     pub(crate) lazy_expire: bool,
-    pub(crate) log: &'w Log,
-    pub(crate) stats: &'w ThreadStats,
+}
+
+impl Told<'_> {
+    /// Tells of a key whose time has come. The caller removes it under the same lock.
+    #[cold]
+    pub(crate) fn expired(self, unit: Option<&mut Unit>, db: usize, key: &[u8]) {
+        self.stats.bump(|stats| &stats.expired, 1);
+        let command = [deletion(self.lazy_expire), key];
+        match unit {
+            _ if !self.log.is_active() => {}
+            Some(unit) => unit.push(db, command.map(<[u8]>::to_vec).to_vec()),
+            None => {
+                self.log.append_command(db as u32, &command);
+            }
+        }
+        self.notifier.happened(db, EventClass::Expired, "expired", key);
+    }
 }
 
 impl<'w, 'k> Db<'w, 'k> {
@@ -76,8 +131,18 @@ impl<'w, 'k> Db<'w, 'k> {
     #[inline]
     pub(crate) fn unlock(self) -> Option<WorldExclusive<'k>> {
         match self.locks {
-            Locks::All(alone) => Some(alone),
+            Locks::All(all) => Some(all.into_world()),
             Locks::World(_) | Locks::One(_) | Locks::Many(_) => None,
+        }
+    }
+
+    /// Whether somebody watches or waits for a key of the slots that are locked.
+    #[inline]
+    pub(crate) fn is_marked(&mut self) -> bool {
+        match &mut self.locks {
+            Locks::One(guard) => guard.is_marked(),
+            Locks::Many(guards) => guards.iter_mut().any(|guard| guard.is_marked()),
+            Locks::World(_) | Locks::All(_) => false,
         }
     }
 
@@ -87,14 +152,20 @@ impl<'w, 'k> Db<'w, 'k> {
         Key { bytes, hash: self.hashes[ordinal] }
     }
 
+    /// A key that is not among the command's arguments.
+    pub fn place<'a>(&self, bytes: &'a [u8]) -> Key<'a> {
+        Key { bytes, hash: self.keyspace.locate(bytes) }
+    }
+
     /// The world, for commands without keys.
     ///
     /// # Panics
-    /// If the command's table entry says that it has keys, or runs alone.
+    /// If the command's table entry says that it has keys.
     pub fn world(&mut self) -> &mut World<'k> {
         match &mut self.locks {
             Locks::World(world) => world,
-            _ => panic!("a command without keys"),
+            Locks::All(all) => all.world().as_world(),
+            Locks::One(_) | Locks::Many(_) => panic!("a command without keys"),
         }
     }
 
@@ -104,18 +175,14 @@ impl<'w, 'k> Db<'w, 'k> {
     /// If the command's table entry does not have that flag.
     pub fn exclusive(&mut self) -> &mut WorldExclusive<'k> {
         match &mut self.locks {
-            Locks::All(world) => world,
+            Locks::All(all) => all.world(),
             _ => panic!("an exclusive command"),
         }
     }
 
-    /// The keyspace, for commands without keys.
-    pub fn keyspace(&mut self) -> &'k Keyspace {
-        match &mut self.locks {
-            Locks::World(world) => world.keyspace(),
-            Locks::All(world) => world.keyspace(),
-            _ => panic!("a command without keys"),
-        }
+    /// The keyspace.
+    pub fn keyspace(&self) -> &'k Keyspace {
+        self.keyspace
     }
 
     /// The access clock, for entries that are made.
@@ -139,19 +206,14 @@ impl<'w, 'k> Db<'w, 'k> {
     where
         'k: 'g,
     {
-        let (now, log, stats, mode) = (self.now, self.log, self.stats, self.expired);
-        let lazy = self.lazy_expire;
-        let guard = match &mut self.locks {
-            Locks::One(guard) => guard,
-            Locks::Many(guards) => guards.get(key.hash.slot()),
-            _ => panic!("a command with keys"),
-        };
+        let (now, mode) = (self.now, self.expired);
+        let guard = self.locks.guard(key.hash.slot());
         match guard.lookup(db, key.bytes, key.hash) {
             Lookup::Found(found)
                 if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
             {
                 if mode == ExpiredKeys::Remove {
-                    expire(log, stats, db, key.bytes, lazy);
+                    self.told.expired(self.unit.as_mut(), db, key.bytes);
                 }
                 Lookup::Vacant(found.vacate(key.bytes))
             }
@@ -191,14 +253,15 @@ impl<'w, 'k> Db<'w, 'k> {
     where
         'k: 'g,
     {
-        let stats = self.stats;
+        let (told, db) = (self.told, self.index);
         match self.peek(key) {
             Some(found) => {
-                stats.bump(|stats| &stats.hits, 1);
+                told.stats.bump(|stats| &stats.hits, 1);
                 Some(found)
             }
             None => {
-                stats.bump(|stats| &stats.misses, 1);
+                told.stats.bump(|stats| &stats.misses, 1);
+                told.notifier.happened(db, EventClass::Miss, "keymiss", key.bytes);
                 None
             }
         }
@@ -221,12 +284,7 @@ impl<'w, 'k> Db<'w, 'k> {
         'k: 'g,
     {
         let (db, now) = (self.index, self.now);
-        let guard = match &mut self.locks {
-            Locks::One(guard) => guard,
-            Locks::Many(guards) => guards.get(key.hash.slot()),
-            _ => panic!("a command with keys"),
-        };
-        match guard.lookup(db, key.bytes, key.hash) {
+        match self.locks.guard(key.hash.slot()).lookup(db, key.bytes, key.hash) {
             Lookup::Found(found) if found.expiry().is_none_or(|at| at > now) => Some(found),
             _ => None,
         }
@@ -248,14 +306,17 @@ impl<'w, 'k> Db<'w, 'k> {
         if self.expired != ExpiredKeys::Remove {
             return;
         }
-        let (db, now, log, stats, lazy) =
-            (self.index, self.now, self.log, self.stats, self.lazy_expire);
-        let hash = self.keyspace().locate(key);
-        let mut guard = self.world().lock(hash.slot());
+        let (db, now, hash) = (self.index, self.now, self.keyspace.locate(key));
+        let world = match &mut self.locks {
+            Locks::World(world) => &mut **world,
+            Locks::All(all) => all.world().as_world(),
+            Locks::One(_) | Locks::Many(_) => panic!("a command without keys"),
+        };
+        let mut guard = world.lock(hash.slot());
         if let Lookup::Found(found) = guard.lookup(db, key, hash)
             && found.expiry().is_some_and(|at| at <= now)
         {
-            expire(log, stats, db, key, lazy);
+            self.told.expired(self.unit.as_mut(), db, key);
             found.delete();
         }
     }
@@ -267,28 +328,26 @@ impl<'w, 'k> Db<'w, 'k> {
     }
 }
 
-/// Tells replicas and counters that a key's time has come. The caller removes it under the same lock.
-pub(crate) fn expire(log: &Log, stats: &ThreadStats, db: usize, key: &[u8], lazy: bool) {
-    stats.bump(|stats| &stats.expired, 1);
-    if log.is_active() {
-        log.append_command(db as u32, &[deletion(lazy), key]);
-    }
-}
-
 /// The command by which others are told to delete a key: freeing in the background is asked for by UNLINK.
 pub fn deletion(lazy: bool) -> &'static [u8] {
     if lazy { b"UNLINK" } else { b"DEL" }
 }
 
-/// A helper for handlers: inserts where there is nothing, replaces where there is something.
+/// A helper for handlers: inserts where there is nothing, replaces where there is something. True: there was nothing.
 pub(crate) fn store(
     lookup: Lookup<'_, '_, '_>,
     value: tessera_store::NewValue<'_>,
     expiry: Option<Millis>,
     access: u32,
-) {
+) -> bool {
     match lookup {
-        Lookup::Found(mut found) => found.replace(value, expiry, access),
-        Lookup::Vacant(vacant) => Vacant::insert(vacant, value, expiry, access),
+        Lookup::Found(mut found) => {
+            found.replace(value, expiry, access);
+            false
+        }
+        Lookup::Vacant(vacant) => {
+            Vacant::insert(vacant, value, expiry, access);
+            true
+        }
     }
 }

@@ -80,6 +80,10 @@ pub struct Engine {
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
     pub(crate) skip_checksums: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
+    pub(crate) blocking: crate::blocking::Blocking,
+    pub(crate) events: crate::notify::Sink,
+    /// Stands in where no client is.
+    pub(crate) nobody: Arc<crate::ClientInfo>,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
@@ -115,6 +119,9 @@ impl Engine {
             active_expiry: AtomicBool::new(true),
             skip_checksums: AtomicBool::new(false),
             pause: Default::default(),
+            blocking: Default::default(),
+            events: Default::default(),
+            nobody: Arc::new(crate::ClientInfo::new(0, String::new(), String::new(), -1, 0, 0)),
             replica_keys: Default::default(),
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
@@ -134,6 +141,11 @@ impl Engine {
     /// The rim.
     pub fn host(&self) -> &dyn Host {
         &**self.host.get().expect("the host is set before the first command")
+    }
+
+    /// Chooses who is told of keyspace notifications; once, before the first command. Without it nobody is.
+    pub fn set_event_sink(&self, sink: Arc<dyn crate::EventSink>) {
+        assert!(self.events.set(sink).is_ok(), "the sink is set once");
     }
 
     /// The configuration.

@@ -1,15 +1,18 @@
 //! From a request to its reply: what is common to all commands.
 
+use crate::blocking::{After, Left};
 use crate::command::{Command, Flags, Keys, range_end};
 use crate::cx::{Cx, Outcome, Park, Propagate};
-use crate::db::{Db, ExpiredKeys, Locks};
-use crate::{Args, Engine, Fail, Mode, Session, commands};
+use crate::db::{Db, ExpiredKeys, Locks, Told};
+use crate::notify::Notifier;
+use crate::unit::Unit;
+use crate::{Args, Engine, Fail, Mode, Session, ThreadStats, commands};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_resp::Reply;
+use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Millis, Offset, Slot, SlotState};
-use tessera_store::{KeyHash, World};
+use tessera_store::{AllSlots, KeyHash, World};
 
 /// A request that has been looked up.
 #[derive(Clone, Copy)]
@@ -93,8 +96,6 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let stats = self.stats.thread(turn.thread);
-        let start = reply.buf.len();
         let locks = if command.flags.has(Flags::EXCLUSIVE) {
             *world = None;
             let alone = self.keyspace.enter_exclusive();
@@ -113,7 +114,7 @@ impl Engine {
                 };
             }
             turn.hashes.clear();
-            Locks::All(alone)
+            Locks::All(AllSlots::new(alone))
         } else {
             match self.lock(world, turn, prepared.first, command, args) {
                 Ok(locks) => locks,
@@ -123,24 +124,93 @@ impl Engine {
             }
         };
         let mode = self.mode();
-        let mut db = Db {
-            locks,
-            index: session.db,
-            now: turn.now,
-            hashes: turn.hashes,
-            access: (turn.now.0 / 1000) as u32,
-            touch: !session.no_touch,
-            expired: expired_keys(session, mode, self.pause_end(turn.now).is_some()),
-            lazy_expire: turn.config.memory.lazyfree_lazy_expire,
-            log: &self.log,
-            stats,
-        };
+        let mut db = self.db(turn, session, mode, locks);
         if mode.any(Mode::CLUSTER)
             && let Some(redirect) = self.redirect(&mut db, session, command, args)
         {
             drop(db);
             return self.refuse(session, reply, turn, Some(prepared.index), redirect);
         }
+        let may_block = !session.is_primary;
+        let called =
+            self.call(&mut db, turn, session, (command, prepared.index), args, reply, may_block);
+        if called.has_changed && mode.any(Mode::REPLICA) && !session.is_primary {
+            self.note_replica_keys(&mut db, command, args);
+        }
+        let left = self.serve_after(
+            &mut db,
+            turn,
+            session,
+            reply.protocol,
+            called.has_changed,
+            called.after,
+        );
+        if self.log.is_active() {
+            // WAIT covers what this client was told, which others may have written.
+            session.last_write = self.log.offset();
+        }
+        if let Some(alone) = db.unlock() {
+            // Nobody else has it alone before what follows, such as the log of a replica, is done.
+            *world = Some(alone.share(turn.thread));
+        }
+        if let Some(left) = left {
+            let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
+            self.serve_left(world, turn, left);
+        }
+        called.outcome
+    }
+
+    /// The database of a client, with these locks.
+    #[inline]
+    pub(crate) fn db<'w, 'k: 'w>(
+        &'k self,
+        turn: &'w Turn<'_>,
+        session: &Session,
+        mode: Mode,
+        locks: Locks<'w, 'k>,
+    ) -> Db<'w, 'k> {
+        Db {
+            locks,
+            keyspace: &self.keyspace,
+            index: session.db,
+            now: turn.now,
+            hashes: turn.hashes,
+            access: (turn.now.0 / 1000) as u32,
+            touch: !session.no_touch,
+            expired: expired_keys(session.is_primary, mode, self.pause_end(turn.now).is_some()),
+            told: self.told(self.stats.thread(turn.thread), turn.config),
+            unit: None,
+        }
+    }
+
+    /// Who is told of what no command has asked for.
+    #[inline]
+    pub(crate) fn told<'w>(&'w self, stats: &'w ThreadStats, config: &Config) -> Told<'w> {
+        Told {
+            log: &self.log,
+            stats,
+            notifier: Notifier::new(config.observe.notify_keyspace_events, &self.events),
+            lazy_expire: config.memory.lazyfree_lazy_expire,
+        }
+    }
+
+    /// Runs a command's handler, and has the log get what it has changed.
+    #[inline]
+    #[allow(clippy::too_many_arguments)] // as above
+    pub(crate) fn call(
+        &self,
+        db: &mut Db<'_, '_>,
+        turn: &Turn<'_>,
+        session: &mut Session,
+        (command, index): (&'static Command, u32),
+        args: Args<'_>,
+        reply: &mut Reply,
+        may_block: bool,
+    ) -> Called {
+        let stats = self.stats.thread(turn.thread);
+        let start = reply.buf.len();
+        // Before it runs: CLIENT LIST shows itself.
+        session.info.last_command.store(index as usize + 1, Relaxed);
         let mut cx = Cx {
             engine: self,
             session,
@@ -149,28 +219,18 @@ impl Engine {
             now: turn.now,
             stats,
             outcome: Outcome::Next,
+            may_block,
             dirty: 0,
             propagate: Propagate::AsIs,
+            after: After::default(),
         };
-        // Before it runs: CLIENT LIST shows itself.
-        cx.session.info.last_command.store(prepared.index as usize + 1, Relaxed);
-        let done = (command.handler)(&mut db, &mut cx, args);
-        if cx.dirty > 0 {
-            if mode.any(Mode::REPLICA) && !cx.session.is_primary {
-                self.note_replica_keys(&mut db, command, args);
-            }
-            self.record(&mut cx, db.index, args);
+        let done = (command.handler)(db, &mut cx, args);
+        let has_changed = cx.dirty > 0;
+        if has_changed {
+            self.record(&mut cx, db, args);
         }
-        if self.log.is_active() {
-            // WAIT covers what this client was told, which others may have written.
-            cx.session.last_write = self.log.offset();
-        }
-        let outcome = cx.outcome;
-        if let Some(alone) = db.unlock() {
-            // Nobody else has it alone before what follows, such as the log of a replica, is done.
-            *world = Some(alone.share(turn.thread));
-        }
-        let counters = &stats.by_command[prepared.index as usize];
+        let Cx { outcome, after, .. } = cx;
+        let counters = &stats.by_command[index as usize];
         crate::stats::bump(&counters.calls, 1);
         crate::stats::bump(&session.info.commands, 1);
         if let Err(fail) = done {
@@ -181,7 +241,31 @@ impl Engine {
             self.stats.count_error(turn.thread, &reply.buf[start + 1..]);
             crate::stats::bump(&counters.failed, 1);
         }
-        outcome
+        Called { outcome, has_changed, after }
+    }
+
+    /// What comes after a command, or a transaction, under its locks: its client begins to wait, those who wait for what it
+    /// has changed are served.
+    #[inline]
+    pub(crate) fn serve_after(
+        &self,
+        db: &mut Db<'_, '_>,
+        turn: &Turn<'_>,
+        session: &mut Session,
+        protocol: Protocol,
+        has_changed: bool,
+        mut after: After,
+    ) -> Option<Left> {
+        let is_marked =
+            db.is_marked() || matches!(db.locks, Locks::All(_)) && self.blocking.has_clients();
+        if let Some(request) = after.request.take() {
+            self.blocking.register(db, session, protocol, request);
+        }
+        if !is_marked && after.ready.is_empty() && after.leaving.is_empty() {
+            return None;
+        }
+        let left = self.serve_waiters(db, turn.config, has_changed, after);
+        (!left.is_empty()).then_some(left)
     }
 
     /// Locks what the command needs: the slots of its keys, or the world.
@@ -206,17 +290,50 @@ impl Engine {
         }
     }
 
-    /// Appends a write to the log, under the locks of its slots.
-    fn record(&self, cx: &mut Cx<'_>, db: usize, args: Args<'_>) {
+    /// Appends a write to the log, under the locks of its slots; in a transaction it is kept for later.
+    fn record(&self, cx: &mut Cx<'_>, db: &mut Db<'_, '_>, args: Args<'_>) {
         cx.stats.bump(|stats| &stats.dirty, cx.dirty);
         // A replica's history is its primary's: what clients write to a writable replica stays there.
         if !self.log.is_active() || cx.session.is_primary || self.mode().any(Mode::REPLICA) {
             return;
         }
-        match &cx.propagate {
-            Propagate::AsIs => self.append(db as u32, args),
-            Propagate::Instead(command) => self.log.append_command(db as u32, command),
-        };
+        let index = db.index;
+        let propagate = std::mem::take(&mut cx.propagate);
+        if db.unit.is_none() {
+            match propagate {
+                Propagate::AsIs => {
+                    self.append(index as u32, args);
+                }
+                Propagate::Instead(command) => {
+                    self.log.append_command(index as u32, &command);
+                }
+                Propagate::Many(commands) => {
+                    let mut unit = Unit::default();
+                    commands.into_iter().for_each(|command| unit.push(index, command));
+                    unit.append_to(&self.log);
+                }
+            }
+            return;
+        }
+        let unit = db.unit.as_mut().expect("just looked at");
+        match propagate {
+            Propagate::AsIs => unit.push(index, args.from(0).map(<[u8]>::to_vec).collect()),
+            Propagate::Instead(command) => unit.push(index, command),
+            Propagate::Many(commands) => {
+                commands.into_iter().for_each(|command| unit.push(index, command));
+            }
+        }
+    }
+
+    /// Appends what serving a waiting client has changed.
+    pub(crate) fn record_served(&self, cx: &mut Cx<'_>, db: &mut Db<'_, '_>) {
+        debug_assert!(
+            !self.log.is_active()
+                || cx.propagate != Propagate::AsIs
+                || self.mode().any(Mode::REPLICA),
+            "the form of a blocking command that does not block is propagated instead"
+        );
+        self.record(cx, db, Args::new(&[], &[]));
     }
 
     /// Appends a command as it came. Short ones, which are nearly all, without an allocation.
@@ -388,6 +505,13 @@ impl Engine {
     }
 }
 
+/// What a handler left behind.
+pub(crate) struct Called {
+    pub(crate) outcome: Outcome,
+    pub(crate) has_changed: bool,
+    pub(crate) after: After,
+}
+
 /// Why a command does not run now.
 enum Refusal {
     /// It is answered with this.
@@ -428,8 +552,8 @@ fn try_again() -> Fail {
     Fail::text("TRYAGAIN Multiple keys request during rehashing of slot")
 }
 
-fn expired_keys(session: &Session, mode: Mode, paused: bool) -> ExpiredKeys {
-    if session.is_primary {
+fn expired_keys(is_primary: bool, mode: Mode, paused: bool) -> ExpiredKeys {
+    if is_primary {
         ExpiredKeys::Show
     } else if mode.any(Mode::REPLICA) || mode.any(Mode::WRITES_PAUSED) || paused {
         ExpiredKeys::Hide

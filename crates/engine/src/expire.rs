@@ -114,10 +114,10 @@ impl Engine {
         key: &[u8],
     ) -> bool {
         let hash = self.keyspace.locate(key);
+        let config = self.config();
         match guard.lookup(db, key, hash) {
             Lookup::Found(found) => {
-                let lazy = self.config().memory.lazyfree_lazy_expire;
-                crate::db::expire(&self.log, self.stats.thread(thread), db, key, lazy);
+                self.told(self.stats.thread(thread), &config).expired(None, db, key);
                 found.delete();
                 true
             }

@@ -11,6 +11,7 @@
 //! goes through the trait [`Host`].
 
 mod args;
+mod blocking;
 mod clients;
 mod command;
 pub mod commands;
@@ -21,6 +22,7 @@ mod execute;
 mod expire;
 mod fail;
 mod host;
+mod notify;
 mod pause;
 pub mod payload;
 mod replica_keys;
@@ -28,8 +30,10 @@ mod session;
 mod stats;
 mod syntax;
 mod typed;
+mod unit;
 
 pub use args::Args;
+pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};
 pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientNames, Clients};
 pub use command::{Command, Flags, Group, Handler, Keys};
 pub use cx::{Cx, Outcome, Park};
@@ -39,6 +43,7 @@ pub use execute::{Prepared, Turn};
 pub use expire::{ExpireCursor, Expired};
 pub use fail::{Done, Fail};
 pub use host::{DebugRequest, Host, Replication, ShutdownMode};
+pub use notify::{Event, EventClass, EventSink};
 pub use pause::PauseKind;
 pub use session::{ReplyMode, Session};
 pub use stats::{CommandStats, Stats, ThreadStats};

@@ -24,6 +24,7 @@ const CALLS: &[(&str, &str)] = &[
     ("client pause 0", "+OK"),
     ("client setname x", "+OK"),
     ("client trackinginfo", "*6"),
+    ("client unblock 999", ":0"),
     ("client unpause", "+OK"),
     ("cluster addslots 1", "+CORE"),
     ("cluster addslotsrange 1 2", "+CORE"),

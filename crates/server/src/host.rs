@@ -1,13 +1,15 @@
 //! The rim as commands see it.
 
-use crate::follow::{FollowStatus, Primary};
+use crate::follow::{FollowStatus, Order, Primary};
+use crate::io::Message;
 use crate::server::{Server, random_id};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
-    Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
+    Answer, Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Park, Replication,
+    ShutdownMode,
 };
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
@@ -53,8 +55,9 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);
-    // Who waits for acknowledgements of this node's own history waits in vain.
+    // Who waits for acknowledgements of this node's own history waits in vain, and so does who waits for a key to change.
     server.wake_waiting();
+    engine.unblock_all(0);
     crate::logging::set_role(true);
     server.follow.set(Some(primary));
 }
@@ -92,7 +95,17 @@ impl Host for Rim {
         self.0.disconnect(client);
     }
 
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn answer(&self, client: &ClientInfo, answer: Answer) {
+        if let Some(mailbox) = self.0.mailboxes.get(client.thread) {
+            mailbox.send(Message::Answer { client: client.id, answer });
+        }
+    }
+
+    fn replicate(
+        &self,
+        client: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
             // The client's next write is refused already: what it wrote would be lost in the synchronisation.
@@ -100,18 +113,25 @@ impl Host for Rim {
             self.0.engine.set_mode(Mode::REPLICA, true);
             self.0.engine.set_mode(Mode::READ_ONLY, read_only);
         }
-        // Following waits until the world is empty, in which this command still is.
+        // Following waits until the world is empty, in which this command still is: the client is answered after that.
         let server = Arc::clone(&self.0);
         let start = || {
             std::thread::Builder::new()
                 .name("replicaof".to_owned())
-                .spawn(move || server.follow.carry_out(|primary| follow(&server, primary)))
+                .spawn(move || {
+                    server.follow.carry_out(|order| {
+                        follow(&server, order.primary);
+                        server.complete(&order.client, Value::ok());
+                    });
+                })
                 .map(drop)
         };
+        let order = Order { client: Arc::clone(client), primary };
         self.0
             .follow
-            .order(primary, start)
-            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))
+            .order(order, start)
+            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
+        Ok(Outcome::Wait(Park::Elsewhere))
     }
 
     fn replication(&self) -> Replication {
@@ -147,7 +167,7 @@ impl Host for Rim {
                         let reason = "Unable to listen on this port. Check server logs.";
                         ("port".to_owned(), reason.to_owned())
                     })?;
-                    self.0.mailboxes[0].send(crate::io::Message::Listen(listeners));
+                    self.0.mailboxes[0].send(Message::Listen(listeners));
                 }
                 "dir" => std::env::set_current_dir(&config.general.dir)
                     .map_err(|error| ("dir".to_owned(), error.to_string()))?,
@@ -212,7 +232,7 @@ impl Host for Rim {
 
 fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
     let file = server.paths.config_file.clone().unwrap_or_default();
-    let blocked = server.parked_clients().to_string();
+    let blocked = (server.parked_clients() + server.engine.blocked_clients()).to_string();
     let os = rustix::system::uname();
     let os = format!(
         "{} {} {}",

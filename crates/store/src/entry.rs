@@ -640,9 +640,10 @@ impl Drop for Entry {
         let shape = self.shape();
         match shape.form {
             Form::INTEGER | Form::EMBEDDED => {}
-            // SAFETY: the word is the pointer of a box which the entry owns.
             Form::BOXED => {
-                drop(unsafe { Box::from_raw(self.pointer().cast::<Vec<u8>>().as_ptr()) })
+                let boxed = self.pointer().cast::<Vec<u8>>().as_ptr();
+                // SAFETY: the word is the pointer of a box which the entry owns.
+                drop(unsafe { Box::from_raw(boxed) });
             }
             // SAFETY: the word is that of a collection which the entry owns.
             form => drop(unsafe {

@@ -8,7 +8,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Table, prefetch};
-use tessera_slot::{SLOT_COUNT, Slot, SlotState};
+use tessera_slot::{Millis, SLOT_COUNT, Slot, SlotState};
 
 /// What chooses a key's slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -96,13 +96,13 @@ impl Keyspace {
     #[inline]
     pub fn enter(&self, thread: usize) -> World<'_> {
         let shard = &self.world[thread % self.world.len()];
-        World { keyspace: self, _shard: shard.read() }
+        World { keyspace: self, hold: Hold::Shard(shard.read()) }
     }
 
     /// Enters the world alone. Waits until all batches under way are through.
     pub fn enter_exclusive(&self) -> WorldExclusive<'_> {
         let shards = self.world.iter().map(|shard| shard.write()).collect();
-        WorldExclusive { keyspace: self, shards }
+        WorldExclusive(World { keyspace: self, hold: Hold::Alone(shards) })
     }
 
     #[inline]
@@ -141,7 +141,15 @@ impl Keyspace {
 /// guard at a time, which keeps the lock order.
 pub struct World<'k> {
     keyspace: &'k Keyspace,
-    _shard: RwLockReadGuard<'k, ()>,
+    hold: Hold<'k>,
+}
+
+/// How much of the world lock is held.
+enum Hold<'k> {
+    /// The thread's own shard, with others.
+    Shard(#[allow(dead_code)] RwLockReadGuard<'k, ()>),
+    /// All of it.
+    Alone(Vec<RwLockWriteGuard<'k, ()>>),
 }
 
 impl<'k> World<'k> {
@@ -180,10 +188,7 @@ impl<'k> World<'k> {
 }
 
 /// Nobody else is in the world.
-pub struct WorldExclusive<'k> {
-    keyspace: &'k Keyspace,
-    shards: Vec<RwLockWriteGuard<'k, ()>>,
-}
+pub struct WorldExclusive<'k>(World<'k>);
 
 /// Tables that were flushed. Dropping it frees them, which may take long.
 #[derive(Default)]
@@ -199,19 +204,31 @@ impl Flushed {
 impl<'k> WorldExclusive<'k> {
     /// The keyspace.
     pub fn keyspace(&self) -> &'k Keyspace {
-        self.keyspace
+        self.0.keyspace
+    }
+
+    /// The world, for those who do not need it alone.
+    pub fn as_world(&mut self) -> &mut World<'k> {
+        &mut self.0
     }
 
     /// Lets others in again, but nobody who wants the world alone: what is done next is done before them.
     /// `thread` chooses the shard of the lock, as for [`Keyspace::enter`].
-    pub fn share(mut self, thread: usize) -> World<'k> {
-        let own = self.shards.swap_remove(thread % self.shards.len());
-        World { keyspace: self.keyspace, _shard: RwLockWriteGuard::downgrade(own) }
+    pub fn share(self, thread: usize) -> World<'k> {
+        let keyspace = self.0.keyspace;
+        let hold = match self.0.hold {
+            Hold::Alone(mut shards) => {
+                let own = shards.swap_remove(thread % shards.len());
+                Hold::Shard(RwLockWriteGuard::downgrade(own))
+            }
+            hold @ Hold::Shard(_) => hold,
+        };
+        World { keyspace, hold }
     }
 
     /// Locks one slot; nobody contends for it.
     pub fn lock<'w>(&'w mut self, slot: Slot) -> SlotGuard<'w> {
-        SlotGuard::new(self.keyspace, slot)
+        SlotGuard::new(self.0.keyspace, slot)
     }
 
     /// Empties one database, or all. A running snapshot keeps the entries that it still needs.
@@ -223,11 +240,12 @@ impl<'k> WorldExclusive<'k> {
 
     /// Empties one slot in one database, or in all.
     pub fn flush_slot(&mut self, slot: Slot, db: Option<usize>, flushed: &mut Flushed) {
-        let Keyspace { snapshots, databases, .. } = self.keyspace;
+        let Keyspace { snapshots, databases, .. } = self.0.keyspace;
         let mut guard = self.lock(slot);
         let walked = guard.data.walked;
         for index in 0..guard.data.table_count() {
             if db.is_none_or(|db| db == index) && guard.len(index) > 0 {
+                guard.note_flush(index);
                 let table = guard.data.table_mut(index, *databases);
                 let table = std::mem::take(table);
                 flushed.0.extend(snapshots.keep_flushed(walked, index, table));
@@ -236,20 +254,21 @@ impl<'k> WorldExclusive<'k> {
         guard.note_layout();
     }
 
-    /// Exchanges two databases.
-    pub fn swap(&mut self, a: usize, b: usize) {
+    /// Exchanges two databases. At `now` (Unix ms) it is judged which keys are still there for those who watch them.
+    pub fn swap(&mut self, a: usize, b: usize, now: Millis) {
         if a == b {
             return;
         }
         for slot in Slot::all() {
-            let databases = self.keyspace.databases;
+            let databases = self.0.keyspace.databases;
             let mut guard = self.lock(slot);
+            guard.note_swap(a, b, now);
             let first = std::mem::take(guard.data.table_mut(a, databases));
             let second = std::mem::replace(guard.data.table_mut(b, databases), first);
             *guard.data.table_mut(a, databases) = second;
             guard.note_layout();
         }
-        self.keyspace.snapshots.note_swap(a, b, self.keyspace.databases);
+        self.0.keyspace.snapshots.note_swap(a, b, self.0.keyspace.databases);
     }
 
     /// Whether some key has elements that expire by themselves.
@@ -265,15 +284,49 @@ impl<'k> WorldExclusive<'k> {
     /// Marks every entry, and every slot, as written by the snapshot with this epoch.
     pub(crate) fn mark_all(&self, epoch: u8) {
         for slot in Slot::all() {
-            let mut data = self.keyspace.cell(slot).lock();
+            let mut data = self.0.keyspace.cell(slot).lock();
             data.walked = epoch;
             for db in 0..data.table_count() {
-                let table = data.table_mut(db, self.keyspace.databases);
+                let table = data.table_mut(db, self.0.keyspace.databases);
                 for bucket in 0..table.bucket_count() {
                     table.for_bucket_mut(bucket, |entry| entry.set_epoch(epoch));
                 }
             }
         }
+    }
+}
+
+/// The world alone, one slot of which is locked at a time: as good as all of them.
+pub struct AllSlots<'w, 'k> {
+    /// Before the world, so that it is let go first.
+    open: Option<SlotGuard<'w>>,
+    world: WorldExclusive<'k>,
+}
+
+impl<'w, 'k: 'w> AllSlots<'w, 'k> {
+    /// No slot is locked yet.
+    pub fn new(world: WorldExclusive<'k>) -> AllSlots<'w, 'k> {
+        AllSlots { open: None, world }
+    }
+
+    /// The guard of a slot. The one before is let go.
+    pub fn get(&mut self, slot: Slot) -> &mut SlotGuard<'w> {
+        if self.open.as_ref().is_none_or(|guard| guard.slot != slot) {
+            self.open = None;
+            self.open = Some(SlotGuard::new(self.world.0.keyspace, slot));
+        }
+        self.open.as_mut().expect("just locked")
+    }
+
+    /// The world itself; no slot is locked.
+    pub fn world(&mut self) -> &mut WorldExclusive<'k> {
+        self.open = None;
+        &mut self.world
+    }
+
+    /// Gives the world back.
+    pub fn into_world(self) -> WorldExclusive<'k> {
+        self.world
     }
 }
 

@@ -17,6 +17,7 @@ mod entry;
 mod hash;
 mod keyspace;
 mod lookup;
+mod marks;
 mod scan;
 mod slot;
 mod snapshot;
@@ -24,8 +25,11 @@ mod snapshot;
 pub use alloc::{CountingAlloc, HUGE_PAGES, used_memory};
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 pub use hash::KeyHash;
-pub use keyspace::{Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive};
+pub use keyspace::{
+    AllSlots, Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,
+};
 pub use lookup::{Found, Lookup, Vacant};
+pub use marks::{Version, WaiterId};
 pub use scan::ScanCursor;
 pub use slot::{ManySlots, SlotGuard};
 pub use snapshot::{Snapshot, SnapshotBusy, SnapshotSink};

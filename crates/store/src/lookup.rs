@@ -3,6 +3,7 @@
 
 use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 use crate::hash::KeyHash;
+use crate::marks::Change;
 use crate::slot::SlotGuard;
 use tessera_collections::table::{Place, Ref, RefMut, Table};
 use tessera_collections::{Collection, Kind};
@@ -128,9 +129,27 @@ impl Found<'_, '_> {
         }
     }
 
-    /// Lets a running snapshot have the entry as it is, before it changes.
+    /// Tells those who watch the key, or wait for it, of a change.
+    #[cold]
+    fn note(&mut self, change: Change) {
+        let key = self.entry().key().to_vec();
+        self.guard.note_change(self.db, &key, change);
+    }
+
+    /// Tells them that there is another value, or none.
+    #[inline]
+    fn note_new(&mut self) {
+        if self.guard.data.is_marked() {
+            self.note(Change::New);
+        }
+    }
+
+    /// Lets a running snapshot have the entry as it is, before it changes, and those who watch the key know that it may.
     #[inline]
     fn preserve(&mut self) {
+        if self.guard.data.is_marked() {
+            self.note(Change::Edit);
+        }
         let Some(epoch) = self.guard.keyspace.snapshots().pending(self.guard.data.walked) else {
             return;
         };
@@ -146,6 +165,7 @@ impl Found<'_, '_> {
     #[inline]
     pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
         self.preserve();
+        self.note_new();
         let mut entry = self.entry_mut();
         if entry.try_replace(&value, expiry) {
             entry.set_access(access);
@@ -159,6 +179,7 @@ impl Found<'_, '_> {
     /// Sets or removes the expiry.
     pub fn set_expiry(&mut self, expiry: Option<Millis>) {
         self.preserve();
+        self.note_new();
         let mut entry = self.entry_mut();
         if entry.expiry().is_some() == expiry.is_some() {
             entry.set_expiry_in_place(expiry);
@@ -213,6 +234,7 @@ impl Found<'_, '_> {
 
     /// Takes the entry out; `self` must not be used for it any more.
     fn take(&mut self) -> Entry {
+        self.note_new();
         let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         // SAFETY: as in `entry`; `self` is not used for it any more.
@@ -239,6 +261,9 @@ impl<'g, 'k> Vacant<'g, 'k, '_> {
         let table = guard.data.table_mut(db, keyspace.databases());
         let place = table.insert(hash.code, entry, keyspace.hasher());
         guard.note_layout();
+        if guard.data.is_marked() {
+            guard.note_change(db, key, Change::New);
+        }
         Found { guard, db, hash, place }
     }
 }

@@ -4,6 +4,7 @@ use crate::entry::Entry;
 use crate::hash::KeyHash;
 use crate::keyspace::Keyspace;
 use crate::lookup::Lookup;
+use crate::marks::Marks;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use tessera_collections::hasher::KeyHasher;
@@ -29,12 +30,22 @@ pub(crate) struct SlotHint {
 #[derive(Default)]
 pub(crate) struct SlotData {
     pub(crate) first: Table<Entry>,
-    /// The tables of databases 1 and up; none until one of them is written to.
-    #[allow(clippy::box_collection)] // one word, so that the slot fits its cache line
-    pub(crate) others: Option<Box<Vec<Table<Entry>>>>,
+    /// What most slots do not have.
+    rare: Option<Box<Rare>>,
+    /// Whether somebody watches or waits for some key of this slot: `rare` has the marks.
+    marked: bool,
     pub(crate) state: SlotState,
     /// The last snapshot that has written this slot as a whole.
     pub(crate) walked: u8,
+}
+
+/// What most slots do not have, so that a slot fits its cache line.
+#[derive(Default)]
+struct Rare {
+    /// The tables of databases 1 and up; none until one of them is written to.
+    others: Vec<Table<Entry>>,
+    /// The keys that somebody watches or waits for.
+    marks: Marks,
 }
 
 impl SlotHint {
@@ -79,7 +90,7 @@ impl SlotCell {
 impl SlotData {
     #[inline]
     pub(crate) fn table(&self, db: usize) -> Option<&Table<Entry>> {
-        if db == 0 { Some(&self.first) } else { self.others.as_ref()?.get(db - 1) }
+        if db == 0 { Some(&self.first) } else { self.rare.as_ref()?.others.get(db - 1) }
     }
 
     #[inline]
@@ -87,20 +98,54 @@ impl SlotData {
         if db == 0 {
             return &mut self.first;
         }
-        let others = self
-            .others
-            .get_or_insert_with(|| Box::new((1..databases).map(|_| Table::default()).collect()));
+        let others = &mut self.rare.get_or_insert_default().others;
+        if others.is_empty() {
+            others.resize_with(databases - 1, Table::default);
+        }
         &mut others[db - 1]
+    }
+
+    /// The marks on keys, if there are any.
+    pub(crate) fn marks(&self) -> Option<&Marks> {
+        if self.marked { Some(&self.rare.as_ref()?.marks) } else { None }
+    }
+
+    /// As [`SlotData::marks`], to change them.
+    pub(crate) fn marks_mut(&mut self) -> Option<&mut Marks> {
+        if self.marked { Some(&mut self.rare.as_mut()?.marks) } else { None }
+    }
+
+    /// The marks, to which one is about to be added.
+    pub(crate) fn marks_or_new(&mut self) -> &mut Marks {
+        self.marked = true;
+        &mut self.rare.get_or_insert_default().marks
+    }
+
+    /// There are no marks any more.
+    pub(crate) fn drop_marks(&mut self) {
+        self.marked = false;
+        if let Some(rare) = &mut self.rare {
+            rare.marks = Marks::default();
+            if rare.others.is_empty() {
+                self.rare = None;
+            }
+        }
+    }
+
+    /// Whether there are marks.
+    #[inline]
+    pub(crate) fn is_marked(&self) -> bool {
+        self.marked
     }
 
     /// How many databases have a table here.
     pub(crate) fn table_count(&self) -> usize {
-        1 + self.others.as_ref().map_or(0, |others| others.len())
+        1 + self.rare.as_ref().map_or(0, |rare| rare.others.len())
     }
 
     pub(crate) fn tables(&self) -> impl Iterator<Item = (usize, &Table<Entry>)> {
         std::iter::once(&self.first)
-            .chain(self.others.iter().flat_map(|others| others.iter()))
+            .chain(self.rare.iter().flat_map(|rare| rare.others.iter()))
             .enumerate()
     }
 }
@@ -252,6 +297,16 @@ impl<'k> SlotGuard<'k> {
 pub struct ManySlots<'k>(pub(crate) Vec<SlotGuard<'k>>);
 
 impl<'k> ManySlots<'k> {
+    /// All of them.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut SlotGuard<'k>> {
+        self.0.iter_mut()
+    }
+
+    /// Whether this slot is among them.
+    pub fn has(&self, slot: Slot) -> bool {
+        self.0.binary_search_by_key(&slot, |guard| guard.slot).is_ok()
+    }
+
     /// The guard of one of the slots.
     ///
     /// # Panics

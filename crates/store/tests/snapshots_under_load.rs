@@ -135,7 +135,7 @@ fn change_all(shared: &Shared, random: &mut Random) {
     let (a, b) = (random.below(DATABASES), random.below(DATABASES));
     match random.below(4) {
         0 => {
-            world.swap(a, b);
+            world.swap(a, b, Millis(0));
             let other = |db| {
                 if db == a {
                     b

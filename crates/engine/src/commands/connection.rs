@@ -4,6 +4,7 @@ mod auth;
 mod client;
 mod kill;
 mod pause;
+mod unblock;
 
 use crate::command::{Command, Flags, Group};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};

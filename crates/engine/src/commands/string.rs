@@ -12,6 +12,7 @@ mod set;
 
 use crate::Fail;
 use crate::command::{Command, Flags, Group};
+use crate::{Cx, EventClass};
 use tessera_resp::Reply;
 use tessera_store::{Entry, StringRef};
 
@@ -47,6 +48,15 @@ pub(super) const COMMANDS: &[Command] = &[
     range::SETRANGE,
     lcs::LCS,
 ];
+
+/// Tells of a string that was set.
+#[inline]
+pub(super) fn told_of_set(cx: &Cx<'_>, is_new: bool, key: &[u8]) {
+    if is_new {
+        cx.notify_new(key);
+    }
+    cx.notify(EventClass::String, "set", key);
+}
 
 /// Answers a string value.
 #[inline]

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
-    Args, ClientInfo, Engine, EngineOptions, Fail, Host, Outcome, Replication, Session,
-    ShutdownMode, Turn,
+    Answer, Args, ClientInfo, Command, Engine, EngineOptions, Fail, Host, Outcome, Prepared,
+    Replication, Session, ShutdownMode, Turn,
 };
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
@@ -24,6 +24,12 @@ pub struct FakeHost {
     pub calls: Mutex<Vec<String>>,
     /// How many replicas have acknowledged everything.
     pub replicas: AtomicUsize,
+    /// Answers for clients that waited: the client's id, and its reply.
+    pub answers: Mutex<Vec<(u64, Vec<u8>)>>,
+    /// The offsets whose acknowledgement was asked for.
+    pub awaited: Mutex<Vec<Offset>>,
+    /// What commands are routed by.
+    pub routing: Mutex<Option<Arc<RoutingView>>>,
     /// The directive that cannot be applied.
     pub stubborn: Mutex<Option<&'static str>>,
 }
@@ -41,7 +47,7 @@ impl Host for FakeHost {
         Outcome::Next
     }
     fn routing(&self) -> Option<Arc<RoutingView>> {
-        None
+        self.routing.lock().unwrap().clone()
     }
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
         self.note(format!("shutdown {mode:?}"));
@@ -50,14 +56,22 @@ impl Host for FakeHost {
     fn disconnect(&self, client: &ClientInfo) {
         self.note(format!("disconnect {}", client.id));
     }
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn answer(&self, client: &ClientInfo, answer: Answer) {
+        self.answers.lock().unwrap().push((client.id, answer.bytes));
+    }
+    fn replicate(
+        &self,
+        _: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         self.note(format!("replicate {primary:?}"));
-        Ok(())
+        Ok(Outcome::Next)
     }
     fn replication(&self) -> Replication {
         Replication::default()
     }
-    fn acknowledged(&self, _: Offset, _: usize) -> usize {
+    fn acknowledged(&self, offset: Offset, _: usize) -> usize {
+        self.awaited.lock().unwrap().push(offset);
         self.replicas.load(Relaxed)
     }
     fn rewrite_config(&self) -> Result<(), String> {
@@ -95,6 +109,8 @@ pub struct Client {
     pub protocol: Protocol,
     /// The time, Unix ms.
     pub now: Millis,
+    /// The number of the client's thread.
+    pub thread: usize,
     /// What the last command left to be done.
     pub outcome: Outcome,
 }
@@ -143,6 +159,7 @@ impl Client {
             session: Session::new(info, authenticated),
             protocol: Protocol::Resp2,
             now: START,
+            thread: 0,
             outcome: Outcome::Next,
         }
     }
@@ -154,6 +171,15 @@ impl Client {
 
     /// Runs a command and gives the bytes of its reply.
     pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
+        self.call(None, args)
+    }
+
+    /// As [`Client::command`] with a command that is not in the table.
+    pub fn call<A: AsRef<[u8]>>(
+        &mut self,
+        command: Option<&'static Command>,
+        args: &[A],
+    ) -> Vec<u8> {
         let (mut bytes, mut spans) = (Vec::new(), Vec::new());
         for arg in args {
             spans.push(Span { start: bytes.len() as u32, len: arg.as_ref().len() as u32 });
@@ -163,13 +189,16 @@ impl Client {
         let mut reply = Reply::new(self.protocol);
         let mut world = None;
         let mut turn = Turn {
-            thread: 0,
+            thread: self.thread,
             now: self.now,
             config: &self.engine.config(),
             hashes: &mut Vec::new(),
             slots: &mut Vec::new(),
         };
-        let prepared = self.engine.prepare(args);
+        let prepared = match command {
+            None => self.engine.prepare(args),
+            Some(command) => Prepared { command: Some(command), index: 0, first: None },
+        };
         self.outcome = self.engine.execute(
             &mut world,
             &mut turn,
@@ -184,8 +213,13 @@ impl Client {
 
     /// Runs a command of words and gives its reply with `|` for line breaks.
     pub fn run(&mut self, line: &str) -> String {
+        self.run_as(None, line)
+    }
+
+    /// As [`Client::run`] with a command that is not in the table.
+    pub fn run_as(&mut self, command: Option<&'static Command>, line: &str) -> String {
         let words: Vec<String> = line.split(' ').map(|word| word.replace("''", "")).collect();
-        let reply = String::from_utf8_lossy(&self.command(&words)).replace("\r\n", "|");
+        let reply = String::from_utf8_lossy(&self.call(command, &words)).replace("\r\n", "|");
         reply.strip_suffix('|').map(str::to_owned).unwrap_or(reply)
     }
 

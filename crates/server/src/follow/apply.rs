@@ -42,6 +42,7 @@ impl Follower {
             slots: Vec::new(),
             ack_requested: false,
         };
+        self.held_back = false;
         let mut input = std::mem::take(&mut self.unparsed);
         let (mut done, mut spans) = (0, Vec::new());
         let mut world_since = 0;
@@ -49,6 +50,12 @@ impl Follower {
         loop {
             spans.clear();
             match self.parser.next(&mut input[done..], LIMITS, &mut spans) {
+                Ok(Step::Command { .. })
+                    if self.is_held_back(&input[done..], &spans, applying.now) =>
+                {
+                    self.parser = RequestParser::new();
+                    break;
+                }
                 Ok(Step::Command { len }) => {
                     let raw = &input[done..done + len];
                     self.take(&server.engine, &mut world, &mut applying, raw, &spans);
@@ -86,6 +93,13 @@ impl Follower {
             self.event(LinkEvent::AckRequested, &[]);
         }
         server.wake_feeders(usize::MAX);
+    }
+
+    /// Whether this command, and what follows, waits for the end of CLIENT PAUSE. Then every step tries again.
+    fn is_held_back(&mut self, raw: &[u8], spans: &[Span], now: Millis) -> bool {
+        let engine = &self.server.engine;
+        self.held_back = !spans.is_empty() && engine.holds_primary_back(Args::new(raw, spans), now);
+        self.held_back
     }
 
     /// Takes one command: runs it, or keeps it until its transaction is complete.

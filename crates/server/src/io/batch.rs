@@ -125,6 +125,7 @@ impl IoThread {
         let Batch { requests, spans, hashes, slots } = &mut self.batch;
         let mut spans_start = 0;
         let mut run = 0u64;
+        let mut parks = Vec::new();
         for request in requests.iter() {
             let spans =
                 &spans[std::mem::replace(&mut spans_start, request.spans_end)..request.spans_end];
@@ -153,7 +154,7 @@ impl IoThread {
                     }
                     conn.waiting = Some(park);
                     conn.rewind();
-                    self.parked.push(request.conn);
+                    parks.push((park, request.conn));
                 }
                 Outcome::Rim => {
                     let command: Vec<Vec<u8>> = args.from(0).map(<[u8]>::to_vec).collect();
@@ -176,6 +177,7 @@ impl IoThread {
         for request in requests.iter() {
             stats.bump(|stats| &stats.by_command[request.prepared.index as usize].nanos, nanos);
         }
+        parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
     }
 

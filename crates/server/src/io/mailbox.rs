@@ -5,6 +5,7 @@ use crate::accept::{Accepted, Listener};
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use tessera_engine::Answer;
 use tessera_resp::Value;
 
 /// What an I/O thread can be told.
@@ -19,6 +20,13 @@ pub(crate) enum Message {
         client: u64,
         /// Its answer.
         answer: Value,
+    },
+    /// Answer a client that waits in a blocking command.
+    Answer {
+        /// The client's id.
+        client: u64,
+        /// Its answer.
+        answer: Answer,
     },
     /// Listen on these sockets instead.
     Listen(Vec<Listener>),

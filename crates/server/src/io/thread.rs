@@ -10,11 +10,11 @@ use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{ClientInfo, Park, Session};
+use tessera_engine::{Answer, ClientInfo, Park, Session};
 use tessera_slot::Millis;
 
 /// Events taken from epoll at a time.
@@ -95,6 +95,8 @@ pub(crate) struct IoThread {
     pub(super) dirty: Vec<usize>,
     /// Connections that wait for something.
     pub(super) parked: Vec<usize>,
+    /// Connections that wait in blocking commands and not for ever, by the end of their patience.
+    pub(super) deadlines: BTreeSet<(Millis, usize)>,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
     /// Connections of replicas.
@@ -134,6 +136,7 @@ impl IoThread {
             touched: Vec::new(),
             dirty: Vec::new(),
             parked: Vec::new(),
+            deadlines: BTreeSet::new(),
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
@@ -204,14 +207,6 @@ impl IoThread {
         for index in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
-                let limit = self.config.network.client_query_buffer_limit.0;
-                if conn.input_bytes() as u64 > limit {
-                    let client = conn.info().line(self.now.0);
-                    let stats = self.server.engine.stats.thread(self.index);
-                    stats.bump(|stats| &stats.query_limit_disconnections, 1);
-                    tracing::warn!("Closing client that reached max query buffer length: {client}");
-                    conn.phase = Phase::Dead;
-                }
                 if !conn.dirty {
                     conn.dirty = true;
                     self.dirty.push(index);
@@ -259,6 +254,13 @@ impl IoThread {
         match conn.read(&mut self.spare) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
+            ReadOutcome::Some if conn.input_bytes() as u64 > query_limit(conn, &self.config) => {
+                let client = conn.info().line(self.now.0);
+                let stats = self.server.engine.stats.thread(self.index);
+                stats.bump(|stats| &stats.query_limit_disconnections, 1);
+                tracing::warn!("Closing client that reached max query buffer length: {client}");
+                self.close(index);
+            }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
                 self.ready.push(index);
@@ -291,6 +293,11 @@ impl IoThread {
                 Message::Complete { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
                         self.complete(index, |conn| conn.reply.value(&answer));
+                    }
+                }
+                Message::Answer { client, answer } => {
+                    if let Some(index) = self.conns.of_client(client) {
+                        self.answer(index, answer);
                     }
                 }
                 Message::Listen(listeners) => {
@@ -327,11 +334,23 @@ impl IoThread {
         self.server.engine.stats.thread(self.index).bump(|stats| &stats.connections, 1);
     }
 
+    /// Gives a client that waited in a blocking command its answer.
+    pub(super) fn answer(&mut self, index: usize, answer: Answer) {
+        self.complete(index, |conn| {
+            conn.reply.buf.extend_from_slice(&answer.bytes);
+            conn.session.last_write = answer.offset;
+            if answer.close {
+                conn.phase = Phase::Closing;
+            }
+        });
+    }
+
     /// Answers a client that waited, and lets it go on.
     pub(super) fn complete(&mut self, index: usize, answer: impl FnOnce(&mut Conn)) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let Some(park) = conn.waiting.take() else { return };
-        self.parked.retain(|&parked| parked != index);
+        self.unpark(park, index);
+        let Some(conn) = self.conns.get_mut(index) else { return };
         conn.info().blocked.store(false, Relaxed);
         let start = conn.reply.buf.len();
         answer(conn);
@@ -340,6 +359,28 @@ impl IoThread {
         }
         self.ready.push(index);
         self.touched.push(index);
+    }
+
+    /// Has a connection wait.
+    pub(super) fn park(&mut self, park: Park, index: usize) {
+        match park {
+            Park::Blocked { deadline: Some(deadline) } => {
+                self.deadlines.insert((deadline, index));
+            }
+            Park::Blocked { deadline: None } => {}
+            _ => self.parked.push(index),
+        }
+    }
+
+    /// A connection does not wait any more.
+    fn unpark(&mut self, park: Park, index: usize) {
+        match park {
+            Park::Blocked { deadline: Some(deadline) } => {
+                self.deadlines.remove(&(deadline, index));
+            }
+            Park::Blocked { deadline: None } => {}
+            _ => self.parked.retain(|&parked| parked != index),
+        }
     }
 
     /// Sends what a connection has to send, and closes it where that is due.
@@ -375,14 +416,25 @@ impl IoThread {
 
     /// Closes a connection.
     pub(super) fn close(&mut self, index: usize) {
-        let Some(conn) = self.conns.remove(index) else { return };
+        let Some(mut conn) = self.conns.remove(index) else { return };
         // The descriptor leaves epoll by being closed: nobody else has it.
         self.server.engine.clients.remove(conn.info().id);
-        self.parked.retain(|&parked| parked != index);
+        if let Some(park) = conn.waiting {
+            self.unpark(park, index);
+        }
+        self.server.engine.forget(self.index, &mut conn.session);
         if conn.feed.is_some() {
             self.feeds.retain(|&feed| feed != index);
             self.server.replicas.remove(conn.info().id);
             self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
     }
+}
+
+/// How many bytes of commands a client may have waiting: `client-query-buffer-limit`, or less before it has said who
+/// it is.
+fn query_limit(conn: &Conn, config: &Config) -> u64 {
+    const UNAUTHENTICATED: u64 = 1 << 20;
+    let limit = config.network.client_query_buffer_limit.0;
+    if conn.session.authenticated { limit } else { limit.min(UNAUTHENTICATED) }
 }

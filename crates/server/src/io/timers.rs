@@ -2,6 +2,7 @@
 
 use super::conn::Phase;
 use super::thread::IoThread;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::{ClientKind, Mode, Park};
 use tessera_slot::Millis;
@@ -26,6 +27,9 @@ impl IoThread {
             if let Some(Park::Acknowledged { deadline: Some(deadline), .. }) = conn.waiting {
                 wait = wait.min(deadline.since(now));
             }
+        }
+        if let Some((deadline, _)) = self.deadlines.first() {
+            wait = wait.min(deadline.since(now));
         }
         if !self.feeds.is_empty() {
             wait = wait.min(PARKED_WAIT);
@@ -65,11 +69,27 @@ impl IoThread {
                         self.complete(index, |_| {});
                     }
                 }
-                Some(Park::Elsewhere) | None => {}
+                Some(Park::Elsewhere | Park::Blocked { .. }) | None => {}
             }
         }
+        self.look_at_deadlines();
         if !self.ready.is_empty() {
             self.run_ready();
+        }
+    }
+
+    /// Answers clients in blocking commands whose time is up.
+    fn look_at_deadlines(&mut self) {
+        while let Some(&(deadline, index)) = self.deadlines.first()
+            && deadline <= self.now
+        {
+            self.deadlines.pop_first();
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            let info = Arc::clone(conn.info());
+            // Nothing: it is being served just now, and that answer is on its way.
+            if let Some(answer) = self.server.engine.time_out(self.index, &info) {
+                self.answer(index, answer);
+            }
         }
     }
 

@@ -110,7 +110,7 @@ fn flush_and_swap() {
     for n in 0..100 {
         set(&mut keyspace.enter(0), n % 2, format!("{n}").as_bytes(), b"v");
     }
-    keyspace.enter_exclusive().swap(0, 3);
+    keyspace.enter_exclusive().swap(0, 3, Millis(0));
     assert_eq!(keyspace.enter(0).count(3), (50, 0));
     assert_eq!(keyspace.enter_exclusive().flush(Some(3)).keys(), 50);
     assert_eq!(keyspace.enter(0).count(3), (0, 0));
@@ -189,7 +189,7 @@ fn apply(keyspace: &Keyspace, model: &mut Content, change: &Change) {
             model.retain(|&(at, _), _| db.is_some_and(|db| db != at));
         }
         Change::Swap(a, b) => {
-            keyspace.enter_exclusive().swap(a, b);
+            keyspace.enter_exclusive().swap(a, b, Millis(0));
             let other = |db| {
                 if db == a {
                     b

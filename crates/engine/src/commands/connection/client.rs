@@ -1,6 +1,6 @@
 //! CLIENT: the connections, this one and all others.
 
-use super::{kill, pause};
+use super::{kill, pause, unblock};
 use crate::clients::{ClientFilter, ClientKind};
 use crate::command::{Command, Flags, Group};
 use crate::commands::{container, help, integer};
@@ -82,6 +82,15 @@ pub(super) const CLIENT: Command = Command::new("client", -2, container)
         .tips(ALL_NODES),
         sub("setname", 3, setname, "2.6.9", "Names the connection.", "connection-name").tips(ALL_NODES),
         sub("trackinginfo", 2, trackinginfo, "6.2.0", "Answers whether keys are tracked.", ""),
+        sub(
+            "unblock",
+            -3,
+            unblock::unblock,
+            "5.0.0",
+            "Ends the waiting of a client in a blocking command.",
+            "client-id [TIMEOUT|ERROR]",
+        )
+        .flags(ADMIN),
         sub("unpause", 2, pause::unpause, "6.2.0", "Ends CLIENT PAUSE.", "").flags(ADMIN),
     ]);
 
@@ -119,6 +128,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    Name this connection.",
             "TRACKINGINFO",
             "    Whether keys are tracked for this connection.",
+            "UNBLOCK <client-id> [TIMEOUT|ERROR]",
+            "    End the waiting of a client in a blocking command, as if its time were up or with an error.",
             "UNPAUSE",
             "    End CLIENT PAUSE.",
         ],

@@ -3,7 +3,7 @@
 use super::{GENERIC, WRITE, WRITE_FAST};
 use crate::command::{Command, Flags};
 use crate::commands::database;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue};
 
 pub(super) const COPY: Command = Command::new("copy", -3, copy)
@@ -51,7 +51,11 @@ fn copy(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             }
         },
     };
-    cx.changed(u64::from(copied));
+    if copied {
+        cx.changed(1);
+        cx.notify_in(to_db, EventClass::New, "new", to.bytes);
+        cx.notify_in(to_db, EventClass::Generic, "copy_to", to.bytes);
+    }
     cx.reply.integer(i64::from(copied));
     Ok(())
 }
@@ -75,7 +79,12 @@ fn move_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
         _ => false,
     };
-    cx.changed(u64::from(moved));
+    if moved {
+        cx.changed(1);
+        cx.notify_in(to_db, EventClass::New, "new", key.bytes);
+        cx.notify_in(from_db, EventClass::Generic, "move_from", key.bytes);
+        cx.notify_in(to_db, EventClass::Generic, "move_to", key.bytes);
+    }
     cx.reply.integer(i64::from(moved));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::{GENERIC, READ_FAST, WRITE, WRITE_FAST};
 use crate::command::Command;
-use crate::{Args, Cx, Db, Done};
+use crate::{Args, Cx, Db, Done, EventClass};
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
@@ -53,6 +53,7 @@ fn delete(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     for (ordinal, key) in args.from(1).enumerate() {
         if let Some(found) = db.find(db.key(key, ordinal)) {
             found.delete();
+            cx.notify(EventClass::Generic, "del", key);
             deleted += 1;
         }
     }

@@ -4,7 +4,7 @@ use super::{GENERIC, WRITE_FAST};
 use crate::command::Command;
 use crate::commands::integer;
 use crate::commands::string::expiry_options::TimeForm;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_slot::Millis;
 
 pub(super) const EXPIRE: Command =
@@ -112,9 +112,11 @@ fn set_expiry(
     };
     if past {
         found.delete();
+        cx.notify(EventClass::Generic, "del", key);
         cx.propagate_expired(key);
     } else {
         found.set_expiry(Some(at));
+        cx.notify(EventClass::Generic, "expire", key);
         // Replicas get the moment, not the distance to it, and no condition.
         cx.propagate_instead(|| {
             vec![b"PEXPIREAT".to_vec(), key.to_vec(), at.to_string().into_bytes()]

@@ -2,7 +2,7 @@
 
 use super::{GENERIC, WRITE, WRITE_FAST};
 use crate::command::Command;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::NewValue;
 
 pub(super) const RENAME: Command = Command::new("rename", 3, rename)
@@ -43,6 +43,10 @@ fn move_entry(
         let (value, expiry) = found.remove();
         crate::db::store(db.lookup(to), NewValue::Owned(value), expiry, access);
         cx.changed(1);
+        // What the new name held was deleted: to the world it is a new key either way.
+        cx.notify_new(to.bytes);
+        cx.notify(EventClass::Generic, "rename_from", from.bytes);
+        cx.notify(EventClass::Generic, "rename_to", to.bytes);
     }
     Ok(free)
 }

@@ -2,7 +2,7 @@
 
 use super::{GENERIC, READ_FAST, WRITE_FAST};
 use crate::command::Command;
-use crate::{Args, Cx, Db, Done};
+use crate::{Args, Cx, Db, Done, EventClass};
 
 pub(super) const TTL: Command = Command::new("ttl", 2, ttl)
     .flags(READ_FAST)
@@ -79,6 +79,7 @@ fn persist(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     if let Some(mut found) = found {
         found.set_expiry(None);
         cx.changed(1);
+        cx.notify(EventClass::Generic, "persist", args.at(1));
     }
     Ok(())
 }

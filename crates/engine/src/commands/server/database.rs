@@ -87,7 +87,8 @@ fn swapdb(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let (Some(a), Some(b)) = (valid(a), valid(b)) else {
         return Err(Fail::text("ERR DB index is out of range"));
     };
-    db.exclusive().swap(a, b);
+    let now = db.now;
+    db.exclusive().swap(a, b, now);
     cx.changed(1);
     cx.reply.ok();
     Ok(())

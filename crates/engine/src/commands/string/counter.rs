@@ -4,7 +4,7 @@ use super::long_double::LongDouble;
 use super::{STRING, WRITE_FAST, string_of, text};
 use crate::command::Command;
 use crate::commands::integer;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue, StringRef, Value};
 
 pub(super) const INCR: Command = Command::new("incr", 2, incr).flags(WRITE_FAST).keys(1, 1, 1).doc(
@@ -47,8 +47,8 @@ pub(super) const INCRBYFLOAT: Command =
         "key increment-float",
     );
 
-fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], by: i64) -> Done {
-    let (key, access) = (db.key(key, 0), db.access());
+fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, name: &[u8], by: i64) -> Done {
+    let (key, access) = (db.key(name, 0), db.access());
     let lookup = db.lookup(key);
     let (old, expiry) = match &lookup {
         Lookup::Vacant(_) => (0, None),
@@ -62,10 +62,19 @@ fn add(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], by: i64) -> Done {
         }
     };
     let new = old.checked_add(by).ok_or(Fail::text("ERR increment or decrement would overflow"))?;
-    crate::db::store(lookup, NewValue::Integer(new), expiry, access);
+    let is_new = crate::db::store(lookup, NewValue::Integer(new), expiry, access);
     cx.changed(1);
+    told(cx, is_new, "incrby", name);
     cx.reply.integer(new);
     Ok(())
+}
+
+/// Tells of a number that was changed.
+fn told(cx: &Cx<'_>, is_new: bool, event: &'static str, key: &[u8]) {
+    if is_new {
+        cx.notify_new(key);
+    }
+    cx.notify(EventClass::String, event, key);
 }
 
 fn incr(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
@@ -100,8 +109,9 @@ fn incrbyfloat(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let sum = sum.text().ok_or(Fail::text("ERR increment would produce NaN or Infinity"))?;
     // A whole number stays a text, as it does in Redis.
     let value = Value::Bytes(sum.as_bytes().into(), false);
-    crate::db::store(lookup, NewValue::Owned(value), expiry, access);
+    let is_new = crate::db::store(lookup, NewValue::Owned(value), expiry, access);
     cx.changed(1);
+    told(cx, is_new, "incrbyfloat", args.at(1));
     cx.reply.bulk(sum.as_bytes());
     // Replicas get the result: they need not count alike.
     cx.propagate_instead(|| {

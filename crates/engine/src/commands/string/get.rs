@@ -3,7 +3,7 @@
 use super::expiry_options::ExpiryOption;
 use super::{READ_FAST, STRING, reply_value, string_of};
 use crate::command::{Command, Flags};
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_slot::Millis;
 
 pub(super) const GET: Command = Command::new("get", 2, get).flags(READ_FAST).keys(1, 1, 1).doc(
@@ -69,16 +69,19 @@ fn getex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Change::None => return Ok(()),
         Change::Persist => {
             found.set_expiry(None);
+            cx.notify(EventClass::Generic, "persist", key);
             vec![b"PERSIST".to_vec(), key.to_vec()]
         }
         Change::Delete => {
             found.delete();
             cx.changed(1);
+            cx.notify(EventClass::Generic, "del", key);
             cx.propagate_expired(key);
             return Ok(());
         }
         Change::Set(at) => {
             found.set_expiry(Some(at));
+            cx.notify(EventClass::Generic, "expire", key);
             vec![b"PEXPIREAT".to_vec(), key.to_vec(), at.to_string().into_bytes()]
         }
     };
@@ -94,6 +97,7 @@ fn getdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             reply_value(cx.reply, string_of(&found.entry())?);
             found.delete();
             cx.changed(1);
+            cx.notify(EventClass::Generic, "del", args.at(1));
             cx.propagate_instead(|| vec![b"DEL".to_vec(), args.at(1).to_vec()]);
         }
     }

@@ -59,7 +59,8 @@ fn store_pairs(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>, pairs: usiz
     for ordinal in 0..pairs {
         let (key, value) = (args.at(1 + 2 * ordinal), args.at(2 + 2 * ordinal));
         let lookup = db.lookup(db.key(key, ordinal));
-        crate::db::store(lookup, NewValue::String(value), None, access);
+        let is_new = crate::db::store(lookup, NewValue::String(value), None, access);
+        super::told_of_set(cx, is_new, key);
     }
     cx.changed(pairs as u64);
 }

@@ -3,7 +3,7 @@
 use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, string_of, text};
 use crate::command::Command;
 use crate::commands::integer;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Entry, Lookup, NewValue, Value};
 
 pub(super) const APPEND: Command =
@@ -63,6 +63,7 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let len = match db.lookup(key) {
         Lookup::Vacant(vacant) => {
             vacant.insert(NewValue::String(more), None, access);
+            cx.notify_new(args.at(1));
             more.len()
         }
         Lookup::Found(mut found) => {
@@ -73,6 +74,7 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
     };
     cx.changed(1);
+    cx.notify(EventClass::String, "append", args.at(1));
     cx.reply.integer(len as i64);
     Ok(())
 }
@@ -133,10 +135,12 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             let len = overwrite(&mut bytes);
             let value = Value::Boxed(Box::new(bytes));
             vacant.insert(NewValue::Owned(value), None, access);
+            cx.notify_new(args.at(1));
             len
         }
     };
     cx.changed(1);
+    cx.notify(EventClass::String, "setrange", args.at(1));
     cx.reply.integer(len as i64);
     Ok(())
 }

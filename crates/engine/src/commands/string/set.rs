@@ -3,7 +3,7 @@
 use super::expiry_options::{ExpiryOption, TimeForm};
 use super::{OVERWRITE, STRING, WRITE, WRITE_FAST, reply_value, string_of, text};
 use crate::command::Command;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_slot::Millis;
 use tessera_store::{Lookup, NewValue};
 
@@ -91,8 +91,9 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let (key, value) = (db.key(args.at(1), 0), args.at(2));
     if args.len() == 3 {
         let access = db.access();
-        crate::db::store(db.lookup(key), NewValue::String(value), None, access);
+        let is_new = crate::db::store(db.lookup(key), NewValue::String(value), None, access);
         cx.changed(1);
+        super::told_of_set(cx, is_new, args.at(1));
         cx.reply.ok();
         return Ok(());
     }
@@ -135,8 +136,9 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let keep = options.expiry == ExpiryOption::Word;
     let access = db.access();
     let expiry = if keep { kept } else { None };
-    crate::db::store(db.lookup(key), NewValue::String(value), expiry, access);
+    let is_new = crate::db::store(db.lookup(key), NewValue::String(value), expiry, access);
     cx.changed(1);
+    super::told_of_set(cx, is_new, args.at(1));
     if options.condition != Condition::Always || options.get {
         // Replicas get what was done, without the question whether to.
         cx.propagate_instead(|| {
@@ -152,8 +154,10 @@ fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at:
     let (access, past) = (db.access(), db.is_past(at));
     match (db.lookup(db.key(key, 0)), past) {
         (lookup, false) => {
-            crate::db::store(lookup, NewValue::String(value), Some(at), access);
+            let is_new = crate::db::store(lookup, NewValue::String(value), Some(at), access);
             cx.changed(1);
+            super::told_of_set(cx, is_new, key);
+            cx.notify(EventClass::Generic, "expire", key);
             // Replicas get the moment, not the distance to it.
             cx.propagate_instead(|| {
                 let at = at.to_string();
@@ -163,6 +167,7 @@ fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at:
         (Lookup::Found(found), true) => {
             found.delete();
             cx.changed(1);
+            cx.notify(EventClass::Generic, "del", key);
             cx.propagate_expired(key);
         }
         (Lookup::Vacant(_), true) => {}
@@ -176,6 +181,7 @@ fn setnx(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Vacant(vacant) => {
             vacant.insert(NewValue::String(args.at(2)), None, access);
             cx.changed(1);
+            super::told_of_set(cx, true, args.at(1));
             cx.reply.integer(1);
         }
     }
@@ -203,8 +209,9 @@ fn getset(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Found(found) => reply_value(cx.reply, string_of(&found.entry())?),
         Lookup::Vacant(_) => cx.reply.null(),
     }
-    crate::db::store(lookup, NewValue::String(args.at(2)), None, access);
+    let is_new = crate::db::store(lookup, NewValue::String(args.at(2)), None, access);
     cx.changed(1);
+    super::told_of_set(cx, is_new, args.at(1));
     cx.propagate_instead(|| [b"SET", args.at(1), args.at(2)].map(<[u8]>::to_vec).to_vec());
     Ok(())
 }

@@ -82,7 +82,7 @@ fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("watching_clients", 0);
     lines.add("clients_in_timeout_table", 0);
     lines.add("total_watched_keys", 0);
-    lines.add("total_blocking_keys", 0);
+    lines.add("total_blocking_keys", cx.engine.blocking_keys());
     lines.add("total_blocking_keys_on_nokey", 0);
 }
 

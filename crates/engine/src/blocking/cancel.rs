@@ -1,0 +1,110 @@
+//! How waiting ends without being served.
+
+use super::{Answer, Waiter};
+use crate::{ClientInfo, Engine, Fail, Session};
+use std::sync::Arc;
+use tessera_resp::Reply;
+use tessera_slot::SlotState;
+use tessera_store::World;
+
+/// What a client is answered which is not served.
+pub(crate) enum Ending {
+    /// As if the time were up.
+    TimedOut,
+    /// An error.
+    Failed(Fail),
+    /// An error, and the connection is closed.
+    Closed(Fail),
+}
+
+impl Engine {
+    /// How many clients wait for keys.
+    pub fn blocked_clients(&self) -> usize {
+        self.blocking.clients()
+    }
+
+    /// How many keys clients wait for.
+    pub fn blocking_keys(&self) -> usize {
+        self.blocking.keys()
+    }
+
+    /// Takes the right to answer a waiter. It still has to leave its queues.
+    pub(crate) fn end_waiting(&self, waiter: &Waiter, ending: Ending) -> Option<Answer> {
+        let operation = waiter.operation.lock().take()?;
+        self.blocking.forget(waiter);
+        let mut reply = Reply::new(waiter.protocol);
+        let (fail, close) = match ending {
+            Ending::TimedOut => (None, false),
+            Ending::Failed(fail) => (Some(fail), false),
+            Ending::Closed(fail) => (Some(fail), true),
+        };
+        match fail {
+            None => operation.timed_out(&mut reply),
+            Some(fail) => reply.error(fail.to_string()),
+        }
+        Some(Answer { bytes: reply.buf, offset: self.log.offset(), close })
+    }
+
+    /// A client's time is up: gives its answer. `None`: it is being served just now, and will get that answer.
+    /// `thread` is the number of the calling thread, which is not inside the world.
+    pub fn time_out(&self, thread: usize, client: &ClientInfo) -> Option<Answer> {
+        let waiter = client.waiter.lock().clone()?;
+        let answer = self.end_waiting(&waiter, Ending::TimedOut)?;
+        self.leave(&mut self.keyspace.enter(thread), &waiter);
+        Some(answer)
+    }
+
+    /// Forgets what a client that is gone waited for and watched. `thread` is the number of the calling thread, which is not
+    /// inside the world.
+    pub fn forget(&self, thread: usize, session: &mut Session) {
+        let waiter = session.info.waiter.lock().clone();
+        if let Some(waiter) = waiter
+            && waiter.operation.lock().take().is_some()
+        {
+            self.blocking.forget(&waiter);
+            self.leave(&mut self.keyspace.enter(thread), &waiter);
+        }
+    }
+
+    /// Ends all waiting, since this node has become a replica, which cannot serve what changes keys.
+    pub fn unblock_all(&self, thread: usize) {
+        let text = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+        self.end_where(thread, |_, _| Some(Ending::Closed(Fail::text(text))));
+    }
+
+    /// Sends clients away that wait for keys of slots which this node does not serve any more. To be called after slots, or the
+    /// state of the cluster, have changed.
+    pub fn redirect_blocked(&self, thread: usize) {
+        let Some(routing) = self.host().routing() else { return };
+        let is_down = self.mode().any(crate::Mode::CLUSTER_DOWN);
+        self.end_where(thread, |world, waiter| {
+            if is_down {
+                return Some(Ending::Failed(Fail::text("CLUSTERDOWN The cluster is down")));
+            }
+            let slot = waiter.keys.first()?.hash.slot();
+            let SlotState::Remote { .. } = world.lock(slot).state() else { return None };
+            if waiter.readonly && routing.is_replicated_here(slot) {
+                return None;
+            }
+            let unserved = "CLUSTERDOWN Hash slot not served";
+            Some(Ending::Failed(Fail::text(
+                routing.moved(slot, false).unwrap_or_else(|| unserved.to_owned()),
+            )))
+        });
+    }
+
+    fn end_where(&self, thread: usize, choose: impl Fn(&mut World<'_>, &Waiter) -> Option<Ending>) {
+        if !self.blocking.has_clients() {
+            return;
+        }
+        let all: Vec<Arc<Waiter>> = self.blocking.all();
+        for waiter in all {
+            let mut world = self.keyspace.enter(thread);
+            let Some(ending) = choose(&mut world, &waiter) else { continue };
+            if let Some(answer) = self.end_waiting(&waiter, ending) {
+                self.leave(&mut world, &waiter);
+                self.host().answer(&waiter.info, answer);
+            }
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Serving those who wait, after a command that has fed their keys.
+
+use super::{After, Answer, Blocked, ReadyKey, Served, Waiter, wants_deletion};
+use crate::cx::Propagate;
+use crate::db::{Db, Locks};
+use crate::{Cx, Engine, Fail, Outcome, Session, Turn};
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use tessera_config::Config;
+use tessera_resp::Reply;
+use tessera_slot::Slot;
+use tessera_store::{WaiterId, World};
+
+/// What could not be done under a command's own locks.
+#[derive(Default)]
+pub(crate) struct Left {
+    /// Keys whose next waiter needs slots that were not locked.
+    keys: Vec<(ReadyKey, Arc<Waiter>)>,
+    /// Waiters which were answered and stand in queues of slots that were not locked.
+    leaving: Vec<Arc<Waiter>>,
+}
+
+impl Left {
+    /// Whether there is nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.leaving.is_empty()
+    }
+}
+
+/// How the service of one waiter ended.
+enum Attempt {
+    /// It was served, or somebody else had answered it.
+    Through,
+    /// It goes on waiting.
+    Waits,
+    /// Slots must be locked for it.
+    Later(Arc<Waiter>),
+}
+
+impl Engine {
+    /// Settles the marks of the slots that a command has locked, and serves those who wait for the keys it has fed.
+    #[cold]
+    pub(crate) fn serve_waiters(
+        &self,
+        db: &mut Db<'_, '_>,
+        config: &Arc<Config>,
+        has_changed: bool,
+        after: After,
+    ) -> Left {
+        let mut left = Left { keys: Vec::new(), leaving: after.leaving };
+        let mut work = VecDeque::from(after.ready);
+        self.settle(db, has_changed, &mut work);
+        let home = db.index;
+        while let Some(key) = work.pop_front() {
+            self.serve_key(db, config, key, &mut work, &mut left);
+        }
+        db.index = home;
+        left
+    }
+
+    /// Settles the marks of all slots that are locked.
+    fn settle(&self, db: &mut Db<'_, '_>, has_changed: bool, work: &mut VecDeque<ReadyKey>) {
+        let keyspace = db.keyspace;
+        let mut news = |db: usize, key: &[u8]| {
+            work.push_back(ReadyKey { db, bytes: key.into(), hash: keyspace.locate(key) });
+        };
+        match &mut db.locks {
+            Locks::World(_) => {}
+            Locks::One(guard) => guard.settle(has_changed, &mut news),
+            Locks::Many(guards) => {
+                guards.iter_mut().for_each(|guard| guard.settle(has_changed, &mut news));
+            }
+            // What is only watched can wait for the next command that comes by.
+            Locks::All(_) if !self.blocking.has_clients() => {}
+            Locks::All(all) => Slot::all().for_each(|slot| {
+                all.get(slot).settle(has_changed, &mut news);
+            }),
+        }
+    }
+
+    /// Settles the marks of one slot that is locked.
+    pub(crate) fn settle_slot(
+        &self,
+        db: &mut Db<'_, '_>,
+        slot: Slot,
+        has_changed: bool,
+        ready: &mut Vec<ReadyKey>,
+    ) {
+        let keyspace = db.keyspace;
+        let guard = db.locks.guard(slot);
+        if guard.is_marked() {
+            guard.settle(has_changed, |db, key| {
+                ready.push(ReadyKey { db, bytes: key.into(), hash: keyspace.locate(key) });
+            });
+        }
+    }
+
+    /// Serves those who wait for one key, as long as it lasts.
+    fn serve_key(
+        &self,
+        db: &mut Db<'_, '_>,
+        config: &Arc<Config>,
+        key: ReadyKey,
+        work: &mut VecDeque<ReadyKey>,
+        left: &mut Left,
+    ) {
+        db.index = key.db;
+        let slot = key.hash.slot();
+        let mut last: Option<WaiterId> = None;
+        while db.peek(key.key()).is_some() {
+            let Some(id) = db.locks.guard(slot).next_waiter(key.db, &key.bytes, last) else {
+                return;
+            };
+            last = Some(id);
+            if let Attempt::Later(waiter) = self.serve_one(db, config, &key, id, work, left) {
+                // Nobody overtakes it.
+                left.keys.push((key, waiter));
+                return;
+            }
+        }
+        // The key is gone: this is of interest to few.
+        for id in db.locks.guard(slot).waiters(key.db, &key.bytes, wants_deletion) {
+            self.serve_one(db, config, &key, id, work, left);
+        }
+    }
+
+    fn serve_one(
+        &self,
+        db: &mut Db<'_, '_>,
+        config: &Arc<Config>,
+        key: &ReadyKey,
+        id: WaiterId,
+        work: &mut VecDeque<ReadyKey>,
+        left: &mut Left,
+    ) -> Attempt {
+        let Some(waiter) = self.blocking.get(id) else { return Attempt::Through };
+        if waiter.also.is_some_and(|slot| !db.locks.covers(slot)) {
+            return Attempt::Later(waiter);
+        }
+        let mut operation = waiter.operation.lock();
+        let Some(present) = operation.as_mut() else { return Attempt::Through };
+        let Some(answer) = self.attempt(db, config, &waiter, &mut **present, key, work) else {
+            return Attempt::Waits;
+        };
+        *operation = None;
+        drop(operation);
+        self.blocking.forget(&waiter);
+        if self.leave_locked(db, &waiter) {
+            left.leaving.push(Arc::clone(&waiter));
+        }
+        self.host().answer(&waiter.info, answer);
+        Attempt::Through
+    }
+
+    /// Lets a waiter's operation try a key. Gives the answer for its client, if it has one now.
+    fn attempt(
+        &self,
+        db: &mut Db<'_, '_>,
+        config: &Arc<Config>,
+        waiter: &Waiter,
+        operation: &mut dyn Blocked,
+        key: &ReadyKey,
+        work: &mut VecDeque<ReadyKey>,
+    ) -> Option<Answer> {
+        // The client's own session belongs to its thread; what an operation may ask of it is the same here.
+        let mut session = Session::new(Arc::clone(&waiter.info), true);
+        (session.db, session.no_touch) = (key.db, waiter.no_touch);
+        let mut reply = Reply::new(waiter.protocol);
+        let touch = std::mem::replace(&mut db.touch, !waiter.no_touch);
+        let mut cx = Cx {
+            engine: self,
+            session: &mut session,
+            reply: &mut reply,
+            config,
+            now: db.now,
+            stats: db.told.stats,
+            outcome: Outcome::Next,
+            may_block: false,
+            dirty: 0,
+            propagate: Propagate::AsIs,
+            after: After::default(),
+        };
+        let served = operation.serve(db, &mut cx, key.key());
+        let dirty = cx.dirty > 0;
+        if dirty {
+            self.record_served(&mut cx, db);
+        }
+        let mut ready = std::mem::take(&mut cx.after.ready);
+        db.touch = touch;
+        for slot in std::iter::once(key.hash.slot()).chain(waiter.also) {
+            self.settle_slot(db, slot, dirty, &mut ready);
+        }
+        work.extend(ready);
+        match served {
+            Ok(Served::Yes) => {}
+            Ok(Served::No) => return None,
+            Err(Fail::WrongType) if !operation.wants_deletion() => return None,
+            Err(fail) => {
+                reply.buf.clear();
+                reply.error(fail.to_string());
+                crate::stats::bump(&db.told.stats.errors, 1);
+            }
+        }
+        Some(Answer { bytes: reply.buf, offset: self.log.offset(), close: false })
+    }
+
+    /// Takes a waiter out of the queues whose slots are locked. True: it stands in others too.
+    fn leave_locked(&self, db: &mut Db<'_, '_>, waiter: &Waiter) -> bool {
+        let mut others = false;
+        for key in &waiter.keys {
+            let slot = key.hash.slot();
+            if !db.locks.covers(slot) {
+                others = true;
+            } else if db.locks.guard(slot).leave(key.db, &key.bytes, waiter.id) {
+                self.blocking.keys.fetch_sub(1, Relaxed);
+            }
+        }
+        others
+    }
+
+    /// Takes a waiter out of all queues.
+    pub(crate) fn leave(&self, world: &mut World<'_>, waiter: &Waiter) {
+        for key in &waiter.keys {
+            if world.lock(key.hash.slot()).leave(key.db, &key.bytes, waiter.id) {
+                self.blocking.keys.fetch_sub(1, Relaxed);
+            }
+        }
+    }
+
+    /// Does what a command's own locks did not allow, once they are let go.
+    #[cold]
+    pub(crate) fn serve_left(&self, world: &mut World<'_>, turn: &Turn<'_>, mut left: Left) {
+        while !left.is_empty() {
+            for waiter in std::mem::take(&mut left.leaving) {
+                self.leave(world, &waiter);
+            }
+            for (key, waiter) in std::mem::take(&mut left.keys) {
+                let mut slots = vec![key.hash.slot()];
+                slots.extend(waiter.also);
+                let locks = Locks::Many(world.lock_many(&mut slots));
+                let mut db = self.db_for_waiters(turn, locks);
+                let after = After { ready: vec![key], ..After::default() };
+                let more = self.serve_waiters(&mut db, turn.config, false, after);
+                left.keys.extend(more.keys);
+                left.leaving.extend(more.leaving);
+            }
+        }
+    }
+
+    /// A database with these locks, to serve waiting clients from.
+    fn db_for_waiters<'w, 'k: 'w>(
+        &'k self,
+        turn: &'w Turn<'_>,
+        locks: Locks<'w, 'k>,
+    ) -> Db<'w, 'k> {
+        let session = Session::new(Arc::clone(&self.nobody), true);
+        self.db(turn, &session, self.mode(), locks)
+    }
+}

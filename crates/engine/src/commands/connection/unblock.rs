@@ -1,0 +1,30 @@
+//! CLIENT UNBLOCK.
+
+use crate::blocking::Ending;
+use crate::commands::integer;
+use crate::{Args, Cx, Db, Done, Fail};
+
+pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let ending = match args.len() {
+        3 => Ending::TimedOut,
+        4 if args.is(3, "timeout") => Ending::TimedOut,
+        4 if args.is(3, "error") => {
+            Ending::Failed(Fail::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
+        }
+        4 => {
+            let text = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
+            return Err(Fail::text(text));
+        }
+        _ => return Err(Fail::Arity("client|unblock".into())),
+    };
+    let id = integer(args.at(2))?;
+    let client = u64::try_from(id).ok().and_then(|id| cx.engine.clients.get(id));
+    let waiter = client.and_then(|client| client.waiter.lock().clone());
+    let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(waiter, ending));
+    cx.reply.integer(i64::from(answer.is_some()));
+    if let (Some(waiter), Some(answer)) = (waiter, answer) {
+        cx.engine.host().answer(waiter.client(), answer);
+        cx.after.leaving.push(waiter);
+    }
+    Ok(())
+}
