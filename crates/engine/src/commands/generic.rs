@@ -10,7 +10,7 @@ mod scan;
 mod ttl;
 mod wait;
 
-pub(super) use dump::payload_of;
+pub(super) use dump::serialized_length;
 pub(super) use object::encoding_name;
 
 use crate::command::{Command, Flags, Group};

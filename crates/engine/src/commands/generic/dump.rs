@@ -3,11 +3,12 @@
 use super::{GENERIC, READ, WRITE};
 use crate::command::{Command, Flags};
 use crate::commands::integer;
+use crate::notify::EventClass;
 use crate::payload::{Payload, Thresholds, take_in};
 use crate::{Args, Cx, Db, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_rdb::{Checksum, Compression, DumpBody, Limits, Version};
+use tessera_rdb::{Checksum, Compression, DumpBody, Encode, Encoder, Limits, Version};
 use tessera_slot::Millis;
 use tessera_store::{Entry, Lookup, NewValue, Value};
 
@@ -39,11 +40,20 @@ const fn restore_command(name: &'static str, since: &'static str) -> Command {
     )
 }
 
+fn compression(config: &Config) -> Compression {
+    if config.persistence.rdbcompression { Compression::Lzf } else { Compression::Off }
+}
+
 /// The bytes that DUMP answers for an entry.
-pub(crate) fn payload_of(entry: &Entry, config: &Config) -> Vec<u8> {
-    let compression =
-        if config.persistence.rdbcompression { Compression::Lzf } else { Compression::Off };
-    tessera_rdb::dump(Payload::of(entry), compression)
+fn payload_of(entry: &Entry, config: &Config) -> Vec<u8> {
+    tessera_rdb::dump(Payload::of(entry), compression(config))
+}
+
+/// Bytes of an entry's value in an RDB file.
+pub(crate) fn serialized_length(entry: &Entry, config: &Config) -> usize {
+    let mut bytes = Vec::new();
+    Payload::of(entry).encode(&mut Encoder::new(&mut bytes, compression(config).into()));
+    bytes.len()
 }
 
 fn dump(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
@@ -131,6 +141,7 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     if expiry.is_some_and(|at| db.is_past(at)) {
         if let Some(found) = db.find(key) {
             found.delete();
+            cx.notify(EventClass::Generic, "del", key.bytes);
             let verb = crate::db::deletion(cx.config.memory.lazyfree_lazy_server_del);
             cx.propagate_instead(|| vec![verb.to_vec(), key.bytes.to_vec()]);
             cx.changed(1);
@@ -142,6 +153,9 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         .access()
         .saturating_sub(options.idle.map_or(0, |idle| u32::try_from(idle).unwrap_or(u32::MAX)));
     let config = cx.config;
+    if !exists {
+        cx.notify_new(key.bytes);
+    }
     let found = match db.lookup(key) {
         Lookup::Found(mut found) => {
             found.replace(NewValue::Owned(value), expiry, access);
@@ -163,6 +177,7 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         }
         command
     });
+    cx.notify(EventClass::Generic, "restore", key.bytes);
     cx.changed(1);
     cx.reply.ok();
     Ok(())
