@@ -88,14 +88,15 @@ impl List {
         }
     }
 
-    /// Takes an element from an end; `show` sees it first.
+    /// Takes an element from an end; `show` sees it first. Whoever is through with taking and adding calls [`List::shrink`].
+    #[inline]
     pub fn pop<R>(
         &mut self,
         end: End,
         limits: ListLimits,
         show: impl FnOnce(Element<'_>) -> R,
     ) -> Option<R> {
-        let shown = match self {
+        match self {
             List::Packed(listpack) => {
                 let at = match end {
                     End::Left => listpack.first()?,
@@ -103,12 +104,10 @@ impl List {
                 };
                 let shown = show(listpack.get(at));
                 listpack.remove(at);
-                shown
+                Some(shown)
             }
-            List::Quick(list) => list.pop(end, limits, show)?,
-        };
-        self.shrink(limits);
-        Some(shown)
+            List::Quick(list) => list.pop(end, limits, show),
+        }
     }
 
     /// Shows the elements from number `start` on, in this direction, until `visit` breaks; gives what it broke with.
@@ -241,7 +240,8 @@ impl List {
     }
 
     /// Becomes a listpack if there is but one node, much smaller than it might be.
-    fn shrink(&mut self, limits: ListLimits) {
+    #[inline]
+    pub fn shrink(&mut self, limits: ListLimits) {
         self.become_listpack(limits, true);
     }
 

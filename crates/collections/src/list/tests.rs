@@ -118,6 +118,7 @@ fn apply(op: Op, list: &mut List, model: &mut Vec<Vec<u8>>, limits: &mut ListLim
         }
         Op::Pop(end) => {
             let popped = list.pop(end, *limits, copy);
+            list.shrink(*limits);
             let expected = match end {
                 End::Left => (len > 0).then(|| model.remove(0)),
                 End::Right => model.pop(),
@@ -205,6 +206,7 @@ fn encodings_change_as_in_redis() {
     assert_eq!(list.remove_range(2, 2, three), 2);
     assert_eq!(list.encoding(), "quicklist", "two elements are more than half of three");
     list.pop(End::Right, three, |_| ());
+    list.shrink(three);
     assert_eq!(list.encoding(), "listpack");
 
     let small = ListLimits::new(-1, 0);
@@ -214,6 +216,7 @@ fn encodings_change_as_in_redis() {
     assert!(list.set(2, b"c", small));
     assert_eq!(list.encoding(), "quicklist", "a node of a and b stands before it");
     list.pop(End::Right, small, |_| ());
+    list.shrink(small);
     assert_eq!(list.encoding(), "listpack");
 
     // Redis asks what the listpack would have if the new element were added to it.
