@@ -36,19 +36,7 @@ impl<'w, 'k: 'w> Locks<'w, 'k> {
         }
     }
 
-    /// Whether a slot is locked.
-    pub(crate) fn covers(&self, slot: Slot) -> bool {
-        match self {
-            Locks::One(guard) => guard.slot() == slot,
-            Locks::Many(guards) => guards.has(slot),
-            Locks::All(_) => true,
-            Locks::World(_) => false,
-        }
-    }
-}
-
-impl<'w> Locks<'w, '_> {
-    /// The guard of a slot that is locked, to be shared among readers.
+    /// The guard of a slot that is locked, to be shared among readers; where all are, one that was used before.
     ///
     /// # Panics
     /// If it is not.
@@ -57,7 +45,18 @@ impl<'w> Locks<'w, '_> {
         match self {
             Locks::One(guard) => guard,
             Locks::Many(guards) => guards.peek(slot),
-            _ => panic!("a command with keys"),
+            Locks::All(all) => all.peek(slot),
+            Locks::World(_) => panic!("a command with keys"),
+        }
+    }
+
+    /// Whether a slot is locked.
+    pub(crate) fn covers(&self, slot: Slot) -> bool {
+        match self {
+            Locks::One(guard) => guard.slot() == slot,
+            Locks::Many(guards) => guards.has(slot),
+            Locks::All(_) => true,
+            Locks::World(_) => false,
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::{GENERIC, READ};
 use crate::command::Command;
 use crate::commands::element_scan::{self, Options, Scanned};
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::{Args, Cx, Db, Done};
 use tessera_config::glob_match;
 use tessera_resp::Reply;
 use tessera_slot::{SLOT_COUNT, Slot};
