@@ -150,6 +150,10 @@ pub enum Group {
     Geo,
     /// Streams.
     Stream,
+    /// Bits of strings.
+    Bitmap,
+    /// Cardinality estimates in strings.
+    HyperLogLog,
     /// The connection itself.
     Connection,
     /// Administration.
@@ -170,6 +174,8 @@ impl Group {
             Group::SortedSet => "sorted-set",
             Group::Geo => "geo",
             Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
@@ -187,6 +193,8 @@ impl Group {
             Group::SortedSet => Some("@sortedset"),
             Group::Geo => Some("@geo"),
             Group::Stream => Some("@stream"),
+            Group::Bitmap => Some("@bitmap"),
+            Group::HyperLogLog => Some("@hyperloglog"),
             Group::Connection => Some("@connection"),
             Group::Server | Group::Cluster => None,
         }

@@ -21,6 +21,7 @@ mod engine;
 mod execute;
 mod expire;
 mod fail;
+pub mod hll;
 mod host;
 mod notify;
 mod pause;
@@ -31,6 +32,7 @@ mod stats;
 mod syntax;
 mod typed;
 mod unit;
+mod wide;
 
 pub use args::Args;
 pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};

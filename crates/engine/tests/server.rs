@@ -145,7 +145,9 @@ fn documentation_of_commands() {
     assert_eq!(client.run("command docs nosuch"), "%0");
     let config = client.run("command docs config");
     assert!(config.contains("|$11|subcommands|%5|$10|config|get|"), "{config}");
-    assert!(client.run("command docs").starts_with("%7"), "more than 70");
+    let all = client.run("command docs");
+    let count = all.split('|').next().and_then(|count| count.strip_prefix('%')?.parse().ok());
+    assert!(count.is_some_and(|count: usize| count > 70), "{count:?}");
 }
 
 #[test]

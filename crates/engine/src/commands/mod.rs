@@ -2,12 +2,14 @@
 //!
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
+mod bitmap;
 mod cluster;
 mod connection;
 mod element_scan;
 mod generic;
 mod geo;
 mod hash;
+mod hyperloglog;
 mod list;
 mod server;
 mod set;
@@ -29,6 +31,8 @@ const FAMILIES: &[&[Command]] = &[
     sorted_set::COMMANDS,
     geo::COMMANDS,
     stream::COMMANDS,
+    bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,
