@@ -219,6 +219,8 @@ pub struct Command {
     /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
     /// each. Empty: what follows from the flags.
     pub key_uses: &'static [&'static str],
+    /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
+    pub alone_if: Option<fn(Args<'_>) -> bool>,
     /// The family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -247,6 +249,7 @@ impl Command {
             flags: Flags::NONE,
             keys: Keys::None,
             key_uses: &[],
+            alone_if: None,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "O(1)",
@@ -274,6 +277,20 @@ impl Command {
     pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
         self.key_uses = key_uses;
         self
+    }
+
+    /// Sets which calls run with the world to themselves, since they reach keys that are not among their arguments. In cluster
+    /// mode such keys must be in the slot of the others, and no call does.
+    pub const fn alone_if(mut self, alone_if: fn(Args<'_>) -> bool) -> Command {
+        self.alone_if = Some(alone_if);
+        self
+    }
+
+    /// Whether a call runs with the world to itself.
+    #[inline]
+    pub fn runs_alone(&self, args: Args<'_>, is_cluster: bool) -> bool {
+        self.flags.has(Flags::EXCLUSIVE)
+            || !is_cluster && self.alone_if.is_some_and(|alone_if| alone_if(args))
     }
 
     /// How key number `ordinal` is used: `RO`, `RW`, `OW` or `RM`, then what is done with it.

@@ -96,7 +96,7 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let locks = if command.flags.has(Flags::EXCLUSIVE) {
+        let locks = if command.runs_alone(args, self.mode().any(Mode::CLUSTER)) {
             *world = None;
             let alone = self.keyspace.enter_exclusive();
             // The role may have changed while this command waited to be alone.

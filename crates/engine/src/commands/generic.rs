@@ -7,6 +7,7 @@ mod expire;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 mod ttl;
 mod wait;
 
@@ -46,6 +47,8 @@ pub(super) const COMMANDS: &[Command] = &[
     scan::RANDOMKEY,
     scan::KEYS,
     scan::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     object::OBJECT,
     wait::WAIT,
 ];
