@@ -21,6 +21,7 @@ mod engine;
 mod execute;
 mod expire;
 mod fail;
+mod fields;
 pub mod hll;
 mod host;
 mod notify;

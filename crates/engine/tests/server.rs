@@ -91,7 +91,7 @@ fn sections_of_info() {
         "extra:7|",
         "role:master|",
         "cluster_enabled:0|",
-        "db0:keys=2,expires=1,avg_ttl=0|",
+        "db0:keys=2,expires=1,avg_ttl=0,keys_with_volatile_items=0|",
         "connected_clients:1|",
         "maxmemory_policy:noeviction|",
         "master_replid:",
@@ -123,7 +123,7 @@ fn commands_describe_themselves() {
         ("command list filterby module x", "*0"),
         ("command list filterby aclcat BLOCKING", "*1|$4|wait"),
         ("command list filterby aclcat", "-ERR syntax error"),
-        ("command list filterby pattern *nx", "*3|$5|setnx|$6|msetnx|$8|renamenx"),
+        ("command list filterby pattern *setnx", "*3|$5|setnx|$6|msetnx|$6|hsetnx"),
     ]);
 }
 

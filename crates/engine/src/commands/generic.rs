@@ -3,7 +3,7 @@
 mod copy;
 mod delete;
 mod dump;
-mod expire;
+pub(super) mod expire;
 mod object;
 mod rename;
 mod scan;

@@ -179,6 +179,7 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("sync_partial_ok", 0);
     lines.add("sync_partial_err", 0);
     lines.add("expired_keys", stats.sum(|thread| &thread.expired));
+    lines.add("expired_fields", stats.sum(|thread| &thread.expired_fields));
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_time_cap_reached_count", 0);
     lines.add("evicted_keys", 0);
@@ -267,15 +268,23 @@ fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
 }
 
 fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
-    let mut counts = vec![(0, 0); db.keyspace().databases()];
+    let mut counts = vec![(0, 0, 0); db.keyspace().databases()];
     db.world().for_each_slot(|guard| {
-        for (index, (keys, expiring)) in counts.iter_mut().enumerate() {
+        for (index, (keys, expiring, aging)) in counts.iter_mut().enumerate() {
             *keys += guard.len(index);
             *expiring += guard.expiring(index);
+            *aging += guard.aging(index);
         }
     });
-    for (index, (keys, expiring)) in counts.into_iter().enumerate().filter(|(_, (n, _))| *n > 0) {
-        lines.add(format!("db{index}"), format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    for (index, (keys, expiring, aging)) in counts.into_iter().enumerate() {
+        if keys > 0 {
+            lines.add(
+                format!("db{index}"),
+                format_args!(
+                    "keys={keys},expires={expiring},avg_ttl=0,keys_with_volatile_items={aging}"
+                ),
+            );
+        }
     }
 }
 
