@@ -21,7 +21,8 @@ pub use range::{LexBound, LexRange, ScoreRange};
 
 use crate::collection::{Collection, Kind};
 use crate::hasher::{HashCode, hasher};
-use crate::listpack::{Corrupt, Element, Listpack, Position};
+use crate::listpack::{Corrupt, Digits, Element, Listpack, Position};
+use crate::set::Probe;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -73,15 +74,15 @@ impl SortedSet {
         }
     }
 
-    /// A set of members in their order, each once; `longest` is the length of the longest in bytes.
+    /// A set of members that come in their order, each once.
     pub fn from_sorted<'a>(
-        members: impl ExactSizeIterator<Item = (&'a [u8], f64)>,
-        longest: usize,
+        members: impl ExactSizeIterator<Item = (Element<'a>, f64)> + Clone,
         limits: Limits,
     ) -> SortedSet {
+        let longest = members.clone().map(|(member, _)| member.text_len()).max().unwrap_or(0);
         let mut set = SortedSet::with_room(members.len(), longest, limits);
         for (member, score) in members {
-            set.push(member, score);
+            set.push(member.text(&mut Digits::default()), score);
         }
         set
     }
@@ -109,7 +110,7 @@ impl SortedSet {
         }
         let mut sorted = Listpack::new();
         for (member, score) in packed::Iter::new(&pack, 0..packed::len(&pack), false) {
-            packed::insert(&mut sorted, member.text(&mut Default::default()), score);
+            packed::insert(&mut sorted, member.text(&mut Digits::default()), score);
         }
         Ok(SortedSet::Packed(sorted))
     }
@@ -141,6 +142,18 @@ impl SortedSet {
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         self.find(member).score
+    }
+
+    /// The score of a member that is looked for in several sets.
+    #[inline]
+    pub fn score_of(&self, probe: &mut Probe<'_>) -> Option<f64> {
+        match self {
+            SortedSet::Packed(pack) => packed::find(pack, probe.text()).map(|(_, score)| score),
+            SortedSet::Tree(tree) => {
+                let hash = probe.hash();
+                tree.score(probe.text(), hash)
+            }
+        }
     }
 
     /// Gives a member, of which `seat` is what [`SortedSet::find`] has found, a score, which is not NaN.
@@ -245,7 +258,7 @@ impl SortedSet {
         match self {
             SortedSet::Packed(_) => {
                 for (member, score) in self.iter() {
-                    see(member.text(&mut Default::default()), score);
+                    see(member.text(&mut Digits::default()), score);
                 }
                 0
             }
@@ -270,7 +283,7 @@ impl SortedSet {
         if let SortedSet::Packed(_) = self {
             let mut tree = Box::<Ordered>::default();
             for (member, score) in self.iter() {
-                let mut digits = Default::default();
+                let mut digits = Digits::default();
                 let member = member.text(&mut digits);
                 tree.insert(member, hasher().hash(member), score);
             }
@@ -300,12 +313,13 @@ impl PartialEq for SortedSet {
     fn eq(&self, other: &SortedSet) -> bool {
         self.len() == other.len()
             && self.iter().zip(other.iter()).all(|((a, x), (b, y))| {
-                x == y && a.text(&mut Default::default()) == b.text(&mut Default::default())
+                x == y && a.text(&mut Digits::default()) == b.text(&mut Digits::default())
             })
     }
 }
 
 /// Members and scores of a range.
+#[derive(Clone)]
 pub enum Iter<'a> {
     /// Of a packed set.
     Packed(packed::Iter<'a>),

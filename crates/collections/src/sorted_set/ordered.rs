@@ -109,7 +109,7 @@ impl Ordered {
         self.table.scan(cursor, |member| see(member.text(), member.score()))
     }
 
-    /// Prefetches what a search for this hash reads.
+    /// Bytes of memory, of the members estimated from so many; 0: all are looked at.
     pub(super) fn memory(&self, samples: usize) -> usize {
         let len = self.len();
         let samples = if samples == 0 { len } else { samples.min(len) };
@@ -160,6 +160,7 @@ impl Clone for Ordered {
 }
 
 /// Members and scores of a range of ranks.
+#[derive(Clone)]
 pub struct Iter<'a> {
     tree: &'a Tree,
     /// What is left of the present leaf.

@@ -155,6 +155,7 @@ pub(super) fn check(pack: &Listpack) -> Result<bool, Corrupt> {
 }
 
 /// Members and scores of a range of ranks.
+#[derive(Clone)]
 pub struct Iter<'a> {
     pack: &'a Listpack,
     at: Option<Position>,

@@ -313,8 +313,10 @@ fn scores_are_kept_as_redis_keeps_them() {
         pack.iter().map(|element| String::from_utf8(element.to_vec()).expect("text")).collect();
     assert_eq!(texts, ["c", "0", "b", "1.5", "a", "2", "d", "inf"]);
     assert_eq!(pack.get(pack.seek(1).expect("the first score")), Element::Integer(0));
-    let sorted =
-        SortedSet::from_sorted([(&b"x"[..], -0.0)].into_iter(), 1, Limits { entries: 0, value: 0 });
+    let sorted = SortedSet::from_sorted(
+        [(Element::Bytes(b"x"), -0.0)].into_iter(),
+        Limits { entries: 0, value: 0 },
+    );
     assert_eq!(sorted.score(b"x").map(f64::is_sign_negative), Some(true));
     assert!(sorted.memory(0) > 1024);
 }
