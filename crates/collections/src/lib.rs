@@ -16,16 +16,17 @@ mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
+pub mod lzf;
 pub mod set;
 pub mod sorted_set;
 mod stream;
 pub mod table;
 
-pub use collection::{AnyCollection, Collection, Kind};
+pub use collection::{AGING, AnyCollection, Collection, Kind};
 pub use double::{DoubleText, parse_double, parse_double_lossy, whole};
-pub use hash::Hash;
+pub use hash::{Changed, Expiry, FieldRef, Fields, Hash, HashLimits};
 pub use hasher::seed;
-pub use list::List;
+pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
 pub use listpack::{
     Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
 };

@@ -24,7 +24,7 @@ use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 use tessera_collections::table::{Item, Ref, RefMut};
-use tessera_collections::{AnyCollection, Collection, Kind, canonical_integer};
+use tessera_collections::{AGING, AnyCollection, Collection, Kind, canonical_integer};
 use tessera_slot::Millis;
 
 /// Bytes in front of the expiry or the key, with an embedded value.
@@ -152,6 +152,11 @@ unsafe impl Item for Entry {
     #[inline]
     fn is_marked(&self) -> bool {
         self.header().flags & HAS_EXPIRY != 0
+    }
+
+    #[inline]
+    fn is_aging(&self) -> bool {
+        self.header().form.within() == AGING
     }
 }
 

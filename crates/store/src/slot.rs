@@ -194,6 +194,11 @@ impl<'k> SlotGuard<'k> {
         self.data.table(db).map_or(0, Table::marked)
     }
 
+    /// The number of keys in one database of whose elements some expire by themselves.
+    pub fn aging(&self, db: usize) -> usize {
+        self.data.table(db).map_or(0, Table::aging)
+    }
+
     /// Bytes of the buckets of all databases.
     pub fn table_memory(&self) -> usize {
         self.data.tables().map(|(_, table)| table.memory()).sum()
@@ -261,6 +266,22 @@ impl<'k> SlotGuard<'k> {
         let end = (cursor + buckets).min(table.bucket_count());
         for bucket in cursor..end {
             table.for_marked(bucket, &mut see);
+        }
+        if end >= table.bucket_count() { 0 } else { end }
+    }
+
+    /// As [`SlotGuard::expiring_keys`], with the keys of whose elements some expire by themselves.
+    pub fn aging_keys(
+        &self,
+        db: usize,
+        cursor: usize,
+        buckets: usize,
+        mut see: impl FnMut(&crate::Entry),
+    ) -> usize {
+        let Some(table) = self.data.table(db) else { return 0 };
+        let end = (cursor + buckets).min(table.bucket_count());
+        for bucket in cursor..end {
+            table.for_aging(bucket, &mut see);
         }
         if end >= table.bucket_count() { 0 } else { end }
     }

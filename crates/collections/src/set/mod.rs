@@ -9,6 +9,7 @@
 //! How many are few, and how short is short, say the [`Limits`]. A set goes down this list as it grows, and never up; only the result of an
 //! intersection is made an intset again where it can be ([`Set::settle`]).
 
+pub mod algebra;
 mod int_set;
 mod members;
 mod probe;
@@ -92,7 +93,7 @@ impl Set {
     /// Changes to a table at once if so many members are going to be added that it will come to that.
     pub fn make_room(&mut self, count: usize, limits: &Limits) {
         if self.lacks_room(count, limits) {
-            self.to_table();
+            self.become_table();
         }
     }
 
@@ -125,12 +126,12 @@ impl Set {
                 Some(number) => {
                     ints.insert(number);
                     if ints.len() > limits.intset_max() {
-                        self.to_table();
+                        self.become_table();
                     }
                     return;
                 }
-                None if fits_beside(ints, probe.text().len(), limits) => self.to_listpack(),
-                None => self.to_table(),
+                None if fits_beside(ints, probe.text().len(), limits) => self.become_listpack(),
+                None => self.become_table(),
             },
             Set::Packed(listpack) => {
                 let len = probe.text().len();
@@ -138,7 +139,7 @@ impl Set {
                     && len <= limits.listpack_value
                     && listpack.has_room(len);
                 if !fits {
-                    self.to_table();
+                    self.become_table();
                 }
             }
             Set::Table(_) => {}
@@ -192,7 +193,7 @@ impl Set {
         }
     }
 
-    fn to_table(&mut self) {
+    fn become_table(&mut self) {
         let mut members = Members::default();
         for member in self.iter() {
             let mut probe = Probe::of(member);
@@ -202,7 +203,7 @@ impl Set {
         *self = Set::Table(Box::new(members));
     }
 
-    fn to_listpack(&mut self) {
+    fn become_listpack(&mut self) {
         let mut listpack = Listpack::new();
         for member in self.iter() {
             match member {

@@ -14,7 +14,7 @@ const REMAKE: usize = 5;
 /// A number below `end`.
 #[inline]
 fn below(random: u64, end: usize) -> usize {
-    (u128::from(random) * end as u128 >> 64) as usize
+    ((u128::from(random) * end as u128) >> 64) as usize
 }
 
 /// Chooses `count` of the numbers below `len`, all choices alike; in ascending order. There are fewer if `len` is.

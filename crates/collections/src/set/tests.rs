@@ -138,6 +138,49 @@ proptest! {
     }
 
     #[test]
+    fn algebra(
+        texts in proptest::collection::vec(proptest::collection::btree_set(text(), 0..20), 1..6),
+        small in any::<bool>(),
+    ) {
+        let limits = if small { LIMITS } else { Limits { intset_entries: 64, listpack_entries: 64, ..LIMITS } };
+        let sets: Vec<Set> = texts.iter().map(|texts| {
+            let mut set = Set::Ints(IntSet::new());
+            texts.iter().for_each(|text| set.insert_new(&mut Probe::text_of(text), &limits));
+            set
+        }).collect();
+        let mut operands: Vec<&Set> = sets.iter().collect();
+        let (mut shown, mut count) = (BTreeSet::new(), 0);
+        let mut see = |member: Element<'_>| assert!(shown.insert(member.to_vec()), "each once");
+
+        algebra::union(&operands, &mut see);
+        let union: BTreeSet<_> = texts.iter().flatten().cloned().collect();
+        prop_assert_eq!(std::mem::take(&mut shown), union.clone());
+        prop_assert_eq!(content(&algebra::union_set(&operands, &limits)), union);
+
+        let mut see = |member: Element<'_>| assert!(shown.insert(member.to_vec()), "each once");
+        let (first, others) = operands.split_first_mut().expect("one at least");
+        algebra::difference(first, others, &mut see);
+        let is_elsewhere = |text: &Vec<u8>| texts[1..].iter().any(|other| other.contains(text));
+        let difference: BTreeSet<_> = texts[0].iter().filter(|text| !is_elsewhere(text)).cloned().collect();
+        prop_assert_eq!(std::mem::take(&mut shown), difference.clone());
+        prop_assert_eq!(content(&algebra::difference_set(first, others, &limits)), difference);
+
+        let is_everywhere = |text: &&Vec<u8>| texts.iter().all(|other| other.contains(*text));
+        let intersection: BTreeSet<_> = texts[0].iter().filter(is_everywhere).cloned().collect();
+        let result = algebra::intersection_set(&mut operands, &limits);
+        prop_assert_eq!(content(&result), intersection.clone());
+        let integers = result.iter().all(|member| Probe::of(member).integer().is_some());
+        let is_few = result.len() <= limits.intset_entries;
+        prop_assert_eq!(integers && is_few, result.encoding() == "intset");
+        algebra::intersection(&mut operands, |member| {
+            count += 1;
+            assert!(intersection.contains(&member.to_vec()));
+            if count == 2 { std::ops::ControlFlow::Break(()) } else { std::ops::ControlFlow::Continue(()) }
+        });
+        prop_assert_eq!(count, intersection.len().min(2));
+    }
+
+    #[test]
     fn a_table_takes_members_once(texts in proptest::collection::vec("[a-c]{0,2}", 0..6)) {
         let distinct: BTreeSet<&String> = texts.iter().collect();
         let set = Set::table_of(texts.iter().map(String::as_bytes));

@@ -11,7 +11,7 @@ const FEW: usize = 8;
 /// A number below `end`, which is below 2^32, made of 32 random bits.
 #[inline]
 fn below(random: u64, end: u64) -> usize {
-    ((random & 0xffff_ffff) * end >> 32) as usize
+    (((random & 0xffff_ffff) * end) >> 32) as usize
 }
 
 impl<T: Item> Table<T> {

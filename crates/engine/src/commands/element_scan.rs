@@ -14,7 +14,6 @@
 //! };
 //! page.end(next);
 //! ```
-#![allow(dead_code)] // the families of element scans come one by one
 
 use crate::commands::integer;
 use crate::{Args, Done, Fail};
@@ -22,6 +21,7 @@ use tessera_config::glob_match;
 use tessera_resp::Reply;
 
 /// What is scanned.
+#[allow(dead_code)] // each family of commands names its own
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scanned {
     /// The keys of a database.
