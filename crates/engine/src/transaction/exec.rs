@@ -2,7 +2,7 @@
 
 use super::{Queued, Transaction};
 use crate::blocking::After;
-use crate::command::{Flags, Group, Keys};
+use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
 use crate::execute::Refusal;
 use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
@@ -153,7 +153,7 @@ impl Engine {
                 });
                 let is_keyless = keys.as_ref().is_ok_and(Range::is_empty);
                 let command = queued.command;
-                if command.flags.has(Flags::EXCLUSIVE)
+                if command.runs_alone(args, self.mode().any(Mode::CLUSTER))
                     || is_keyless && command.group != Group::Connection
                 {
                     reach = Reach::Everything;
