@@ -360,3 +360,23 @@ fn debugging_tells_of_nodes() {
         "{described}"
     );
 }
+
+#[test]
+fn blocking_commands_in_a_transaction_do_not_wait() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("multi", "+OK"),
+        ("blpop none 0", "+QUEUED"),
+        ("blmpop 0 1 none left", "+QUEUED"),
+        ("blmove none l left left 0", "+QUEUED"),
+        ("rpush l a b", "+QUEUED"),
+        ("brpoplpush l m 0", "+QUEUED"),
+        ("exec", "*5|*-1|*-1|$-1|:2|$1|b"),
+    ]);
+    let list = client.run("client list");
+    assert!(list.contains("cmd=client|list"), "{list}");
+    let mut other = client.another();
+    other.expect(&[("multi", "+OK"), ("get k", "+QUEUED"), ("exec", "*1|$-1")]);
+    let list = client.run("client list");
+    assert!(list.contains("cmd=exec"), "{list}");
+}

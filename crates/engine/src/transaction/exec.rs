@@ -7,6 +7,7 @@ use crate::db::{Db, Locks};
 use crate::execute::Refusal;
 use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::{AllSlots, KeyHash, World};
 
@@ -39,6 +40,8 @@ impl Engine {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.unwatch_all(world, session);
         }
+        // What ran in between has left its own name there.
+        session.info.last_command.store(index as usize + 1, Relaxed);
         let counters = &self.stats.thread(turn.thread).by_command[index as usize];
         match ran {
             Ok(outcome) => {
