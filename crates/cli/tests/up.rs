@@ -2,6 +2,7 @@
 //!
 //! Skipped where it is not installed; under CI that is a failure.
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,7 +21,7 @@ fn is_installed() -> bool {
     let found = version.is_ok_and(|status| status.success());
     if !found {
         assert!(std::env::var_os("CI").is_none(), "redis-server must be installed under CI");
-        println!("skipped: redis-server is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: redis-server is not installed");
     }
     found
 }

@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotSet};
 
 /// How often the driver ticks at least, in milliseconds.
-const TICK: u64 = 100;
+pub(crate) const TICK: u64 = 100;
 
 /// The two epochs that are durable promises.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -40,6 +40,8 @@ pub(crate) struct Link {
     pub(crate) node: Option<NodeId>,
     pub(crate) created: Millis,
     pub(crate) up: bool,
+    /// The driver knows that the node is known.
+    pub(crate) trusted: bool,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) local: Option<IpAddr>,
 }
@@ -56,6 +58,8 @@ pub(crate) struct Stats {
 pub(crate) struct Rhythm {
     pub(crate) last_tick: Millis,
     pub(crate) last_random_ping: Millis,
+    /// When others were last told at once of a change by command.
+    pub(crate) last_announcement: Option<Millis>,
     /// Nobody is suspected before: this process itself did not run.
     pub(crate) no_suspicion_before: Millis,
 }
@@ -66,6 +70,8 @@ pub(crate) struct Todo {
     pub(crate) state: bool,
     pub(crate) election: bool,
     pub(crate) view: bool,
+    /// Others are to hear of a change by command. May stay for the next tick.
+    pub(crate) announce: bool,
 }
 
 /// A cluster node.
@@ -133,9 +139,10 @@ impl Cluster {
             rhythm: Rhythm {
                 last_tick: now.mono,
                 last_random_ping: now.mono,
+                last_announcement: None,
                 no_suspicion_before: now.mono,
             },
-            todo: Todo { state: true, election: false, view: true },
+            todo: Todo { state: true, election: false, view: true, announce: false },
             out: Outbox::default(),
             published: Published::default(),
         };
@@ -231,6 +238,7 @@ impl Cluster {
         if std::mem::take(&mut self.todo.state) {
             self.update_state();
         }
+        self.announce_if_due();
         let changed = std::mem::take(&mut self.todo.view);
         if changed {
             self.publish_slots();

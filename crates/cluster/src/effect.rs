@@ -56,6 +56,12 @@ pub enum Effect {
         /// The link.
         link: LinkId,
     },
+    /// The node at the other end of a link is known by now: what comes over it may be of any length
+    /// ([`Framer::node_is_known`](crate::bus::Framer::node_is_known)).
+    LinkKnown {
+        /// The link.
+        link: LinkId,
+    },
     /// Send bytes over an established link, after all that was sent over it before.
     Send {
         /// The link.

@@ -94,6 +94,13 @@ impl Cluster {
     fn primary_to_replace(&mut self) -> Option<NodeId> {
         let primary = self.nodes.me().primary()?;
         let node = self.nodes.get(primary)?;
+        if self.primary_link == PrimaryLink::Incomplete {
+            // Not on command either: it would lose what the primary still has.
+            if node.has_failed() || self.manual.can_start() {
+                self.complain("The data is not whole: a full synchronisation has not ended well.");
+            }
+            return None;
+        }
         if self.manual.can_start() {
             return Some(primary);
         }
@@ -101,7 +108,10 @@ impl Cluster {
             return None;
         }
         if self.data_is_too_old() {
-            self.complain_of_data_age();
+            self.complain(
+                "Disconnected from primary for longer than allowed. Please check the \
+                 'cluster-replica-validity-factor' configuration option.",
+            );
             return None;
         }
         Some(primary)
@@ -113,23 +123,21 @@ impl Cluster {
         let timeout = self.config.node_timeout;
         let age = match self.primary_link {
             PrimaryLink::Up => return false,
-            PrimaryLink::Incomplete => return true,
-            PrimaryLink::Down { since: None } => u64::MAX,
+            PrimaryLink::Incomplete | PrimaryLink::Down { since: None } => u64::MAX,
             PrimaryLink::Down { since: Some(since) } => self.now.mono.since(since),
         };
         let limit = self.config.repl_ping_period.saturating_add(timeout.saturating_mul(factor));
         factor != 0 && age.saturating_sub(timeout) > limit
     }
 
-    fn complain_of_data_age(&mut self) {
+    /// Says, now and then, why there is no election.
+    fn complain(&mut self, why: &str) {
         let now = self.now.mono;
         if self.election.complained_at.is_some_and(|at| now.since(at) < RELOG_AFTER) {
             return;
         }
         self.election.complained_at = Some(now);
-        let text = "Currently unable to failover: Disconnected from primary for longer than allowed. \
-                    Please check the 'cluster-replica-validity-factor' configuration option.";
-        self.log(LogLevel::Notice, text);
+        self.log(LogLevel::Notice, format!("Currently unable to failover: {why}"));
     }
 
     fn schedule_election(&mut self, primary: NodeId) {

@@ -1,7 +1,7 @@
 //! Pings and pongs out, gossip and extensions in.
 
 use crate::bus::{Body, Extension, Gossip, NodeFlags, Packet, PingKind};
-use crate::core::Cluster;
+use crate::core::{Cluster, TICK};
 use crate::node::{Address, Health, Node, Role, ShardId};
 use crate::{LinkId, LogLevel};
 use tessera_slot::{Millis, NodeId};
@@ -35,6 +35,18 @@ impl Cluster {
     pub(crate) fn broadcast_pong(&mut self, wanted: impl Fn(&Node) -> bool) {
         for link in self.targets(wanted) {
             self.send_ping(link, PingKind::Pong);
+        }
+    }
+
+    /// Tells all of what a command has changed: at once, but once in a tick at most, since an operator may give
+    /// thousands of slots one by one.
+    pub(crate) fn announce_if_due(&mut self) {
+        let now = self.now.mono;
+        let last = self.rhythm.last_announcement;
+        if self.todo.announce && last.is_none_or(|at| now.since(at) >= TICK) {
+            self.todo.announce = false;
+            self.rhythm.last_announcement = Some(now);
+            self.broadcast_pong(|_| true);
         }
     }
 

@@ -29,8 +29,9 @@ impl Cluster {
             node.ping_sent.get_or_insert(now);
         }
         let peer = Some(addr.ip());
-        self.links
-            .insert(link, Link { node: Some(id), created: now, up: false, peer, local: None });
+        let state =
+            Link { node: Some(id), created: now, up: false, trusted: false, peer, local: None };
+        self.links.insert(link, state);
         self.out.push(Effect::OpenLink { link, addr });
     }
 
@@ -80,6 +81,16 @@ impl Cluster {
         }
     }
 
+    /// Tells the driver once when the node at the other end of a link is known.
+    pub(crate) fn trust_if_known(&mut self, link: LinkId) {
+        let Some(known) = self.links.get_mut(&link).filter(|known| !known.trusted) else { return };
+        let node = known.node.and_then(|id| self.nodes.get(id));
+        if node.is_some_and(|node| !node.in_handshake()) {
+            known.trusted = true;
+            self.out.push(Effect::LinkKnown { link });
+        }
+    }
+
     /// A node has told its name: its record and its links get it.
     pub(crate) fn rename_node(&mut self, old: NodeId, new: NodeId) {
         self.nodes.rename(old, new);
@@ -117,6 +128,7 @@ impl Cluster {
             node: None,
             created: self.now.mono,
             up: true,
+            trusted: false,
             peer: Some(peer.ip()),
             local: Some(local.ip()),
         };

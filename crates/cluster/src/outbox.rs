@@ -39,9 +39,10 @@ impl Outbox {
             Effect::DropKeys(_) | Effect::DropAllKeys | Effect::Follow { .. } => &mut self.after,
             // A former primary must be a replica before the writes that waited are looked at again.
             Effect::ResumeWrites => &mut self.last,
-            Effect::OpenLink { .. } | Effect::CloseLink { .. } | Effect::Send { .. } => {
-                &mut self.bus
-            }
+            Effect::OpenLink { .. }
+            | Effect::CloseLink { .. }
+            | Effect::LinkKnown { .. }
+            | Effect::Send { .. } => &mut self.bus,
         };
         list.push(effect);
     }
@@ -71,5 +72,26 @@ impl Outbox {
 
     pub(crate) fn pop(&mut self) -> Option<Batch> {
         self.batches.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LinkId;
+    use tessera_slot::NodeId;
+
+    #[test]
+    fn effects_leave_in_the_order_in_which_they_are_safe() {
+        let follow =
+            Effect::Follow { primary: NodeId([1; 20]), host: [127, 0, 0, 1].into(), port: 1 };
+        let log = Effect::Log { level: LogLevel::Notice, text: String::new() };
+        let send = Effect::Send { link: LinkId::Outgoing(1), bytes: [7].as_slice().into() };
+        // Writes that waited run as soon as they may: by then the node must know that it is a replica, and of whom.
+        let safe = [log, Effect::SetSlots(Vec::new()), follow, Effect::ResumeWrites, send];
+        let mut outbox = Outbox::default();
+        safe.iter().rev().for_each(|effect| outbox.push(effect.clone()));
+        outbox.close_batch(None);
+        assert_eq!(outbox.pop().expect("there are effects").then, safe);
     }
 }

@@ -34,6 +34,7 @@ impl Cluster {
             }
             Packet::Full(header, body) => self.receive_full(link, &header, body),
         }
+        self.trust_if_known(link);
     }
 
     fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {

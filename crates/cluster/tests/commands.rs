@@ -2,10 +2,11 @@
 
 mod common;
 
-use common::{Node, id, three_shards};
-use tessera_cluster::{Effect, Event};
+use common::{Node, header, id, sent, three_shards};
+use tessera_cluster::bus::{Body, Extension, Header, MessageFlags, Packet, PingKind};
+use tessera_cluster::{Effect, Event, LinkId};
 use tessera_resp::Value;
-use tessera_slot::{Slot, SlotRange, SlotState};
+use tessera_slot::{Slot, SlotRange, SlotSet, SlotState};
 
 fn text(value: Value) -> String {
     match value {
@@ -204,4 +205,101 @@ fn meeting_oneself_leaves_no_trace() {
     node.pass(2500);
     assert_eq!(text(node.command("nodes")).lines().count(), 1, "handshakes end");
     node.handle(Event::Tick);
+}
+
+/// The slots that the node claims in the pongs of these effects, by link.
+fn claims_told(effects: &[Effect]) -> Vec<(LinkId, SlotSet)> {
+    let pongs = sent(effects).into_iter().filter_map(|(link, packet)| match packet {
+        Packet::Full(header, Body::Ping { kind: PingKind::Pong, .. }) => Some((link, header.slots)),
+        _ => None,
+    });
+    pongs.collect()
+}
+
+#[test]
+fn slots_changed_by_command_are_told_to_all_at_once() {
+    let other = id(2);
+    for (line, numbers) in [
+        ("delslots 7".to_owned(), 7..=7),
+        ("delslotsrange 10 20".to_owned(), 10..=20),
+        (format!("setslot 30 node {other}"), 30..=30),
+        ("flushslots".to_owned(), 0..=5460),
+    ] {
+        let mut node = Node::from_conf(&three_shards(1));
+        let links: Vec<LinkId> = node.connect_all().into_iter().map(|(link, _)| link).collect();
+        assert_eq!(links.len(), 3);
+        node.effects();
+        assert_eq!(node.command(&line), Value::ok());
+        let told = claims_told(&node.effects());
+        let gone = |slots: &SlotSet| {
+            numbers.clone().all(|number| !slots.contains(Slot::from_low_bits(number)))
+        };
+        assert_eq!(told.iter().map(|(link, _)| *link).collect::<Vec<_>>(), links, "{line}");
+        assert!(told.iter().all(|(_, slots)| gone(slots)), "{line}");
+    }
+}
+
+#[test]
+fn many_changes_by_command_are_told_once_in_a_tick() {
+    let mut node = Node::from_conf(&three_shards(1));
+    node.connect_all();
+    node.effects();
+    assert_eq!(node.command("delslots 1"), Value::ok());
+    assert_eq!(claims_told(&node.effects()).len(), 3);
+
+    // When more of them follow before the tick, then nobody is told before that, and then of all.
+    for line in ["delslots 2", "delslots 3", "addslots 1", "addslots 2"] {
+        assert_eq!(node.command(line), Value::ok());
+        assert_eq!(claims_told(&node.effects()), [], "{line}");
+    }
+    node.pass(100);
+    let told = claims_told(&node.effects());
+    assert_eq!(told.len(), 3);
+    for (_, slots) in told {
+        let [one, two, three] = [1, 2, 3].map(|number| slots.contains(Slot::from_low_bits(number)));
+        assert!(one && two && !three);
+    }
+}
+
+/// The names of the nodes of each shard.
+fn shards_of(node: &mut Node) -> Vec<Vec<String>> {
+    let Value::Array(shards) = node.command("shards") else { panic!("not an array") };
+    let field = |map: &Value, name: &str| {
+        let Value::Map(fields) = map else { panic!("not a map: {map:?}") };
+        let found = fields.iter().find(|(key, _)| *key == Value::bulk(name));
+        found.map(|(_, value)| value.clone()).expect("the field is there")
+    };
+    let names = |shard: &Value| {
+        let Value::Array(nodes) = field(shard, "nodes") else { panic!("not an array") };
+        nodes.iter().map(|node| text(field(node, "id"))).collect()
+    };
+    shards.iter().map(names).collect()
+}
+
+#[test]
+fn a_replica_is_in_its_primarys_shard_before_it_has_said_so() {
+    // Given: a node that has just become a replica of another one, and has told its role but not its shard.
+    let conf = three_shards(1).replace(
+        &format!("shard-id={} slave {}", id(0xA1), id(1)),
+        &format!("shard-id={} master -", id(0xA4)),
+    );
+    let mut node = Node::from_conf(&conf);
+    assert_eq!(shards_of(&mut node).len(), 4, "it has been an empty primary");
+    node.connect_all();
+    let link = node.accept();
+    let replica = Header {
+        primary: Some(id(2)),
+        slots: SlotSet::EMPTY,
+        message_flags: MessageFlags::EXT_DATA,
+        ..header(4)
+    };
+    let extensions = vec![Extension::ShardId(id(0xA4))];
+    let body = Body::Ping { kind: PingKind::Ping, gossip: Vec::new(), extensions };
+    node.receive(link, replica, body);
+
+    // Then it is shown with its primary all the same.
+    let mut shards = shards_of(&mut node);
+    shards.sort();
+    let name = |byte| id(byte).to_string();
+    assert_eq!(shards, [vec![name(1)], vec![name(2), name(4)], vec![name(3)]]);
 }

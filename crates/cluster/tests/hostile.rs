@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tessera_cluster::bus::{
     Body, Extension, Gossip, Header, MessageFlags, NodeFlags, PingKind, Publish,
 };
-use tessera_cluster::{Event, LinkDownReason, LinkId, PrimaryLink};
+use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, PrimaryLink};
 use tessera_slot::{Epoch, NodeId, Offset, Slot, SlotSet};
 
 /// Mostly known names, sometimes a stranger's.
@@ -207,4 +207,36 @@ proptest! {
             can_restart(&mut node);
         }
     }
+}
+
+/// The links of which the driver is told that their node is known.
+fn known(effects: &[Effect]) -> Vec<LinkId> {
+    let links = effects.iter().filter_map(|effect| match effect {
+        Effect::LinkKnown { link } => Some(*link),
+        _ => None,
+    });
+    links.collect()
+}
+
+#[test]
+fn a_link_is_known_once_its_node_is() {
+    let ping = |kind| Body::Ping { kind, gossip: Vec::new(), extensions: Vec::new() };
+    let mut node = Node::from_conf(&three_shards(1));
+    node.connect_all();
+    node.effects();
+
+    // A stranger stays one, also while it introduces itself.
+    let link = node.accept();
+    let stranger = Header { sender: id(9), ..header(3) };
+    node.receive(link, stranger.clone(), ping(PingKind::Ping));
+    assert_eq!(known(&node.effects()), []);
+    node.receive(link, Header { slots: SlotSet::EMPTY, ..stranger }, ping(PingKind::Meet));
+    assert_eq!(known(&node.effects()), []);
+
+    // A known node's link is known from its first packet on; that is told once.
+    let link = node.accept();
+    node.receive(link, header(2), ping(PingKind::Ping));
+    assert_eq!(known(&node.effects()), [link]);
+    node.receive(link, header(2), ping(PingKind::Ping));
+    assert_eq!(known(&node.effects()), []);
 }

@@ -60,11 +60,16 @@ pub trait Host: Send + Sync {
     /// Passes the answer on to a client that waits in a blocking command. Called with slots locked: it only leaves a message
     /// for the client's thread.
     fn answer(&self, client: &ClientInfo, answer: crate::Answer);
-    /// REPLICAOF host port, or (`None`) NO ONE.
+    /// REPLICAOF host port, or (`None`) NO ONE. With [`Outcome::Next`] the role has changed, and the caller answers; with
+    /// [`Outcome::Wait`] the client is answered with `OK` when it has: that may be only after this command.
     ///
     /// # Errors
-    /// If the host's name is no address.
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail>;
+    /// Why nothing can be done about it.
+    fn replicate(
+        &self,
+        client: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail>;
     /// The state of replication.
     fn replication(&self) -> Replication;
     /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than `wanted`.

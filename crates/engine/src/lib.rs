@@ -22,6 +22,7 @@ mod execute;
 mod expire;
 mod fail;
 mod fields;
+pub mod hll;
 mod host;
 mod notify;
 mod pause;
@@ -29,8 +30,10 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod transaction;
 mod typed;
 mod unit;
+mod wide;
 
 pub use args::Args;
 pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};

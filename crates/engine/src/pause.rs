@@ -1,7 +1,8 @@
 //! CLIENT PAUSE: for a while no client's commands are run, or none that write. Nothing expires meanwhile, so that the data
 //! does not change at all.
 
-use crate::{Engine, Mode};
+use crate::command::Flags;
+use crate::{Args, Engine, Mode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tessera_slot::Millis;
 
@@ -43,6 +44,18 @@ impl Engine {
             return None;
         }
         Some(Millis(self.pause.until.load(Relaxed))).filter(|&until| until > now)
+    }
+
+    /// Whether a command of the stream of this replica's primary has to wait for the end of a pause: it is held back as
+    /// those of clients are. EXEC counts as a write.
+    pub fn holds_primary_back(&self, args: Args<'_>, now: Millis) -> bool {
+        if !self.mode().any(Mode::PAUSED) {
+            return false;
+        }
+        let command = self.prepare(args).command;
+        let writes =
+            args.is(0, "exec") || command.is_some_and(|command| command.flags.has(Flags::WRITE));
+        self.is_held_back(writes, now)
     }
 
     /// Whether a command of a client has to wait for the end of a pause.

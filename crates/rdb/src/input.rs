@@ -120,8 +120,8 @@ impl<R: Read> Input<R> {
             return Err(self.corrupt("a compressed string that cannot be as long as it says"));
         }
         let packed = self.bytes(packed_len)?;
-        lzf_rust::decompress_into_vec(&packed, len as usize)
-            .map_err(|_| self.corrupt("a compressed string that cannot be unpacked"))
+        tessera_collections::lzf::decompress(&packed, len as usize)
+            .ok_or_else(|| self.corrupt("a compressed string that cannot be unpacked"))
     }
 
     fn check_limit(&self, length: u64) -> Result<(), Error> {

@@ -17,7 +17,6 @@ mod encode;
 mod error;
 mod format;
 mod input;
-mod lzf;
 mod reader;
 mod strings;
 mod writer;

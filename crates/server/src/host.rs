@@ -1,6 +1,6 @@
 //! The rim as commands see it.
 
-use crate::follow::{FollowStatus, Primary};
+use crate::follow::{FollowStatus, Order, Primary};
 use crate::io::Message;
 use crate::server::{Server, random_id};
 use std::sync::Arc;
@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
 use tessera_engine::{
-    Answer, Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Replication, ShutdownMode,
+    Answer, Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Park, Replication,
+    ShutdownMode,
 };
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
@@ -100,7 +101,11 @@ impl Host for Rim {
         }
     }
 
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn replicate(
+        &self,
+        client: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
             // The client's next write is refused already: what it wrote would be lost in the synchronisation.
@@ -108,18 +113,25 @@ impl Host for Rim {
             self.0.engine.set_mode(Mode::REPLICA, true);
             self.0.engine.set_mode(Mode::READ_ONLY, read_only);
         }
-        // Following waits until the world is empty, in which this command still is.
+        // Following waits until the world is empty, in which this command still is: the client is answered after that.
         let server = Arc::clone(&self.0);
         let start = || {
             std::thread::Builder::new()
                 .name("replicaof".to_owned())
-                .spawn(move || server.follow.carry_out(|primary| follow(&server, primary)))
+                .spawn(move || {
+                    server.follow.carry_out(|order| {
+                        follow(&server, order.primary);
+                        server.complete(&order.client, Value::ok());
+                    });
+                })
                 .map(drop)
         };
+        let order = Order { client: Arc::clone(client), primary };
         self.0
             .follow
-            .order(primary, start)
-            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))
+            .order(order, start)
+            .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
+        Ok(Outcome::Wait(Park::Elsewhere))
     }
 
     fn replication(&self) -> Replication {

@@ -208,6 +208,13 @@ impl Server {
         }
     }
 
+    /// Answers a client that waits for another thread, and lets it go on.
+    pub(crate) fn complete(&self, client: &ClientInfo, answer: tessera_resp::Value) {
+        if let Some(mailbox) = self.mailboxes.get(client.thread) {
+            mailbox.send(Message::Complete { client: client.id, answer });
+        }
+    }
+
     /// Disconnects all replicas: what they follow is no longer their history by the same name.
     pub(crate) fn disconnect_replicas(&self) {
         let filter =
@@ -338,5 +345,41 @@ impl Flag {
 
     pub(crate) fn is_set(&self) -> bool {
         self.0.load(Ordering::Acquire)
+    }
+}
+
+#[cfg(test)]
+impl Server {
+    /// What threads would share, if there were any.
+    pub(crate) fn without_threads(
+        config: tessera_config::Config,
+        cluster: Option<Arc<ClusterHandle>>,
+    ) -> Arc<Server> {
+        let engine = Arc::new(Engine::new(tessera_engine::EngineOptions {
+            config,
+            threads: 2,
+            seed: 1,
+            replication_id: ReplId::from_random([1; 20]),
+            now: crate::time::unix(),
+        }));
+        let follow = Arc::new(Follow::default());
+        let server = Server::new(engine, Vec::new(), follow, cluster, Paths::default());
+        let server = Arc::new(server);
+        server.engine.set_host(Arc::new(crate::host::Rim(Arc::clone(&server))));
+        server
+    }
+
+    /// Puts a key into its slot, which is served from then on; gives the slot.
+    pub(crate) fn put(&self, key: &[u8]) -> tessera_slot::Slot {
+        use tessera_store::{Lookup, NewValue};
+        let hash = self.engine.keyspace.locate(key);
+        let mut world = self.engine.keyspace.enter(1);
+        let mut guard = world.lock(hash.slot());
+        guard.set_state(tessera_slot::SlotState::Served);
+        match guard.lookup(0, key, hash) {
+            Lookup::Vacant(vacant) => vacant.insert(NewValue::String(b"v"), None, 0),
+            Lookup::Found(_) => panic!("it is there already"),
+        }
+        hash.slot()
     }
 }

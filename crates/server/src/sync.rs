@@ -7,6 +7,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tessera_engine::Engine;
 use tessera_log::{Reader, ReplId};
 use tessera_rdb::{Checksum, Compression, ValueRef as RdbValue, Version, Writer, encode_entry};
@@ -14,6 +15,8 @@ use tessera_store::{Entry, Snapshot, SnapshotSink, StringRef};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
 const PIPE_BYTES: usize = 8 << 20;
+/// A replica that has taken nothing for so long does not hold back the others that share its snapshot.
+const STALL: Duration = Duration::from_secs(5);
 /// Bytes collected before they are given to the pipes.
 const CHUNK: usize = 64 << 10;
 
@@ -100,11 +103,27 @@ impl Pipe {
         self.mailbox.wake();
     }
 
-    /// Adds a chunk, waiting for room. False if the replica is gone.
-    fn push(&self, chunk: &Arc<Vec<u8>>) -> bool {
+    /// Adds a chunk, waiting for room; no longer than `patience` while the replica takes nothing. False if the replica
+    /// is gone, or is given up.
+    fn push(&self, chunk: &Arc<Vec<u8>>, patience: Option<Duration>) -> bool {
         let mut state = self.state.lock();
         while !self.whole && !state.closed && state.bytes >= PIPE_BYTES {
-            self.room.wait(&mut state);
+            let waited = match patience {
+                Some(patience) => self.room.wait_for(&mut state, patience).timed_out(),
+                None => {
+                    self.room.wait(&mut state);
+                    false
+                }
+            };
+            if waited && state.bytes >= PIPE_BYTES {
+                tracing::warn!("A replica takes nothing of its payload: it must ask for another");
+                state.failed = true;
+                state.closed = true;
+                state.chunks.clear();
+                drop(state);
+                self.mailbox.wake();
+                return false;
+            }
         }
         if state.closed {
             return false;
@@ -118,8 +137,8 @@ impl Pipe {
 
     fn end(&self, complete: bool) {
         let mut state = self.state.lock();
-        state.ended = complete;
-        state.failed = !complete;
+        state.failed |= !complete;
+        state.ended = !state.failed;
         drop(state);
         self.mailbox.wake();
     }
@@ -169,7 +188,8 @@ impl SyncService {
             if self.quit.load(Ordering::Acquire) {
                 return;
             }
-            let complete = Job::start(engine, pipes.clone()).is_some_and(|job| job.run(thread));
+            let job = Job::start(engine, pipes.clone(), STALL);
+            let complete = job.is_some_and(|job| job.run(thread));
             pipes.iter().for_each(|pipe| pipe.end(complete));
         }
     }
@@ -210,7 +230,10 @@ fn encode(out: &mut Vec<u8>, entry: &Entry, compression: Compression) {
 /// A snapshot on its way.
 struct Job {
     engine: Arc<Engine>,
+    /// Those whose replicas are still there.
     pipes: Vec<Arc<Pipe>>,
+    /// How long a replica may take nothing while others wait.
+    stall: Duration,
     snapshot: Snapshot,
     handed: Arc<Handed>,
     db: Option<usize>,
@@ -219,7 +242,7 @@ struct Job {
 }
 
 impl Job {
-    fn start(engine: &Arc<Engine>, pipes: Vec<Arc<Pipe>>) -> Option<Job> {
+    fn start(engine: &Arc<Engine>, pipes: Vec<Arc<Pipe>>, stall: Duration) -> Option<Job> {
         let compression = match engine.config().persistence.rdbcompression {
             true => Compression::Lzf,
             false => Compression::Off,
@@ -237,7 +260,15 @@ impl Job {
         // A replica that follows a replica cannot know otherwise: SELECT may have come long ago.
         let stream_db = engine.log.stream_db();
         drop(world);
-        Some(Job { engine: Arc::clone(engine), pipes, snapshot, handed, db: None, stream_db })
+        Some(Job {
+            engine: Arc::clone(engine),
+            pipes,
+            stall,
+            snapshot,
+            handed,
+            db: None,
+            stream_db,
+        })
     }
 
     /// Walks and writes; true if the payload is complete.
@@ -313,12 +344,55 @@ impl Job {
     }
 
     /// Gives bytes to all pipes; false if every replica is gone.
-    fn push(&self, bytes: Vec<u8>) -> bool {
+    fn push(&mut self, bytes: Vec<u8>) -> bool {
         let chunk = Arc::new(bytes);
-        let mut alive = false;
-        for pipe in &self.pipes {
-            alive |= pipe.push(&chunk);
+        // The last one holds back nobody but itself: that is for its connection's time-out to end.
+        let patience = (self.pipes.len() > 1).then_some(self.stall);
+        self.pipes.retain(|pipe| pipe.push(&chunk, patience));
+        !self.pipes.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::Server;
+
+    #[test]
+    fn a_stalled_replica_does_not_hold_back_the_others_of_its_snapshot() {
+        const CHUNKS: usize = 12;
+        const CHUNK_BYTES: usize = 1 << 20;
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+        let [reading, stalled] = [(); 2].map(|()| server.sync.request(true, Arc::clone(&mailbox)));
+        let pipes = vec![Arc::clone(&reading), Arc::clone(&stalled)];
+        let stall = Duration::from_millis(20);
+        let mut job = Job::start(&server.engine, pipes.clone(), stall).expect("it starts");
+
+        // When one replica reads all that comes, and the other nothing.
+        for _ in 0..CHUNKS {
+            assert!(job.push(vec![0; CHUNK_BYTES]));
+            assert!(matches!(reading.next(), PipeContent::Chunk(_)));
         }
-        alive
+        pipes.iter().for_each(|pipe| pipe.end(true));
+
+        // Then the first has the whole payload, and the other never will.
+        assert!(matches!(reading.next(), PipeContent::End));
+        assert!(matches!(stalled.next(), PipeContent::Failed));
+    }
+
+    #[test]
+    fn a_replica_that_comes_back_to_reading_in_time_loses_nothing() {
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+        let pipe = server.sync.request(true, mailbox);
+        let chunk = Arc::new(vec![0; PIPE_BYTES]);
+        assert!(pipe.push(&chunk, Some(Duration::ZERO)));
+        std::thread::scope(|scope| {
+            let pushed = scope.spawn(|| pipe.push(&chunk, Some(Duration::from_secs(60))));
+            assert!(matches!(pipe.next(), PipeContent::Chunk(_)));
+            assert!(pushed.join().expect("no panic"));
+        });
+        assert!(matches!(pipe.next(), PipeContent::Chunk(_)));
     }
 }

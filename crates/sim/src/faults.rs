@@ -16,6 +16,7 @@ pub struct Faults {
 impl World {
     /// Runs with faults, then ends them: every cut is mended, every process runs.
     pub fn suffer(&mut self, faults: Faults) {
+        self.full_syncs = true;
         let end = self.now + faults.duration;
         while self.now < end {
             let pause = self.rng.below(faults.every * 2);

@@ -48,5 +48,7 @@ pub(crate) struct Process {
     /// The host that this node replicates, by the core's order.
     pub(crate) following: Option<HostId>,
     pub(crate) primary_link: PrimaryLink,
+    /// How many ticks more a full synchronisation takes once the primary can be read.
+    pub(crate) sync_ticks: u64,
     pub(crate) writes_paused: bool,
 }

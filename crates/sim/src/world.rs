@@ -53,6 +53,10 @@ pub struct World {
     pub(crate) config: ClusterConfig,
     /// Whether clients write: primaries' offsets grow.
     pub writes: bool,
+    /// Whether a replica that finds its primary again may need a full synchronisation: [`World::suffer`] says so.
+    pub(crate) full_syncs: bool,
+    /// How many full synchronisations have begun.
+    pub full_syncs_begun: u64,
     /// Log lines of importance: when, where, what.
     pub log: Vec<(u64, HostId, String)>,
     pub(crate) invariants: Invariants,
@@ -83,6 +87,8 @@ impl World {
             net: Network::default(),
             config: ClusterConfig { port: net::CLIENT_PORT, cluster_port: net::BUS_PORT, ..config },
             writes: true,
+            full_syncs: false,
+            full_syncs_begun: 0,
             log: Vec::new(),
             invariants: Invariants::default(),
             queue: BinaryHeap::new(),
@@ -205,6 +211,7 @@ impl World {
             offset: 0,
             following: None,
             primary_link: PrimaryLink::Down { since: None },
+            sync_ticks: 0,
             writes_paused: false,
         });
         self.invariants.process_started(host, &self.hosts[host], self.seed);
@@ -383,6 +390,10 @@ impl World {
             Effect::Promote => {
                 if let Some(process) = &mut self.hosts[host].process {
                     process.following = None;
+                    // From here on the data is what it is.
+                    if process.primary_link == PrimaryLink::Incomplete {
+                        process.primary_link = PrimaryLink::Down { since: None };
+                    }
                 }
             }
             Effect::PauseWrites { .. } => {
@@ -411,47 +422,70 @@ impl World {
         let now = self.clock(host).mono;
         if let Some(process) = &mut self.hosts[host].process {
             process.following = primary;
-            process.primary_link = PrimaryLink::Down {
-                since: match process.primary_link {
-                    PrimaryLink::Up => Some(now),
-                    PrimaryLink::Down { since } => since,
-                    PrimaryLink::Incomplete => None,
-                },
+            process.primary_link = match process.primary_link {
+                PrimaryLink::Up => PrimaryLink::Down { since: Some(now) },
+                same => same,
             };
         }
     }
 
     /// Moves a node's offset on, and tells the core.
     fn replicate(&mut self, host: HostId) {
-        let now = self.clock(host).mono;
         let Some(process) = &self.hosts[host].process else { return };
-        let (following, offset) = (process.following, process.offset);
+        let (following, offset, before) = (process.following, process.offset, process.primary_link);
         let is_primary = process.cluster.role() == ViewRole::Primary;
         let source = following.and_then(|primary| self.source_offset(host, primary));
         let grows = self.writes && is_primary && !process.writes_paused;
         let written = if grows { self.rng.below(1000) } else { 0 };
         let lagging = self.hosts[host].lag > 0 && self.rng.below(self.hosts[host].lag) != 0;
+        let link = self.next_link(host, following.is_some(), source.is_some());
         let Some(process) = &mut self.hosts[host].process else { return };
-        let link = match (following, source) {
-            (None, _) => process.primary_link,
-            (Some(_), Some(_)) => PrimaryLink::Up,
-            (Some(_), None) => match process.primary_link {
-                PrimaryLink::Up => PrimaryLink::Down { since: Some(now) },
-                down => down,
-            },
-        };
+        process.primary_link = link;
         process.offset = match source {
+            _ if link == PrimaryLink::Incomplete => 0,
             Some(_) if lagging => offset,
             Some(source) => source,
             None => offset + written,
         };
         let events = [
+            (before != link).then_some(Event::PrimaryLink(link)),
             (process.offset != offset).then_some(Event::ReplicationOffset(Offset(process.offset))),
-            (process.primary_link != link).then_some(Event::PrimaryLink(link)),
         ];
-        process.primary_link = link;
         for event in events.into_iter().flatten() {
             self.deliver(host, event);
+        }
+    }
+
+    /// How a node's link to its primary is one tick on. A full synchronisation drops the data when it begins, and
+    /// makes it whole only after some ticks in which the primary can be read.
+    fn next_link(&mut self, host: HostId, follows: bool, readable: bool) -> PrimaryLink {
+        /// The longest full synchronisation, in ticks.
+        const LONGEST_SYNC: u64 = 20;
+        let now = self.clock(host).mono;
+        let Some(process) = &mut self.hosts[host].process else { unreachable!("it ticks") };
+        match (process.primary_link, follows, readable) {
+            (link, false, _) => link,
+            (PrimaryLink::Up, _, true) => PrimaryLink::Up,
+            (PrimaryLink::Up, _, false) => PrimaryLink::Down { since: Some(now) },
+            (PrimaryLink::Down { .. }, _, true) if self.full_syncs && self.rng.one_in(2) => {
+                process.sync_ticks = self.rng.below(LONGEST_SYNC);
+                self.full_syncs_begun += 1;
+                PrimaryLink::Incomplete
+            }
+            (PrimaryLink::Incomplete, _, true) if process.sync_ticks > 0 => {
+                process.sync_ticks -= 1;
+                PrimaryLink::Incomplete
+            }
+            (_, _, true) => PrimaryLink::Up,
+            (link, _, false) => link,
+        }
+    }
+
+    /// A replica's data is gone but for a part, as when its primary dies in the middle of a full synchronisation.
+    pub fn lose_data(&mut self, host: HostId) {
+        if let Some(process) = &mut self.hosts[host].process {
+            (process.primary_link, process.sync_ticks) = (PrimaryLink::Incomplete, u64::MAX);
+            self.deliver(host, Event::PrimaryLink(PrimaryLink::Incomplete));
         }
     }
 
@@ -510,7 +544,7 @@ impl World {
     }
 
     fn send(&mut self, host: HostId, link: LinkId, bytes: Arc<[u8]>) {
-        self.invariants.sent(&bytes, self.seed);
+        self.invariants.sent(&bytes, &self.hosts[host], self.seed);
         let generation = self.hosts[host].generation;
         let Some((number, side)) = self.net.find(host, generation, link) else { return };
         let far = 1 - side;

@@ -168,3 +168,46 @@ fn a_manual_failover_swaps_the_roles() {
         assert!((0..6).all(|host| is_ok(&world, host)), "seed {seed}");
     }
 }
+
+#[test]
+fn a_replica_with_half_its_data_does_not_take_over() {
+    for seed in 0..20 {
+        // Given: one shard whose first replica was in the middle of a full synchronisation when its primary died.
+        let mut world = Setup { shards: 3, replicas: 2 }.resumed(seed, ClusterConfig::default());
+        world.run_for(6000);
+        world.lose_data(3);
+        world.kill(0);
+
+        // Then the other one takes over.
+        world.run_for(3000);
+        let roles = [3, 6].map(|host| world.cluster(host).map(|cluster| cluster.role()));
+        let winner = world.id(6);
+        assert_eq!(
+            roles,
+            [Some(ViewRole::Replica(winner)), Some(ViewRole::Primary)],
+            "seed {seed}"
+        );
+    }
+}
+
+#[test]
+fn no_command_lets_a_replica_with_half_its_data_stand() {
+    for seed in 0..20 {
+        // Given: the only replica has half the data.
+        let mut world = settled(seed, ClusterConfig::default());
+        world.lose_data(3);
+        world.kill(0);
+        world.run_for(3000);
+        assert!(!replaced(&world), "seed {seed}");
+
+        // When an operator insists, then it does not stand all the same.
+        assert_eq!(world.command(3, "FAILOVER FORCE"), Some(tessera_resp::Value::ok()));
+        world.run_for(6000);
+        assert!(!replaced(&world), "seed {seed}");
+
+        // And when the primary is back, all is well once the others believe it.
+        world.start(0);
+        let recovered = world.run_while(40_000, |world| !(0..6).all(|host| is_ok(world, host)));
+        assert!(recovered.is_some() && !replaced(&world), "seed {seed}");
+    }
+}

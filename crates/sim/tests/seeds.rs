@@ -42,7 +42,7 @@ fn must_agree(world: &mut World) {
 
 #[test]
 fn safety_under_faults_and_agreement_after_them() {
-    let mut slowest = (0, 0);
+    let (mut slowest, mut full_syncs) = ((0, 0), 0);
     for seed in seeds(DEFAULT_SEEDS) {
         let fast_failover = seed % 4 != 3;
         let config = ClusterConfig { fast_failover, ..config() };
@@ -57,7 +57,9 @@ fn safety_under_faults_and_agreement_after_them() {
         let healed = world.now;
         must_agree(&mut world);
         slowest = slowest.max((world.now - healed, seed));
+        full_syncs += world.full_syncs_begun;
     }
+    assert!(full_syncs > 0, "no replica has had half its data");
     println!("slowest agreement: {} ms after the last fault, seed {}", slowest.0, slowest.1);
 }
 

@@ -8,7 +8,7 @@ use crate::marks::Marks;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use tessera_collections::hasher::KeyHasher;
-use tessera_collections::table::{Table, prefetch};
+use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
 /// A slot: exactly one cache line.
@@ -217,6 +217,14 @@ impl<'k> SlotGuard<'k> {
         Lookup::new(self, db, key, hash, place)
     }
 
+    /// The entry of a key, whatever its expiry, to be read beside others: unlike [`SlotGuard::lookup`] it leaves the slot to
+    /// other readers.
+    #[inline]
+    pub fn entry(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<Ref<'_, Entry>> {
+        debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
+        self.data.table(db)?.get(key, hash.code)
+    }
+
     #[inline]
     pub(crate) fn hasher(&self) -> &'k KeyHasher {
         self.keyspace.hasher()
@@ -307,5 +315,15 @@ impl<'k> ManySlots<'k> {
     pub fn get(&mut self, slot: Slot) -> &mut SlotGuard<'k> {
         let at = self.0.binary_search_by_key(&slot, |guard| guard.slot);
         &mut self.0[at.expect("the slot was locked with the others")]
+    }
+
+    /// The guard of one of the slots, to be shared among readers.
+    ///
+    /// # Panics
+    /// If the slot is not among them.
+    #[inline]
+    pub fn peek(&self, slot: Slot) -> &SlotGuard<'k> {
+        let at = self.0.binary_search_by_key(&slot, |guard| guard.slot);
+        &self.0[at.expect("the slot was locked with the others")]
     }
 }

@@ -8,8 +8,8 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use common::server::{Server, run_to_end};
-use common::wire::{Answer, Wire, command};
-use common::{eventually, free_ports};
+use common::wire::{Answer, Wire, command, field_of};
+use common::{await_halted, eventually, free_ports};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -159,7 +159,9 @@ fn more_clients_than_allowed_are_refused() {
 
 #[test]
 fn an_idle_client_is_disconnected() {
-    let (_temp, server) = start(&["--timeout", "1"]);
+    // Long enough for the busy one to have its turn on a busy machine.
+    const TIMEOUT: u64 = 3;
+    let (_temp, server) = start(&["--timeout", &TIMEOUT.to_string()]);
     let mut idle = server.wire();
     assert_eq!(idle.say("PING").text(), "PONG");
     let mut busy = server.wire();
@@ -170,7 +172,7 @@ fn an_idle_client_is_disconnected() {
         let clients = busy.say("CLIENT LIST").text().lines().count();
         if clients == 1 { Ok(()) } else { Err(format!("{clients} clients")) }
     });
-    assert!(since.elapsed() >= Duration::from_secs(1), "{:?}", since.elapsed());
+    assert!(since.elapsed() >= Duration::from_secs(TIMEOUT), "{:?}", since.elapsed());
     assert!(idle.is_closed_by_peer());
 }
 
@@ -210,6 +212,18 @@ fn a_unix_socket_serves_like_a_port() {
     assert!(wire.say("CLIENT LIST").text().contains(&format!("addr={path_text}:0")));
     let mode = std::fs::metadata(&path).expect("it is there");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o777, 0o700);
+
+    // It stays when the port changes.
+    let port = free_ports(1);
+    assert_eq!(wire.say(&format!("CONFIG SET port {port}")).text(), "OK");
+    eventually("the new port serves, the old one does not", || {
+        let answer = |port| Wire::connect(port).and_then(|mut wire| wire.try_ask(&["GET", "key"]));
+        let (new, old) = (answer(port), answer(server.port));
+        let moved = matches!(new, Ok(Answer::Bulk(_))) && old.is_err();
+        if moved { Ok(()) } else { Err(format!("{new:?}, {old:?}")) }
+    });
+    let mut late = Wire::connect_unix(&path).expect("the socket is still there");
+    assert_eq!(late.say("GET key").text(), "value");
     server.signal(Signal::TERM);
     assert_eq!(server.await_end().code(), Some(0));
     assert!(!path.exists(), "the socket is left behind");
@@ -263,8 +277,52 @@ fn a_client_that_does_not_read_is_disconnected() {
         let list = wire.say("CLIENT LIST").text();
         if list.contains("name=greedy") { Err(list) } else { Ok(()) }
     });
-    assert!(server.log_text().contains("output buffer limits"));
+    eventually("the log says why", || {
+        let log = server.log_text();
+        if log.contains("output buffer limits") { Ok(()) } else { Err(log) }
+    });
     assert_eq!(wire.say("PING").text(), "PONG");
+}
+
+#[test]
+fn a_killed_client_goes_though_it_does_not_read() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let value = vec![b'v'; 1 << 20];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &value]).text(), "OK");
+    let mut greedy = server.wire();
+    let id = greedy.say("CLIENT ID").integer();
+    // More than the kernel keeps for both sides.
+    greedy.send(&command(&["GET", "key"]).repeat(50)).expect("sent");
+    let line = |wire: &mut Wire| {
+        let list = wire.say("CLIENT LIST").text();
+        list.lines().find(|line| line.starts_with(&format!("id={id} "))).map(str::to_owned)
+    };
+    eventually("replies pile up", || match line(&mut wire) {
+        Some(line) if line.contains(" cmd=get ") && !line.contains(" omem=0 ") => Ok(()),
+        line => Err(format!("{line:?}")),
+    });
+    assert_eq!(wire.say(&format!("CLIENT KILL ID {id}")).integer(), 1);
+    eventually("it is off the list", || line(&mut wire).map_or(Ok(()), Err));
+}
+
+#[test]
+fn answers_that_came_late_obey_client_reply() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    // Nobody acknowledges anything: WAIT is answered when its time is up.
+    wire.send(b"CLIENT REPLY SKIP\r\nWAIT 1 50\r\nPING\r\n").expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "PONG");
+    wire.send(b"CLIENT REPLY OFF\r\nWAIT 1 50\r\nPING\r\nCLIENT REPLY ON\r\nECHO on\r\n")
+        .expect("sent");
+    assert_eq!(wire.answer().expect("a reply"), Answer::Status("OK".into()));
+    assert_eq!(wire.answer().expect("a reply").text(), "on");
+
+    // A command that has not run yet while it waited skips one answer, its own.
+    let mut other = server.wire();
+    assert_eq!(other.say("CLIENT PAUSE 100 WRITE").text(), "OK");
+    wire.send(b"CLIENT REPLY SKIP\r\nSET k v\r\nGET k\r\n").expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "v");
 }
 
 #[test]
@@ -277,7 +335,18 @@ fn a_client_that_sends_no_end_is_disconnected() {
     let cut = (0..1000).find(|_| endless.send(&piece).is_err());
     assert!(cut.is_some(), "it took 64 MB");
     assert!(endless.is_closed_by_peer());
-    assert_eq!(wire.say("PING").text(), "PONG");
+
+    // A whole command that is too long is not run either.
+    let mut long = server.wire();
+    let value = vec![b'x'; 3 << 19];
+    let sent = long.send(&command(&[&b"SET"[..], b"key", &value]));
+    assert!(sent.is_err() || long.is_closed_by_peer());
+    assert_eq!(wire.say("EXISTS key").integer(), 0);
+    assert!(server.log_text().contains("reached max query buffer length"));
+    let stats = wire.info("stats", "client_query_buffer_limit_disconnections");
+    assert_eq!(stats, "2");
+    let within = vec![b'x'; 1 << 19];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &within]).text(), "OK");
 }
 
 #[test]
@@ -436,9 +505,7 @@ fn expired_keys_go_by_themselves_and_replicas_hide_them() {
     assert_eq!(expired, KEYS);
 
     // A replica whose primary is halted shows no expired key, though it still has it.
-    assert_eq!(wire.say("SET hidden x PX 300").text(), "OK");
-    assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
-    primary.signal(Signal::STOP);
+    halt_with_a_key_that_expires(&primary, &mut wire, &mut copy);
     eventually("the replica hides the key", || {
         let found = copy.say("GET hidden");
         if found == Answer::Null { Ok(()) } else { Err(format!("{found:?}")) }
@@ -453,16 +520,81 @@ fn expired_keys_go_by_themselves_and_replicas_hide_them() {
     });
 }
 
+/// Halts the primary while a key, which the replica has too, has still some time to live: so nobody can have deleted it.
+fn halt_with_a_key_that_expires(primary: &Server, wire: &mut Wire, copy: &mut Wire) {
+    for ttl in [300, 1000, 3000, 10_000, 30_000] {
+        assert_eq!(wire.say(&format!("SET hidden x PX {ttl}")).text(), "OK");
+        assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
+        primary.signal(Signal::STOP);
+        await_halted(primary.pid());
+        if copy.say("GET hidden") != Answer::Null {
+            return;
+        }
+        primary.signal(Signal::CONT);
+    }
+    panic!("the machine is too busy: a key expires before the next command");
+}
+
+#[test]
+fn a_paused_replica_holds_its_primarys_stream_back() {
+    /// Milliseconds.
+    const PAUSE: u64 = 1000;
+    let [(_a, primary), (_b, replica)] = [(); 2].map(|()| start(&[]));
+    assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+    let (mut wire, mut copy) = (primary.wire(), replica.wire());
+    eventually("the link is up", || match copy.info("replication", "master_link_status") {
+        status if status == "up" => Ok(()),
+        status => Err(status),
+    });
+    for (number, kind) in ["WRITE", "ALL"].into_iter().enumerate() {
+        // When clients of the replica are paused, then the data there does not change until the pause ends.
+        let since = Instant::now();
+        assert_eq!(copy.say(&format!("CLIENT PAUSE {PAUSE} {kind}")).text(), "OK");
+        assert_eq!(wire.say(&format!("SET key:{number} v")).text(), "OK");
+        assert_eq!(wire.say("WAIT 1 20000").integer(), 1);
+        // The servers' clock counts whole milliseconds.
+        let paused = since.elapsed() + Duration::from_millis(1);
+        assert!(paused >= Duration::from_millis(PAUSE), "{kind}: {paused:?}");
+        assert_eq!(copy.say(&format!("GET key:{number}")).text(), "v");
+    }
+    assert_eq!(primary.wire().info("stats", "sync_full"), "1");
+}
+
+#[test]
+fn replicaof_answers_when_the_role_has_changed() {
+    let [(_a, primary), (_b, other)] = [(); 2].map(|()| start(&["--io-threads", "2"]));
+    let mut wire = other.wire();
+    let role = |wire: &mut Wire| wire.say("ROLE").array()[0].text();
+    for _ in 0..20 {
+        assert_eq!(wire.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+        assert_eq!(role(&mut wire), "slave");
+        assert_eq!(wire.info("replication", "role"), "slave");
+        eventually("nothing is loaded any more", || match wire.say("REPLICAOF NO ONE") {
+            Answer::Status(_) => Ok(()),
+            answer => Err(answer.text()),
+        });
+        assert_eq!(role(&mut wire), "master");
+        // From here on nothing is dropped for the sake of a primary that is no longer followed.
+        assert_eq!(wire.say("SET k v").text(), "OK");
+        assert_eq!(wire.say("GET k").text(), "v");
+    }
+    // In a pipeline, too: what follows waits for it.
+    let line = format!("REPLICAOF 127.0.0.1 {}\r\nROLE\r\n", primary.port);
+    wire.send(line.as_bytes()).expect("sent");
+    assert_eq!(wire.answer().expect("a reply").text(), "OK");
+    assert_eq!(wire.answer().expect("a reply").array()[0].text(), "slave");
+}
+
 #[test]
 fn a_replica_of_a_replica_writes_to_the_same_database() {
     let [(_a, primary), (_b, middle), (_c, last)] = [(); 3].map(|()| start(&[]));
     let follow = |replica: &Server, of: &Server| {
         assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", of.port)).text(), "OK");
         eventually("the link is up", || {
-            match replica.wire().info("replication", "master_link_status") {
-                status if status == "up" => Ok(()),
-                status => Err(status),
-            }
+            let info = replica.say("INFO replication").text();
+            let is_so = field_of(&info, "master_link_status") == "up"
+                && field_of(&info, "master_port") == of.port.to_string();
+            if is_so { Ok(()) } else { Err(info) }
         });
     };
     let mut wire = primary.wire();

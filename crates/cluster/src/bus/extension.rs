@@ -12,6 +12,9 @@ const SHARD_ID: u16 = 3;
 /// Length (4), type (2), padding (2).
 const EXTENSION_HEADER: usize = 8;
 
+/// The length of an extension that names a forgotten node: its name, and for how long it is banned.
+pub(super) const FORGOTTEN_LEN: usize = EXTENSION_HEADER + NAME_LEN + 8;
+
 /// An announced name is at most this long (NET_HOST_STR_LEN without its zero byte).
 const MAX_TEXT: usize = 255;
 

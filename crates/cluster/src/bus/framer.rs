@@ -1,9 +1,15 @@
 //! Cuts the byte stream of a link into packets.
 
-use super::layout::{LIGHT_HEADER_LEN, SIGNATURE, TOTLEN};
+use super::extension::FORGOTTEN_LEN;
+use super::layout::{GOSSIP_LEN, HEADER_LEN, LIGHT_HEADER_LEN, SIGNATURE, TOTLEN};
 
 /// No packet is longer: PUBLISH carries at most a channel and a message of 512 MiB each.
 const MAX_PACKET: usize = 1 << 30;
+/// The longest packet of a node that is not known yet, some 320 KiB: a MEET or PING from a cluster of this many nodes
+/// which speaks of all of them (suspected ones are all told of) and of as many forgotten ones, and as much again.
+const MAX_UNKNOWN_PACKET: usize = 2 * (HEADER_LEN + LARGEST_CLUSTER * (GOSSIP_LEN + FORGOTTEN_LEN));
+/// Nodes of the largest cluster that the protocol is meant for.
+const LARGEST_CLUSTER: usize = 1000;
 
 /// The stream is not that of a cluster bus; the link must be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -14,6 +20,10 @@ pub enum FrameError {
     /// The length field is below a header's length or above every sensible limit.
     #[error("bad message length {0}")]
     Length(u32),
+    /// The packet may be a sound one, but is longer than what a node that is not known yet has to say. After
+    /// [`Framer::node_is_known`] it can be read.
+    #[error("message of {0} bytes from a node that is not known")]
+    Stranger(u32),
 }
 
 /// Collects bytes and gives whole packets back. It holds at most the bytes that were received, never
@@ -22,12 +32,18 @@ pub enum FrameError {
 pub struct Framer {
     buffer: Vec<u8>,
     start: usize,
+    known: bool,
 }
 
 impl Framer {
-    /// An empty one.
+    /// An empty one, for a peer that is not known yet.
     pub fn new() -> Framer {
         Framer::default()
+    }
+
+    /// From now on the peer may send packets of any length.
+    pub fn node_is_known(&mut self) {
+        self.known = true;
     }
 
     /// Takes received bytes.
@@ -52,6 +68,9 @@ impl Framer {
         if !(LIGHT_HEADER_LEN..=MAX_PACKET).contains(&end) {
             return Err(FrameError::Length(length));
         }
+        if !self.known && end > MAX_UNKNOWN_PACKET {
+            return Err(FrameError::Stranger(length));
+        }
         let Some(packet) = rest.get(..end) else { return Ok(None) };
         let packet = packet.to_vec();
         self.start += end;
@@ -62,6 +81,26 @@ impl Framer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bus::{Body, Extension, Gossip, Header, MessageFlags, NodeFlags, Packet, PingKind};
+    use tessera_slot::{Epoch, NodeId, Offset, SlotSet};
+
+    fn header() -> Header {
+        Header {
+            sender: NodeId([9; 20]),
+            current_epoch: Epoch(1),
+            config_epoch: Epoch(1),
+            offset: Offset(0),
+            slots: SlotSet::FULL,
+            primary: None,
+            ip: None,
+            port: 1,
+            secondary_port: 0,
+            bus_port: 2,
+            flags: NodeFlags::PRIMARY,
+            cluster_ok: true,
+            message_flags: MessageFlags::EXT_DATA,
+        }
+    }
 
     fn packet(length: u32) -> Vec<u8> {
         let mut bytes = vec![7; length as usize];
@@ -84,6 +123,43 @@ mod tests {
             }
             assert_eq!(lengths, [16, 40, 17], "step {step}");
         }
+    }
+
+    #[test]
+    fn a_stranger_may_introduce_itself_and_say_no_more() {
+        // A node of a cluster of a thousand that suspects all others, as it is encoded.
+        let gossip = Gossip {
+            node: NodeId([1; 20]),
+            ping_sent: 0,
+            pong_received: 0,
+            ip: None,
+            port: 1,
+            bus_port: 2,
+            flags: NodeFlags::PFAIL,
+            secondary_port: 0,
+        };
+        let meet = Body::Ping {
+            kind: PingKind::Meet,
+            gossip: vec![gossip; LARGEST_CLUSTER],
+            extensions: (0..LARGEST_CLUSTER as u64)
+                .map(|ttl| Extension::ForgottenNode { node: NodeId([2; 20]), ttl })
+                .chain([Extension::Hostname("h".repeat(255))])
+                .collect(),
+        };
+        let meet = crate::bus::encode(&Packet::Full(Box::new(header()), meet));
+        let mut framer = Framer::new();
+        framer.push(&meet);
+        assert_eq!(framer.next_packet(), Ok(Some(meet)));
+
+        // More than that is refused by its length alone, until the node is known.
+        let long = packet(MAX_UNKNOWN_PACKET as u32 + 1);
+        framer.push(&long[..8]);
+        let stranger = FrameError::Stranger(MAX_UNKNOWN_PACKET as u32 + 1);
+        assert_eq!(framer.next_packet(), Err(stranger));
+        framer.node_is_known();
+        assert_eq!(framer.next_packet(), Ok(None));
+        framer.push(&long[8..]);
+        assert_eq!(framer.next_packet(), Ok(Some(long)));
     }
 
     #[test]

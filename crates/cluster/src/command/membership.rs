@@ -63,7 +63,9 @@ pub(super) fn count_failure_reports(
 }
 
 pub(super) fn bump_epoch(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    let word = if cluster.bump_epoch() { "BUMPED" } else { "STILL" };
+    let bumped = cluster.bump_epoch();
+    cluster.todo.announce |= bumped;
+    let word = if bumped { "BUMPED" } else { "STILL" };
     Ok(Value::Simple(format!("{word} {}", cluster.nodes.me().config_epoch)))
 }
 

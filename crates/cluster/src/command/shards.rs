@@ -74,7 +74,9 @@ fn slots_node(cluster: &Cluster, node: &Node, context: &CommandContext<'_>) -> V
 pub(super) fn shards(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
     let mut shards: BTreeMap<ShardId, Vec<&Node>> = BTreeMap::new();
     for node in cluster.nodes.iter().filter(|node| !node.in_handshake()) {
-        shards.entry(node.shard).or_default().push(node);
+        // A replica tells its shard when it pings next, its role at once: it is in its primary's.
+        let primary = node.primary().and_then(|id| cluster.nodes.get(id));
+        shards.entry(primary.unwrap_or(node).shard).or_default().push(node);
     }
     let entry = |nodes: Vec<&Node>| {
         let served = nodes.iter().flat_map(|node| node.slots.ranges());

@@ -80,6 +80,8 @@ fn edit(cluster: &mut Cluster, edit: Edit, ranges: Vec<(Slot, Slot)>) -> Answer 
         cluster.open.migrating.retain(|slot, _| !listed.contains(*slot));
     }
     cluster.changed_durably();
+    // Who follows this node, or redirects to it, must not wait for the next ping.
+    cluster.todo.announce = true;
     ok()
 }
 
@@ -91,6 +93,7 @@ pub(super) fn flush(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
     cluster.nodes.assign(&mine, None);
     cluster.open.migrating.clear();
     cluster.changed_durably();
+    cluster.todo.announce = true;
     ok()
 }
 
@@ -216,6 +219,8 @@ fn set_owner(
             cluster.log(LogLevel::Notice, text);
         }
         cluster.broadcast_pong(|_| true);
+    } else if was_mine != (id == me) {
+        cluster.todo.announce = true;
     }
     Ok(())
 }

@@ -82,8 +82,8 @@ impl<T: Item> Word<T> {
     #[inline]
     pub(super) fn item_mut<'a>(&'a mut self, counts: &'a mut Counts) -> RefMut<'a, T> {
         // SAFETY: as in `item`; the word is borrowed mutably.
-        let item = ManuallyDrop::new(unsafe { T::from_raw(self.pointer()) });
-        RefMut { item, word: self, counts }
+        let item = unsafe { T::from_raw(self.pointer()) };
+        RefMut { item: ManuallyDrop::new(item), word: self, counts }
     }
 
     #[inline]

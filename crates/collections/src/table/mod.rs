@@ -15,8 +15,11 @@
 
 mod bucket;
 mod buckets;
+mod draw;
+mod iter;
 
 pub use bucket::{Ref, RefMut};
+pub use iter::Iter;
 
 use crate::hasher::{HashCode, KeyHasher, TAG_INDEX_BITS};
 use bucket::{Bucket, Counts, Word};

@@ -6,6 +6,7 @@ pub(super) mod expire;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 mod ttl;
 mod wait;
 
@@ -41,6 +42,8 @@ pub(super) const COMMANDS: &[Command] = &[
     scan::RANDOMKEY,
     scan::KEYS,
     scan::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     object::OBJECT,
     wait::WAIT,
 ];

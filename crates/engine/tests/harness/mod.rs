@@ -26,6 +26,10 @@ pub struct FakeHost {
     pub replicas: AtomicUsize,
     /// Answers for clients that waited: the client's id, and its reply.
     pub answers: Mutex<Vec<(u64, Vec<u8>)>>,
+    /// The offsets whose acknowledgement was asked for.
+    pub awaited: Mutex<Vec<Offset>>,
+    /// What commands are routed by.
+    pub routing: Mutex<Option<Arc<RoutingView>>>,
     /// The directive that cannot be applied.
     pub stubborn: Mutex<Option<&'static str>>,
 }
@@ -43,7 +47,7 @@ impl Host for FakeHost {
         Outcome::Next
     }
     fn routing(&self) -> Option<Arc<RoutingView>> {
-        None
+        self.routing.lock().unwrap().clone()
     }
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
         self.note(format!("shutdown {mode:?}"));
@@ -55,14 +59,19 @@ impl Host for FakeHost {
     fn answer(&self, client: &ClientInfo, answer: Answer) {
         self.answers.lock().unwrap().push((client.id, answer.bytes));
     }
-    fn replicate(&self, primary: Option<(&str, u16)>) -> Result<(), Fail> {
+    fn replicate(
+        &self,
+        _: &Arc<ClientInfo>,
+        primary: Option<(&str, u16)>,
+    ) -> Result<Outcome, Fail> {
         self.note(format!("replicate {primary:?}"));
-        Ok(())
+        Ok(Outcome::Next)
     }
     fn replication(&self) -> Replication {
         Replication::default()
     }
-    fn acknowledged(&self, _: Offset, _: usize) -> usize {
+    fn acknowledged(&self, offset: Offset, _: usize) -> usize {
+        self.awaited.lock().unwrap().push(offset);
         self.replicas.load(Relaxed)
     }
     fn rewrite_config(&self) -> Result<(), String> {

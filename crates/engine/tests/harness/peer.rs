@@ -38,7 +38,8 @@ impl Peer {
         let process = match started {
             Ok(process) => process,
             Err(error) if std::env::var_os("CI").is_none() => {
-                println!("skipped: redis-server is not installed ({error})");
+                let _ =
+                    writeln!(std::io::stderr(), "skipped: redis-server is not installed ({error})");
                 return None;
             }
             Err(error) => panic!("redis-server must be installed under CI: {error}"),

@@ -29,7 +29,7 @@ pub(crate) fn installed(program: &str) -> Option<PathBuf> {
             std::env::var_os("CI").is_none(),
             "{program} is not installed, but needed under CI"
         );
-        println!("skipped: {program} is not installed");
+        let _ = writeln!(std::io::stderr(), "skipped: {program} is not installed");
     }
     found
 }

@@ -5,7 +5,6 @@ use super::link::{self, EVENTS, Link};
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
 use crate::follow::Primary;
-use crate::io::Message;
 use crate::server::Server;
 use crate::time;
 use std::collections::HashMap;
@@ -233,11 +232,7 @@ impl Control {
                         self.carry_out(&cluster, effect);
                     }
                 }
-                Work::Answer(answer) => {
-                    let message =
-                        Message::Complete { client: answer.client.id, answer: answer.value };
-                    self.server.mailboxes[answer.client.thread].send(message);
-                }
+                Work::Answer(answer) => self.server.complete(&answer.client, answer.value),
             }
         }
     }
@@ -275,6 +270,11 @@ impl Control {
                 self.links.insert(link, link::open(link, addr, self.events.clone()));
             }
             Effect::CloseLink { link } => drop(self.links.remove(&link)),
+            Effect::LinkKnown { link } => {
+                if let Some(link) = self.links.get(&link) {
+                    link.node_is_known();
+                }
+            }
             Effect::Send { link, bytes } => {
                 if self.links.get(&link).is_some_and(|link| !link.send(bytes)) {
                     self.links.remove(&link);
@@ -385,3 +385,6 @@ async fn accept_loop(listener: TcpListener, accepted: mpsc::Sender<Arrival>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,16 +4,19 @@ use socket2::{SockRef, Socket};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tessera_cluster::bus::Framer;
+use std::time::Duration;
+use tessera_cluster::bus::{FrameError, Framer};
 use tessera_cluster::{Event, LinkDownReason, LinkId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Bytes that may wait in a link which its peer does not read. Bus packets are small: beyond this the
 /// peer is stuck, and the link is opened anew.
 const QUEUE_BYTES: usize = 64 << 20;
+/// How long a long packet waits for its node to become known.
+const INTRODUCTION: Duration = Duration::from_secs(1);
 /// Events on their way to the control thread.
 pub(super) const EVENTS: usize = 1024;
 
@@ -21,6 +24,8 @@ pub(super) const EVENTS: usize = 1024;
 pub(super) struct Link {
     queue: mpsc::UnboundedSender<Arc<[u8]>>,
     waiting: Arc<AtomicUsize>,
+    /// Whether the node at the other end is known.
+    known: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -29,6 +34,11 @@ impl Link {
     pub(super) fn send(&self, bytes: Arc<[u8]>) -> bool {
         let waiting = self.waiting.fetch_add(bytes.len(), Ordering::Relaxed);
         waiting < QUEUE_BYTES && self.queue.send(bytes).is_ok()
+    }
+
+    /// What comes may be of any length from now on.
+    pub(super) fn node_is_known(&self) {
+        self.known.send_replace(true);
     }
 }
 
@@ -43,6 +53,7 @@ pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) 
     let (queue, to_send) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sent = Arc::clone(&waiting);
+    let (known, is_known) = watch::channel(false);
     let task = tokio::spawn(async move {
         let connected = TcpStream::connect(addr).await.and_then(|socket| {
             let local = socket.local_addr()?;
@@ -54,11 +65,11 @@ pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) 
             }
             Ok((socket, local)) => {
                 let _ = events.send(Event::LinkConnected { link, local }).await;
-                serve(link, socket, to_send, sent, events).await;
+                serve(link, socket, to_send, sent, is_known, events).await;
             }
         }
     });
-    Link { queue, waiting, task }
+    Link { queue, waiting, known, task }
 }
 
 /// Serves a link that a peer has opened.
@@ -66,8 +77,9 @@ pub(super) fn accepted(link: LinkId, socket: TcpStream, events: mpsc::Sender<Eve
     let (queue, to_send) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sent = Arc::clone(&waiting);
-    let task = tokio::spawn(serve(link, socket, to_send, sent, events));
-    Link { queue, waiting, task }
+    let (known, is_known) = watch::channel(false);
+    let task = tokio::spawn(serve(link, socket, to_send, sent, is_known, events));
+    Link { queue, waiting, known, task }
 }
 
 async fn serve(
@@ -75,6 +87,7 @@ async fn serve(
     socket: TcpStream,
     mut to_send: mpsc::UnboundedReceiver<Arc<[u8]>>,
     waiting: Arc<AtomicUsize>,
+    mut is_known: watch::Receiver<bool>,
     events: mpsc::Sender<Event>,
 ) {
     let _ = socket.set_nodelay(true);
@@ -103,6 +116,10 @@ async fn serve(
                             return Ok(LinkDownReason::Other);
                         }
                     }
+                    // What it said before may still be on its way to the core, which then knows it.
+                    Err(FrameError::Stranger(_)) if is_soon(&mut is_known).await => {
+                        framer.node_is_known();
+                    }
                     Err(error) => {
                         tracing::warn!("Cluster bus: {error}");
                         return Ok(LinkDownReason::Other);
@@ -117,6 +134,12 @@ async fn serve(
     };
     let reason = ended.unwrap_or_else(|error| reason(&error));
     let _ = events.send(Event::LinkDown { link, reason }).await;
+}
+
+/// Whether something becomes true within [`INTRODUCTION`].
+async fn is_soon(condition: &mut watch::Receiver<bool>) -> bool {
+    let met = tokio::time::timeout(INTRODUCTION, condition.wait_for(|known| *known)).await;
+    matches!(met, Ok(Ok(_)))
 }
 
 fn reason(error: &std::io::Error) -> LinkDownReason {
@@ -138,4 +161,46 @@ pub(super) fn listener(
 ) -> std::io::Result<tokio::net::TcpListener> {
     let socket: Socket = SockRef::from(&listener.descriptor()).try_clone()?;
     tokio::net::TcpListener::from_std(socket.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A link that was accepted, what it tells, and its other end.
+    async fn pair() -> (Link, mpsc::Receiver<Event>, TcpStream) {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("it is bound");
+        let peer = TcpStream::connect(address).await.expect("it listens");
+        let (socket, _) = listener.accept().await.expect("it has connected");
+        let (events, told) = mpsc::channel(EVENTS);
+        (accepted(LinkId::Accepted(1), socket, events), told, peer)
+    }
+
+    /// The beginning of a packet of a megabyte.
+    fn long_packet() -> Vec<u8> {
+        let mut bytes = vec![0; 1 << 20];
+        bytes[..4].copy_from_slice(b"RCmb");
+        bytes[4..8].copy_from_slice(&(1u32 << 20).to_be_bytes());
+        bytes
+    }
+
+    #[tokio::test]
+    async fn a_stranger_that_sends_too_much_is_cut_off() {
+        let (_link, mut told, mut peer) = pair().await;
+        peer.write_all(&long_packet()[..8]).await.expect("it is read");
+        let event = told.recv().await.expect("the link tells");
+        assert!(matches!(event, Event::LinkDown { .. }), "{event:?}");
+    }
+
+    #[tokio::test]
+    async fn a_node_that_becomes_known_in_time_may_send_it() {
+        let (link, mut told, mut peer) = pair().await;
+        let packet = long_packet();
+        peer.write_all(&packet[..8]).await.expect("it is read");
+        link.node_is_known();
+        peer.write_all(&packet[8..]).await.expect("it is read");
+        let event = told.recv().await.expect("the link tells");
+        assert!(matches!(event, Event::Packet { bytes, .. } if bytes == packet));
+    }
 }

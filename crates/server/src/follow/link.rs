@@ -43,6 +43,8 @@ pub(crate) struct Follower {
     pub(super) payload_ended: bool,
     pub(super) full_sync: Option<Position>,
     pub(super) is_loading: bool,
+    /// What has come waits for the end of CLIENT PAUSE.
+    pub(super) held_back: bool,
 }
 
 impl Follower {
@@ -68,7 +70,12 @@ impl Follower {
         }
     }
 
-    fn new(server: Arc<Server>, thread: usize, primary: Primary, version: u64) -> Follower {
+    pub(super) fn new(
+        server: Arc<Server>,
+        thread: usize,
+        primary: Primary,
+        version: u64,
+    ) -> Follower {
         let name = format!("{}:{}", primary.host, primary.port);
         let id = server.engine.clients.next_id();
         let info =
@@ -100,6 +107,7 @@ impl Follower {
             payload_ended: false,
             full_sync: None,
             is_loading: false,
+            held_back: false,
         }
     }
 
@@ -147,6 +155,9 @@ impl Follower {
         if std::mem::take(&mut self.handle().state.lock().ack_requested) {
             self.event(LinkEvent::AckRequested, &[]);
         }
+        if self.held_back {
+            self.apply_received();
+        }
         self.publish();
         let Some(socket) = &mut self.socket else {
             let wait = self.link.deadline().map_or(50, |at| at.since(time::monotonic())).min(50);
@@ -192,6 +203,7 @@ impl Follower {
         self.handle().state.lock().socket = None;
         // What was not a whole command, or transaction, is sent again.
         self.unparsed.clear();
+        self.held_back = false;
         self.parser = RequestParser::new();
         self.transaction = None;
     }
@@ -317,6 +329,18 @@ impl Follow {
 
     pub(super) fn end_applying(&self) {
         self.state.lock().applying = false;
+        self.changed.notify_all();
+    }
+
+    /// As [`Follow::begin_applying`], for a payload that replaces all data.
+    pub(super) fn begin_loading(&self, version: u64) -> bool {
+        let mut state = self.state.lock();
+        state.loading = state.version == version && !state.quit;
+        state.loading
+    }
+
+    pub(super) fn end_loading(&self) {
+        self.state.lock().loading = false;
         self.changed.notify_all();
     }
 }

@@ -41,6 +41,10 @@ impl Follower {
     pub(super) fn load(&mut self, grant: Position) {
         let server = Arc::clone(&self.server);
         let engine = &server.engine;
+        // Whoever was told to follow somebody else, or nobody, keeps its data, and may have taken writes since.
+        if !server.follow.begin_loading(self.version) {
+            return;
+        }
         engine.set_mode(Mode::LOADING, true);
         self.is_loading = true;
         // Before anything is dropped: such a replica must not be elected.
@@ -53,7 +57,7 @@ impl Follower {
         // Nobody may continue from a history whose data is half gone.
         engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
-        drop(flushed);
+        crate::host::free_later(flushed);
         server.disconnect_replicas();
         self.publish();
         let started = std::time::Instant::now();
@@ -85,7 +89,7 @@ impl Follower {
                 // Who has begun to follow this node meanwhile has seen what is gone now.
                 engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
-                drop(flushed);
+                crate::host::free_later(flushed);
                 server.disconnect_replicas();
                 LinkEvent::LoadFailed
             }
@@ -93,6 +97,7 @@ impl Follower {
         self.is_loading = false;
         self.payload.clear();
         engine.set_mode(Mode::LOADING, false);
+        server.follow.end_loading();
         self.event(event, &[]);
         self.publish();
         self.apply_received();
@@ -155,5 +160,35 @@ fn store(keyspace: &Keyspace, thread: usize, db: usize, entry: Entry) {
     match guard.lookup(db, &entry.key, hash) {
         Lookup::Found(mut found) => found.replace(value, entry.expires_at, 0),
         Lookup::Vacant(vacant) => vacant.insert(value, entry.expires_at, 0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::follow::{Follower, Primary};
+    use crate::server::Server;
+    use std::sync::Arc;
+    use tessera_engine::Mode;
+    use tessera_log::ReplId;
+    use tessera_replication::Position;
+    use tessera_slot::Offset;
+
+    #[test]
+    fn a_payload_that_is_no_longer_wanted_drops_nothing() {
+        // Given: a full synchronisation was granted, but then nobody was to be followed any more.
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let slot = server.put(b"key");
+        let primary = Primary { host: "127.0.0.1".to_owned(), port: 1 };
+        server.follow.set(Some(primary.clone()));
+        let version = server.follow.state.lock().version;
+        let mut follower = Follower::new(Arc::clone(&server), 0, primary, version);
+        server.follow.set(None);
+
+        // When the follower comes to it.
+        follower.load(Position { id: ReplId::from_random([2; 20]), offset: Offset(1) });
+
+        // Then the data is what it was.
+        assert_eq!(server.engine.keyspace.peek_len(slot), 1);
+        assert!(!server.engine.mode().any(Mode::LOADING) && !server.follow.is_incomplete());
     }
 }

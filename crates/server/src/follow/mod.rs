@@ -12,6 +12,8 @@ mod load;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use tessera_engine::ClientInfo;
 use tessera_replication::{LinkPhase, LinkStatus};
 use tessera_slot::Millis;
 
@@ -22,6 +24,14 @@ pub(crate) use link::Follower;
 pub(crate) struct Primary {
     pub(crate) host: String,
     pub(crate) port: u16,
+}
+
+/// A client's REPLICAOF.
+pub(crate) struct Order {
+    /// Who is to be answered when it is carried out.
+    pub(crate) client: Arc<ClientInfo>,
+    /// Whom to follow; `None`: NO ONE.
+    pub(crate) primary: Option<Primary>,
 }
 
 /// How it goes.
@@ -50,6 +60,8 @@ struct State {
     taken: u64,
     /// The thread is applying what it received: a change of `wanted` waits for it.
     applying: bool,
+    /// The thread is loading a payload, or undoing that: a change of `wanted` makes it give up and waits for it.
+    loading: bool,
     status: Option<FollowStatus>,
     socket: Option<TcpStream>,
     /// The data is not whole: a full synchronisation has begun to replace it and has not ended well.
@@ -63,14 +75,14 @@ struct State {
 pub(crate) struct Follow {
     state: Mutex<State>,
     changed: Condvar,
-    /// Orders of clients that were answered already, oldest first: [`Follow::order`].
-    orders: Mutex<VecDeque<Option<Primary>>>,
+    /// Orders of clients that wait for them, oldest first: [`Follow::order`].
+    orders: Mutex<VecDeque<Order>>,
     /// Held while an order is carried out.
     carrying_out: Mutex<()>,
 }
 
 impl Follow {
-    /// Says whom to follow, nobody for `None`. Returns when nothing more is applied of what was followed
+    /// Says whom to follow, nobody for `None`. Returns when nothing more is applied or loaded of what was followed
     /// before.
     pub(crate) fn set(&self, primary: Option<Primary>) {
         let mut state = self.state.lock();
@@ -86,7 +98,7 @@ impl Follow {
             let _ = socket.shutdown(Shutdown::Both);
         }
         self.changed.notify_all();
-        while state.applying && state.taken < version && !state.quit {
+        while (state.applying || state.loading) && state.taken < version && !state.quit {
             self.changed.wait(&mut state);
         }
     }
@@ -94,21 +106,21 @@ impl Follow {
     /// Notes what a client has ordered, if `start` can start a thread that calls [`Follow::carry_out`].
     pub(crate) fn order<E>(
         &self,
-        primary: Option<Primary>,
+        order: Order,
         start: impl FnOnce() -> Result<(), E>,
     ) -> Result<(), E> {
         let mut orders = self.orders.lock();
         start()?;
-        orders.push_back(primary);
+        orders.push_back(order);
         Ok(())
     }
 
     /// Carries out the oldest order: in the order in which clients gave them, whichever thread comes first.
-    pub(crate) fn carry_out(&self, how: impl FnOnce(Option<Primary>)) {
+    pub(crate) fn carry_out(&self, how: impl FnOnce(Order)) {
         let _turn = self.carrying_out.lock();
         let oldest = self.orders.lock().pop_front();
-        if let Some(primary) = oldest {
-            how(primary);
+        if let Some(order) = oldest {
+            how(order);
         }
     }
 
@@ -172,6 +184,8 @@ mod tests {
     fn orders_are_carried_out_as_they_were_given_whichever_thread_comes_first() {
         let follow = Follow::default();
         let primary = |port| Some(Primary { host: "h".to_owned(), port });
+        let client = || Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
+        let order_of = |primary| Order { client: client(), primary };
         let given = [primary(1), None, primary(2), None, primary(3)];
         let (done, carried_out) = mpsc::channel();
         std::thread::scope(|scope| {
@@ -182,14 +196,16 @@ mod tests {
                 let spawn = || {
                     scope.spawn(move || {
                         started.recv().expect("the test lets every thread go");
-                        follow.carry_out(|primary| done.send(primary).expect("the test listens"));
+                        follow.carry_out(|order| {
+                            done.send(order.primary).expect("the test listens");
+                        });
                     });
                     Ok::<(), ()>(())
                 };
-                follow.order(order, spawn).expect("a thread can be started");
+                follow.order(order_of(order), spawn).expect("a thread can be started");
                 threads.push(start);
             }
-            let refused = follow.order(primary(9), || Err("no thread"));
+            let refused = follow.order(order_of(primary(9)), || Err("no thread"));
             assert_eq!(refused, Err("no thread"));
             // The last thread comes first.
             threads.iter().rev().for_each(|start| start.send(()).expect("it waits for this"));

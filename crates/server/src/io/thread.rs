@@ -207,14 +207,6 @@ impl IoThread {
         for index in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
-                let limit = self.config.network.client_query_buffer_limit.0;
-                if conn.input_bytes() as u64 > limit {
-                    let client = conn.info().line(self.now.0);
-                    let stats = self.server.engine.stats.thread(self.index);
-                    stats.bump(|stats| &stats.query_limit_disconnections, 1);
-                    tracing::warn!("Closing client that reached max query buffer length: {client}");
-                    conn.phase = Phase::Dead;
-                }
                 if !conn.dirty {
                     conn.dirty = true;
                     self.dirty.push(index);
@@ -262,6 +254,16 @@ impl IoThread {
         match conn.read(&mut self.spare) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
+            ReadOutcome::Some
+                if (conn.input_bytes() + conn.session.queued_bytes()) as u64
+                    > query_limit(conn, &self.config) =>
+            {
+                let client = conn.info().line(self.now.0);
+                let stats = self.server.engine.stats.thread(self.index);
+                stats.bump(|stats| &stats.query_limit_disconnections, 1);
+                tracing::warn!("Closing client that reached max query buffer length: {client}");
+                self.close(index);
+            }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
                 self.ready.push(index);
@@ -364,6 +366,9 @@ impl IoThread {
 
     /// Has a connection wait.
     pub(super) fn park(&mut self, park: Park, index: usize) {
+        if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
+            conn.info().blocked.store(true, Relaxed);
+        }
         match park {
             Park::Blocked { deadline: Some(deadline) } => {
                 self.deadlines.insert((deadline, index));
@@ -430,4 +435,12 @@ impl IoThread {
             self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
     }
+}
+
+/// How many bytes of commands a client may have waiting: `client-query-buffer-limit`, or less before it has said who
+/// it is.
+fn query_limit(conn: &Conn, config: &Config) -> u64 {
+    const UNAUTHENTICATED: u64 = 1 << 20;
+    let limit = config.network.client_query_buffer_limit.0;
+    if conn.session.authenticated { limit } else { limit.min(UNAUTHENTICATED) }
 }

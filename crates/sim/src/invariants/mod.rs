@@ -4,10 +4,14 @@ pub mod agreement;
 mod epochs_grow;
 mod one_owner;
 mod one_vote;
+mod whole_data;
 
 use crate::net::HostId;
 use crate::process::Host;
 use tessera_slot::NodeId;
+
+/// Where a packet's type stands.
+const TYPE: std::ops::Range<usize> = 12..14;
 
 /// The checks that remember something.
 #[derive(Debug, Default)]
@@ -40,8 +44,9 @@ impl Invariants {
         }
     }
 
-    pub(crate) fn sent(&mut self, bytes: &[u8], seed: u64) {
+    pub(crate) fn sent(&mut self, bytes: &[u8], machine: &Host, seed: u64) {
         self.votes.sent(bytes, seed);
+        whole_data::sent(bytes, machine, seed);
     }
 
     pub(crate) fn after_step(&mut self, host: HostId, machine: &Host, seed: u64) {

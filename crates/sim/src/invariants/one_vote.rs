@@ -1,5 +1,6 @@
 //! A node votes at most once in an epoch, whatever happens to its process.
 
+use super::TYPE;
 use std::collections::BTreeSet;
 use tessera_cluster::bus::{self, Body, MessageType, Packet};
 use tessera_slot::{Epoch, NodeId};
@@ -10,9 +11,6 @@ pub(crate) struct OneVote {
     cast: BTreeSet<(NodeId, Epoch)>,
     excused: BTreeSet<NodeId>,
 }
-
-/// Where a packet's type stands.
-const TYPE: std::ops::Range<usize> = 12..14;
 
 impl OneVote {
     pub(crate) fn excuse(&mut self, node: NodeId) {

@@ -9,6 +9,7 @@ pub(crate) mod load;
 pub(crate) mod server;
 pub(crate) mod wire;
 
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -34,6 +35,16 @@ pub(crate) fn eventually<T>(what: &str, mut look: impl FnMut() -> Result<T, Stri
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// Waits until a process that was sent SIGSTOP has stopped.
+#[track_caller]
+pub(crate) fn await_halted(pid: u32) {
+    eventually("the process is halted", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        let stat = stat.map_err(|error| error.to_string())?;
+        if stat.contains(") T ") { Ok(()) } else { Err(stat) }
+    });
 }
 
 /// The first of `count` consecutive ports that are free, with their bus ports 10,000 above. All are below
@@ -84,6 +95,7 @@ pub(crate) fn valkey_server() -> Option<PathBuf> {
 
 fn skipped(what: &str) -> Option<PathBuf> {
     assert!(std::env::var_os("CI").is_none(), "{what} must be installed under CI");
-    println!("skipped: {what} is not installed");
+    // Not by println: of a test that passes nobody would see that.
+    let _ = writeln!(std::io::stderr(), "skipped: {what} is not installed");
     None
 }

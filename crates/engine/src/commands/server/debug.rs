@@ -1,6 +1,7 @@
 //! DEBUG: what tests of servers need. Only where `enable-debug-command` allows it.
 
 mod digest;
+mod lists;
 mod protocol;
 
 use super::{ALWAYS, SERVER};
@@ -88,6 +89,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Answers with a value of this type.",
             "type",
         ),
+        Command::new("quicklist-packed-threshold", 3, lists::packed_threshold).flags(FLAGS).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Sets the length from which an element of a list has a node for itself.",
+            "size",
+        ),
         Command::new("set-active-expire", 3, set_active_expire).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -141,6 +149,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "PROTOCOL <type>",
             "    Answers with a value of this type: string, integer, double, bignum, null, array, set, map,",
             "    attrib, push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Elements of lists from this length on have a node for themselves; 0: as configured.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys are looked for.",
             "SLEEP <seconds>",
@@ -196,11 +206,12 @@ fn object(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         .string()
         .map_or(0, |value| crate::commands::string::text(value, &mut itoa::Buffer::new()).len());
     cx.reply.simple(&format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{length} lru:{} lru_seconds_idle:{}",
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{length} lru:{} lru_seconds_idle:{}{}",
         entry.key().as_ptr(),
         encoding_name(&entry),
         entry.access(),
         now.saturating_sub(entry.access()),
+        lists::described(cx, &entry),
     ));
     Ok(())
 }

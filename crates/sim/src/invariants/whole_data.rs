@@ -1,0 +1,13 @@
+//! A replica whose data is not whole asks nobody for a vote, whatever happens to it and whoever commands it.
+
+use super::TYPE;
+use crate::process::Host;
+use tessera_cluster::PrimaryLink;
+use tessera_cluster::bus::MessageType;
+
+pub(crate) fn sent(bytes: &[u8], machine: &Host, seed: u64) {
+    let is_request = bytes[TYPE] == (MessageType::AuthRequest as u16).to_be_bytes();
+    let Some(process) = machine.process.as_ref().filter(|_| is_request) else { return };
+    let (name, link) = (process.cluster.id(), process.primary_link);
+    assert_ne!(link, PrimaryLink::Incomplete, "{name} stands with half its data, seed {seed}");
+}
