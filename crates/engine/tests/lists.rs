@@ -380,3 +380,21 @@ fn blocking_commands_in_a_transaction_do_not_wait() {
     let list = client.run("client list");
     assert!(list.contains("cmd=exec"), "{list}");
 }
+
+#[test]
+fn what_expires_while_a_transaction_sleeps_feeds_nobody() {
+    let mut config = Config::default();
+    config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+    let mut feeder = Client::with(config);
+    let mut waiting = feeder.another();
+    waits(&mut waiting, "brpop l 0");
+    feeder.expect(&[
+        ("multi", "+OK"),
+        ("rpush l a", "+QUEUED"),
+        ("pexpire l 100", "+QUEUED"),
+        ("debug sleep 0.2", "+QUEUED"),
+        ("exec", "*3|:1|:1|+OK"),
+    ]);
+    assert_eq!(answers(&feeder), []);
+    assert_eq!(feeder.engine.blocked_clients(), 1);
+}

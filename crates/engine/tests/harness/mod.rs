@@ -92,6 +92,10 @@ impl Host for FakeHost {
             ("stats", "extra", "7".to_owned()),
         ]
     }
+    fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
+        self.note(format!("stall {time:?}"));
+        Ok(())
+    }
     fn free_later(&self, flushed: Flushed) {
         drop(flushed);
     }
