@@ -49,6 +49,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// The properties that both have.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+
     /// Whether all properties of `other` are there.
     #[inline]
     pub const fn has(self, other: Flags) -> bool {
@@ -160,6 +165,8 @@ pub enum Group {
     Server,
     /// The cluster.
     Cluster,
+    /// Transactions.
+    Transactions,
 }
 
 impl Group {
@@ -179,6 +186,7 @@ impl Group {
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
+            Group::Transactions => "transactions",
         }
     }
 
@@ -196,6 +204,7 @@ impl Group {
             Group::Bitmap => Some("@bitmap"),
             Group::HyperLogLog => Some("@hyperloglog"),
             Group::Connection => Some("@connection"),
+            Group::Transactions => Some("@transaction"),
             Group::Server | Group::Cluster => None,
         }
     }

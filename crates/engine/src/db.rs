@@ -95,7 +95,7 @@ pub struct Db<'w, 'k> {
     pub(crate) expired: ExpiredKeys,
     pub(crate) told: Told<'w>,
     /// In a transaction: what the log is to get of it.
-    pub(crate) unit: Option<Unit>,
+    pub(crate) unit: Option<Box<Unit>>,
 }
 
 /// Who is told of what no command has asked for: keys whose time has come, reads that found nothing.
@@ -212,7 +212,7 @@ impl<'w, 'k> Db<'w, 'k> {
                 if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
             {
                 if mode == ExpiredKeys::Remove {
-                    self.told.expired(self.unit.as_mut(), db, key.bytes);
+                    self.told.expired(self.unit.as_deref_mut(), db, key.bytes);
                 }
                 Lookup::Vacant(found.vacate(key.bytes))
             }
@@ -315,7 +315,7 @@ impl<'w, 'k> Db<'w, 'k> {
         if let Lookup::Found(found) = guard.lookup(db, key, hash)
             && found.expiry().is_some_and(|at| at <= now)
         {
-            self.told.expired(self.unit.as_mut(), db, key);
+            self.told.expired(self.unit.as_deref_mut(), db, key);
             found.delete();
         }
     }

@@ -121,6 +121,10 @@ impl Engine {
             }
         });
         due.retain(|key| self.remove_expired(&mut guard, thread, db, key));
+        let mut news = Vec::new();
+        guard.settle(true, |db, key| news.push((db, key.to_vec())));
+        drop(guard);
+        self.serve_news(world, thread, now, news);
         (cursor.db, cursor.bucket) = if next == 0 { (db + 1, 0) } else { (db, next) };
         Some(due.len() as u64)
     }

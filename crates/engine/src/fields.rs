@@ -180,6 +180,6 @@ impl Db<'_, '_> {
         }
         let deleted = delete_if_empty(found);
         let (told, db) = (self.told, self.index);
-        told.fields_expired(self.unit.as_mut(), db, key.bytes, &fields, deleted);
+        told.fields_expired(self.unit.as_deref_mut(), db, key.bytes, &fields, deleted);
     }
 }

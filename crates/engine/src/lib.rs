@@ -31,6 +31,7 @@ mod replica_keys;
 mod session;
 mod stats;
 mod syntax;
+mod transaction;
 mod typed;
 mod unit;
 mod wide;

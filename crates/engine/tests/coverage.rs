@@ -223,6 +223,12 @@ const CALLS: &[(&str, &str)] = &[
     ("ttl nosuch", ":-2"),
     ("type nosuch", "+none"),
     ("unlink nosuch", ":0"),
+    ("discard", "-ERR DISCARD without MULTI"),
+    ("exec", "-ERR EXEC without MULTI"),
+    ("watch a b", "+OK"),
+    ("unwatch", "+OK"),
+    ("multi", "+OK"),
+    ("discard", "+OK"),
     ("wait 0 0", ":0"),
 ];
 

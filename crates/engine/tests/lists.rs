@@ -309,10 +309,40 @@ fn what_changes_nothing_is_not_written() {
     let mut client = Client::new();
     client.run("rpush l a b c");
     let mut reader = client.follow();
-    for line in
-        ["lrem l 0 x", "ltrim l 0 -1", "linsert l before x y", "lpop none", "lmove none l left left"]
-    {
+    for line in [
+        "lrem l 0 x",
+        "ltrim l 0 -1",
+        "linsert l before x y",
+        "lpop none",
+        "lmove none l left left",
+    ] {
         client.run(line);
     }
     assert_eq!(logged(&mut reader), Vec::<String>::new());
+}
+
+#[test]
+fn debugging_tells_of_nodes() {
+    let mut config = Config::default();
+    config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+    config.data.list_max_listpack_size = 2;
+    let mut client = Client::with(config);
+    client.expect(&[
+        ("debug quicklist-packed-threshold 5b", "+OK"),
+        ("rpush l a b c", ":3"),
+        ("rpush l large", ":4"),
+        ("debug quicklist-packed-threshold 0", "+OK"),
+        ("lrange l 0 -1", "*4|$1|a|$1|b|$1|c|$5|large"),
+        (
+            "debug quicklist-packed-threshold 4gb",
+            "-ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        ),
+    ]);
+    let described = client.run("debug object l");
+    assert!(
+        described.ends_with(
+            " ql_nodes:3 ql_avg_node:1.33 ql_listpack_max:2 ql_compressed:0 ql_uncompressed_size:28"
+        ),
+        "{described}"
+    );
 }

@@ -11,6 +11,7 @@ use crate::command::{Command, Flags, Group};
 use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Cx, EventClass, Fail};
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_collections::{Element, End, ListLimits};
 use tessera_resp::Reply;
 
@@ -51,7 +52,8 @@ pub(super) const COMMANDS: &[Command] = &[
 #[inline]
 pub(in crate::commands) fn limits(cx: &Cx<'_>) -> ListLimits {
     let data = &cx.config.data;
-    ListLimits::new(data.list_max_listpack_size, data.list_compress_depth)
+    let limits = ListLimits::new(data.list_max_listpack_size, data.list_compress_depth);
+    limits.with_packed_threshold(cx.engine.list_packed_threshold.load(Relaxed))
 }
 
 /// `LEFT` or `RIGHT`.

@@ -16,6 +16,7 @@ mod set;
 mod sorted_set;
 mod stream;
 mod string;
+mod transaction;
 
 use crate::command::Command;
 use crate::{Args, Fail};
@@ -34,6 +35,7 @@ const FAMILIES: &[&[Command]] = &[
     bitmap::COMMANDS,
     hyperloglog::COMMANDS,
     generic::COMMANDS,
+    transaction::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,
 ];

@@ -1,6 +1,7 @@
 //! DEBUG: what tests of servers need. Only where `enable-debug-command` allows it.
 
 mod digest;
+mod lists;
 mod protocol;
 mod reload;
 mod values;
@@ -15,169 +16,177 @@ use tessera_config::table::general::ProtectedAction;
 
 const FLAGS: Flags = ALWAYS.or(Flags::ADMIN).or(Flags::NOSCRIPT);
 
-pub(super) const DEBUG: Command =
-    Command::new("debug", -2, container)
-        .flags(FLAGS)
-        .doc(SERVER, "1.0.0", "Depends on subcommand.", "What tests of servers need.", "")
-        .subcommands(&[
-            Command::new("change-repl-id", 2, change_repl_id).flags(FLAGS).doc(
+pub(super) const DEBUG: Command = Command::new("debug", -2, container)
+    .flags(FLAGS)
+    .doc(SERVER, "1.0.0", "Depends on subcommand.", "What tests of servers need.", "")
+    .subcommands(&[
+        Command::new("change-repl-id", 2, change_repl_id).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Goes on under a new replication id.",
+            "",
+        ),
+        Command::new("close-cluster-link-on-packet-drop", 3, close_on_drop).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Says whether a dropped packet of the cluster bus ends its link.",
+            "<0|1>",
+        ),
+        Command::new("digest", 2, digest::digest).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Answers a digest of all data.",
+            "",
+        ),
+        Command::new("dict-resizing", 3, values::dict_resizing).flags(FLAGS).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Does nothing: tables have no other way to grow.",
+            "<0|1>",
+        ),
+        Command::new("digest-value", -2, digest::digest_value)
+            .flags(FLAGS)
+            .keys(2, -1, 1)
+            .uses(&["RO"])
+            .doc(
                 SERVER,
-                "1.0.0",
-                "O(1)",
-                "Goes on under a new replication id.",
-                "",
+                "5.0.0",
+                "O(N) where N is the size of the values",
+                "Answers a digest of each key's value.",
+                "[key ...]",
             ),
-            Command::new("close-cluster-link-on-packet-drop", 3, close_on_drop).flags(FLAGS).doc(
+        Command::new("drop-cluster-packet-filter", 3, drop_packets).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Drops packets of this type that come over the cluster bus.",
+            "type",
+        ),
+        Command::new("help", 2, show_help).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Shows the subcommands.",
+            "",
+        ),
+        Command::new("htstats", -3, values::htstats).flags(FLAGS).doc(
+            SERVER,
+            "3.2.0",
+            "O(1)",
+            "Describes the tables of a database.",
+            "db [FULL]",
+        ),
+        Command::new("htstats-key", -3, values::htstats_key)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&["RO"])
+            .doc(
                 SERVER,
-                "1.0.0",
-                "O(1)",
-                "Says whether a dropped packet of the cluster bus ends its link.",
-                "<0|1>",
+                "5.0.0",
+                "O(N) where N is the size of the value",
+                "Describes the table of a large value.",
+                "key [FULL]",
             ),
-            Command::new("digest", 2, digest::digest).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(N) where N is the number of keys",
-                "Answers a digest of all data.",
-                "",
-            ),
-            Command::new("dict-resizing", 3, values::dict_resizing).flags(FLAGS).doc(
+        Command::new("jmap", 2, jmap).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Does nothing.",
+            "",
+        ),
+        Command::new("listpack", 3, values::listpack).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Says whether a value is a listpack.",
+            "key",
+        ),
+        Command::new("log", 3, log).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Writes a line to the log.",
+            "message",
+        ),
+        Command::new("object", -3, values::object).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Describes how a key's value is kept.",
+            "key [FAST]",
+        ),
+        Command::new("populate", -3, digest::populate).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Makes so many keys.",
+            "count [prefix [size]]",
+        ),
+        Command::new("protocol", 3, protocol::protocol).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Answers with a value of this type.",
+            "type",
+        ),
+        Command::new("quicklist-packed-threshold", 3, lists::packed_threshold).flags(FLAGS).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Sets the length from which an element of a list has a node for itself.",
+            "size",
+        ),
+        Command::new("quicklist", -3, values::quicklist)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&["RO"])
+            .doc(
                 SERVER,
                 "7.0.0",
-                "O(1)",
-                "Does nothing: tables have no other way to grow.",
-                "<0|1>",
+                "O(N) where N is the number of nodes",
+                "Describes the nodes of a list.",
+                "key [0|1]",
             ),
-            Command::new("digest-value", -2, digest::digest_value)
-                .flags(FLAGS)
-                .keys(2, -1, 1)
-                .uses(&["RO"])
-                .doc(
-                    SERVER,
-                    "5.0.0",
-                    "O(N) where N is the size of the values",
-                    "Answers a digest of each key's value.",
-                    "[key ...]",
-                ),
-            Command::new("drop-cluster-packet-filter", 3, drop_packets).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Drops packets of this type that come over the cluster bus.",
-                "type",
-            ),
-            Command::new("help", 2, show_help).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Shows the subcommands.",
-                "",
-            ),
-            Command::new("htstats", -3, values::htstats).flags(FLAGS).doc(
-                SERVER,
-                "3.2.0",
-                "O(1)",
-                "Describes the tables of a database.",
-                "db [FULL]",
-            ),
-            Command::new("htstats-key", -3, values::htstats_key)
-                .flags(FLAGS)
-                .keys(2, 2, 1)
-                .uses(&["RO"])
-                .doc(
-                    SERVER,
-                    "5.0.0",
-                    "O(N) where N is the size of the value",
-                    "Describes the table of a large value.",
-                    "key [FULL]",
-                ),
-            Command::new("jmap", 2, jmap).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Does nothing.",
-                "",
-            ),
-            Command::new("listpack", 3, values::listpack)
-                .flags(FLAGS)
-                .keys(2, 2, 1)
-                .uses(&["RO"])
-                .doc(SERVER, "7.0.0", "O(1)", "Says whether a value is a listpack.", "key"),
-            Command::new("log", 3, log).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Writes a line to the log.",
-                "message",
-            ),
-            Command::new("object", -3, values::object)
-                .flags(FLAGS)
-                .keys(2, 2, 1)
-                .uses(&["RO"])
-                .doc(SERVER, "1.0.0", "O(1)", "Describes how a key's value is kept.", "key [FAST]"),
-            Command::new("populate", -3, digest::populate).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(N) where N is the number of keys",
-                "Makes so many keys.",
-                "count [prefix [size]]",
-            ),
-            Command::new("protocol", 3, protocol::protocol).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Answers with a value of this type.",
-                "type",
-            ),
-            Command::new("quicklist", -3, values::quicklist)
-                .flags(FLAGS)
-                .keys(2, 2, 1)
-                .uses(&["RO"])
-                .doc(
-                    SERVER,
-                    "7.0.0",
-                    "O(N) where N is the number of nodes",
-                    "Describes the nodes of a list.",
-                    "key [0|1]",
-                ),
-            Command::new("reload", -2, reload::reload).flags(FLAGS.or(Flags::EXCLUSIVE)).doc(
-                SERVER,
-                "1.0.0",
-                "O(N) where N is the number of keys",
-                "Writes all data as RDB and reads it back.",
-                "[MERGE] [NOFLUSH] [NOSAVE]",
-            ),
-            Command::new("set-active-expire", 3, set_active_expire).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Says whether expired keys are looked for.",
-                "<0|1>",
-            ),
-            Command::new("set-skip-checksum-validation", 3, values::skip_checksums)
-                .flags(FLAGS)
-                .doc(
-                    SERVER,
-                    "6.2.0",
-                    "O(1)",
-                    "Says whether RESTORE takes payloads with wrong checksums.",
-                    "<0|1>",
-                ),
-            Command::new("sleep", 3, sleep).flags(FLAGS).doc(
-                SERVER,
-                "1.0.0",
-                "O(1)",
-                "Stops this thread for some seconds.",
-                "seconds",
-            ),
-            Command::new("stringmatch-len", 4, values::stringmatch_len).flags(FLAGS).doc(
-                SERVER,
-                "6.0.0",
-                "O(N) where N is the length",
-                "Matches a pattern with a string of so many letters.",
-                "length pattern",
-            ),
-        ]);
+        Command::new("reload", -2, reload::reload).flags(FLAGS.or(Flags::EXCLUSIVE)).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Writes all data as RDB and reads it back.",
+            "[MERGE] [NOFLUSH] [NOSAVE]",
+        ),
+        Command::new("set-active-expire", 3, set_active_expire).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Says whether expired keys are looked for.",
+            "<0|1>",
+        ),
+        Command::new("set-skip-checksum-validation", 3, values::skip_checksums).flags(FLAGS).doc(
+            SERVER,
+            "6.2.0",
+            "O(1)",
+            "Says whether RESTORE takes payloads with wrong checksums.",
+            "<0|1>",
+        ),
+        Command::new("sleep", 3, sleep).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Stops this thread for some seconds.",
+            "seconds",
+        ),
+        Command::new("stringmatch-len", 4, values::stringmatch_len).flags(FLAGS).doc(
+            SERVER,
+            "6.0.0",
+            "O(N) where N is the length",
+            "Matches a pattern with a string of so many letters.",
+            "length pattern",
+        ),
+    ]);
 
 fn check_allowed(cx: &Cx<'_>) -> Done {
     match cx.config.general.enable_debug_command {
@@ -226,6 +235,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "PROTOCOL <type>",
             "    Answers with a value of this type: string, integer, double, bignum, null, array, set, map,",
             "    attrib, push, verbatim, true, false.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Elements of lists from this length on have a node for themselves; 0: as configured.",
             "QUICKLIST <key> [<0|1>]",
             "    The nodes of a list.",
             "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",

@@ -2,9 +2,7 @@
 
 use super::order::Row;
 use std::ops::{ControlFlow, Range};
-use tessera_collections::{
-    AnyCollection, Collection, Digits, Direction, Element, List, SortedSet,
-};
+use tessera_collections::{AnyCollection, Collection, Digits, Direction, Element, List, SortedSet};
 
 fn row(element: Element<'_>) -> Row {
     Row::new(element.text(&mut Digits::default()))

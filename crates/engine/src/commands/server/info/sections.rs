@@ -79,9 +79,10 @@ fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("blocked_clients", blocked);
     lines.add("tracking_clients", 0);
     lines.add("pubsub_clients", 0);
-    lines.add("watching_clients", 0);
+    let watching = |client: &crate::ClientInfo| client.watching.load(Relaxed);
+    lines.add("watching_clients", all.iter().filter(|client| watching(client) > 0).count());
     lines.add("clients_in_timeout_table", 0);
-    lines.add("total_watched_keys", 0);
+    lines.add("total_watched_keys", all.iter().map(|client| watching(client)).sum::<usize>());
     lines.add("total_blocking_keys", cx.engine.blocking_keys());
     lines.add("total_blocking_keys_on_nokey", 0);
 }
