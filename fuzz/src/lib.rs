@@ -1,5 +1,5 @@
 //! Fuzz targets for everything that reads bytes from outside: requests, RDB, cluster bus packets,
-//! nodes.conf, configuration.
+//! nodes.conf, configuration, HyperLogLogs.
 //!
 //! A target is a function over bytes that panics when a promise is broken. The bytes are not the
 //! input itself: [`Vary`] takes them as instructions for changing one of the target's valid inputs,

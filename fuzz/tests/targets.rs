@@ -20,4 +20,12 @@ macro_rules! fuzz {
     )+};
 }
 
-fuzz!(requests, rdb_streams, dump_payloads, bus_packets, nodes_conf_text, config_text);
+fuzz!(
+    requests,
+    rdb_streams,
+    dump_payloads,
+    bus_packets,
+    nodes_conf_text,
+    config_text,
+    hyperloglogs,
+);

@@ -36,6 +36,10 @@ impl Kind {
     }
 }
 
+/// The number of the form of a collection that has elements which expire; no other form has this number. So an entry knows without
+/// looking at the collection.
+pub const AGING: u8 = 7;
+
 /// A value with elements. Moving it is cheap: it owns one pointer.
 ///
 /// # Safety

@@ -45,6 +45,15 @@ impl KeyHasher {
     }
 }
 
+/// For collections of the standard library, whose members come from outside too.
+impl BuildHasher for &KeyHasher {
+    type Hasher = <FixedState as BuildHasher>::Hasher;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
+
 static OF_COLLECTIONS: OnceLock<KeyHasher> = OnceLock::new();
 
 /// Chooses the hash function of all hashes, sets and sorted sets of the process; only the first call, before the first

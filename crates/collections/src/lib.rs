@@ -11,23 +11,26 @@
 //! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the compact forms.
 
 mod collection;
+mod double;
 mod hash;
 pub mod hasher;
 mod list;
 mod listpack;
-mod set;
-mod sorted_set;
+pub mod lzf;
+pub mod set;
+pub mod sorted_set;
 mod stream;
 pub mod table;
 
-pub use collection::{AnyCollection, Collection, Kind};
-pub use hash::Hash;
+pub use collection::{AGING, AnyCollection, Collection, Kind};
+pub use double::{DoubleText, parse_double, parse_double_lossy, whole};
+pub use hash::{Changed, Expiry, FieldRef, Fields, Hash, HashLimits};
 pub use hasher::seed;
-pub use list::List;
+pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
 pub use listpack::{
     Corrupt, Digits, Element, Iter as ListpackIter, Listpack, Position, canonical_integer,
 };
-pub use set::Set;
+pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
 pub use stream::{
     Consumer, ConsumerId, Entries, Group, GroupLoader, IdText, Keep, Pending, Range, RangeBack,

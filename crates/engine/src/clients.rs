@@ -3,7 +3,7 @@
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What kind of client a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -74,6 +74,12 @@ pub struct ClientInfo {
     pub readonly: AtomicBool,
     /// Waiting in a blocking command.
     pub blocked: AtomicBool,
+    /// Commands queued since MULTI; -1 outside a transaction.
+    pub multi: AtomicI64,
+    /// Bytes that these take.
+    pub multi_bytes: AtomicUsize,
+    /// Keys of WATCH.
+    pub watching: AtomicUsize,
     /// To be disconnected by its thread.
     pub killed: AtomicBool,
     /// The kind, as a number of [`ClientKind`].
@@ -112,6 +118,9 @@ impl ClientInfo {
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            multi: AtomicI64::new(-1),
+            multi_bytes: AtomicUsize::new(0),
+            watching: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             kind: AtomicUsize::new(0),
             waiter: Mutex::default(),
@@ -134,10 +143,11 @@ impl ClientInfo {
         let names = self.names.lock().clone();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (query, reply) = (self.query_bytes.load(Relaxed), self.reply_bytes.load(Relaxed));
+        let multi_bytes = self.multi_bytes.load(Relaxed);
         let command = crate::commands::name_of(self.last_command.load(Relaxed));
         format!(
-            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi=-1 watch=0 \
-             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem=0 rbs={reply} rbp={reply} obl=0 oll=0 omem={reply} \
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
+             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={multi_bytes} rbs={reply} rbp={reply} obl=0 oll=0 omem={reply} \
              tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
              tot-net-out={} tot-cmds={}",
             self.id,
@@ -149,7 +159,9 @@ impl ClientInfo {
             now.saturating_sub(self.last_active.load(Relaxed)) / 1000,
             self.flags(),
             self.db.load(Relaxed),
-            query + reply + size_of::<ClientInfo>(),
+            self.multi.load(Relaxed),
+            self.watching.load(Relaxed),
+            query + reply + multi_bytes + size_of::<ClientInfo>(),
             self.resp.load(Relaxed),
             text(&names.library),
             text(&names.library_version),
@@ -167,6 +179,9 @@ impl ClientInfo {
             ClientKind::Primary => flags.push('M'),
             ClientKind::PubSub => flags.push('P'),
             ClientKind::Normal => {}
+        }
+        if self.multi.load(Relaxed) >= 0 {
+            flags.push('x');
         }
         for (set, letter) in [
             (&self.blocked, 'b'),

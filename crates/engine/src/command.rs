@@ -49,6 +49,11 @@ impl Flags {
         Flags(self.0 | other.0)
     }
 
+    /// The properties that both have.
+    pub const fn and(self, other: Flags) -> Flags {
+        Flags(self.0 & other.0)
+    }
+
     /// Whether all properties of `other` are there.
     #[inline]
     pub const fn has(self, other: Flags) -> bool {
@@ -150,12 +155,18 @@ pub enum Group {
     Geo,
     /// Streams.
     Stream,
+    /// Bits of strings.
+    Bitmap,
+    /// Cardinality estimates in strings.
+    HyperLogLog,
     /// The connection itself.
     Connection,
     /// Administration.
     Server,
     /// The cluster.
     Cluster,
+    /// Transactions.
+    Transactions,
 }
 
 impl Group {
@@ -170,9 +181,12 @@ impl Group {
             Group::SortedSet => "sorted-set",
             Group::Geo => "geo",
             Group::Stream => "stream",
+            Group::Bitmap => "bitmap",
+            Group::HyperLogLog => "hyperloglog",
             Group::Connection => "connection",
             Group::Server => "server",
             Group::Cluster => "cluster",
+            Group::Transactions => "transactions",
         }
     }
 
@@ -187,7 +201,10 @@ impl Group {
             Group::SortedSet => Some("@sortedset"),
             Group::Geo => Some("@geo"),
             Group::Stream => Some("@stream"),
+            Group::Bitmap => Some("@bitmap"),
+            Group::HyperLogLog => Some("@hyperloglog"),
             Group::Connection => Some("@connection"),
+            Group::Transactions => Some("@transaction"),
             Group::Server | Group::Cluster => None,
         }
     }
@@ -211,6 +228,8 @@ pub struct Command {
     /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
     /// each. Empty: what follows from the flags.
     pub key_uses: &'static [&'static str],
+    /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
+    pub alone_if: Option<fn(Args<'_>) -> bool>,
     /// The family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -239,6 +258,7 @@ impl Command {
             flags: Flags::NONE,
             keys: Keys::None,
             key_uses: &[],
+            alone_if: None,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "O(1)",
@@ -266,6 +286,20 @@ impl Command {
     pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
         self.key_uses = key_uses;
         self
+    }
+
+    /// Sets which calls run with the world to themselves, since they reach keys that are not among their arguments. In cluster
+    /// mode such keys must be in the slot of the others, and no call does.
+    pub const fn alone_if(mut self, alone_if: fn(Args<'_>) -> bool) -> Command {
+        self.alone_if = Some(alone_if);
+        self
+    }
+
+    /// Whether a call runs with the world to itself.
+    #[inline]
+    pub fn runs_alone(&self, args: Args<'_>, is_cluster: bool) -> bool {
+        self.flags.has(Flags::EXCLUSIVE)
+            || !is_cluster && self.alone_if.is_some_and(|alone_if| alone_if(args))
     }
 
     /// How key number `ordinal` is used: `RO`, `RW`, `OW` or `RM`, then what is done with it.

@@ -67,7 +67,8 @@ pub struct Cx<'a> {
     pub may_block: bool,
     pub(crate) dirty: u64,
     pub(crate) propagate: Propagate,
-    pub(crate) after: After,
+    /// What is to be done after the command; nearly always nothing.
+    pub(crate) after: Option<Box<After>>,
 }
 
 /// What the log gets of a command that has changed something.
@@ -114,7 +115,8 @@ impl Cx<'_> {
     #[inline]
     pub fn ready(&mut self, key: Key<'_>) {
         if self.engine.blocking.has_clients() {
-            self.after.ready.push(ReadyKey::of(self.session.db, key));
+            let ready = ReadyKey::of(self.session.db, key);
+            self.after.get_or_insert_default().ready.push(ready);
         }
     }
 
@@ -154,7 +156,8 @@ impl Cx<'_> {
         }
         let db = self.session.db;
         let keys = keys.iter().map(|&key| ReadyKey::of(db, key)).collect();
-        self.after.request = Some(Request { keys, operation: Box::new(operation) });
+        let request = Request { keys, operation: Box::new(operation) };
+        self.after.get_or_insert_default().request = Some(request);
         self.outcome = Outcome::Wait(Park::Blocked { deadline });
     }
 

@@ -36,6 +36,20 @@ impl<'w, 'k: 'w> Locks<'w, 'k> {
         }
     }
 
+    /// The guard of a slot that is locked, to be shared among readers; where all are, one that was used before.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[inline]
+    pub(crate) fn peek(&self, slot: Slot) -> &SlotGuard<'w> {
+        match self {
+            Locks::One(guard) => guard,
+            Locks::Many(guards) => guards.peek(slot),
+            Locks::All(all) => all.peek(slot),
+            Locks::World(_) => panic!("a command with keys"),
+        }
+    }
+
     /// Whether a slot is locked.
     pub(crate) fn covers(&self, slot: Slot) -> bool {
         match self {
@@ -81,7 +95,7 @@ pub struct Db<'w, 'k> {
     pub(crate) expired: ExpiredKeys,
     pub(crate) told: Told<'w>,
     /// In a transaction: what the log is to get of it.
-    pub(crate) unit: Option<Unit>,
+    pub(crate) unit: Option<Box<Unit>>,
 }
 
 /// Who is told of what no command has asked for: keys whose time has come, reads that found nothing.
@@ -198,7 +212,7 @@ impl<'w, 'k> Db<'w, 'k> {
                 if mode != ExpiredKeys::Show && found.expiry().is_some_and(|at| at <= now) =>
             {
                 if mode == ExpiredKeys::Remove {
-                    self.told.expired(self.unit.as_mut(), db, key.bytes);
+                    self.told.expired(self.unit.as_deref_mut(), db, key.bytes);
                 }
                 Lookup::Vacant(found.vacate(key.bytes))
             }
@@ -301,7 +315,7 @@ impl<'w, 'k> Db<'w, 'k> {
         if let Lookup::Found(found) = guard.lookup(db, key, hash)
             && found.expiry().is_some_and(|at| at <= now)
         {
-            self.told.expired(self.unit.as_mut(), db, key);
+            self.told.expired(self.unit.as_deref_mut(), db, key);
             found.delete();
         }
     }

@@ -3,7 +3,7 @@
 use crate::{Clients, Host, Stats};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tessera_config::Config;
 use tessera_log::{Log, ReplId};
@@ -77,6 +77,10 @@ pub struct Engine {
     pub run_id: ReplId,
     /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
     pub(crate) active_expiry: AtomicBool,
+    /// Bytes from which a list's element has a node for itself (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
+    pub(crate) list_packed_threshold: AtomicUsize,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
+    pub(crate) skip_checksums: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
     pub(crate) blocking: crate::blocking::Blocking,
     pub(crate) events: crate::notify::Sink,
@@ -115,6 +119,8 @@ impl Engine {
             started: options.now,
             run_id: options.replication_id,
             active_expiry: AtomicBool::new(true),
+            list_packed_threshold: AtomicUsize::new(0),
+            skip_checksums: AtomicBool::new(false),
             pause: Default::default(),
             blocking: Default::default(),
             events: Default::default(),

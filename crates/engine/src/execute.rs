@@ -63,26 +63,44 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
+        let start = reply.buf.len();
+        let outcome = self.dispatch(world, turn, session, prepared, args, reply);
+        if !matches!(outcome, Outcome::Wait(_)) {
+            session.settle_reply(reply, start);
+        }
+        if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
+            let is_asking = |command: &Command| command.name == "asking";
+            session.asking = session.asking && prepared.command.is_some_and(is_asking);
+        }
+        outcome
+    }
+
+    /// Refuses a request, keeps it for EXEC, or runs it.
+    #[inline]
+    fn dispatch<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        prepared: Prepared,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
         let Some(command) = prepared.command else {
             return self.refuse(session, reply, turn, None, unknown(args));
         };
-        if let Err(fail) = self.check(session, command, args, turn) {
-            return match fail {
+        if let Err(refusal) = self.check(session, command, args, turn) {
+            return match self.give_up_exec(world, turn, session, command, refusal) {
                 Refusal::Fail(fail) => {
                     self.refuse(session, reply, turn, Some(prepared.index), fail)
                 }
                 Refusal::Wait => Outcome::Wait(Park::WritesPaused),
             };
         }
-        let start = reply.buf.len();
-        let outcome = self.run(world, turn, session, prepared, command, args, reply);
-        if !matches!(outcome, Outcome::Wait(_)) {
-            session.settle_reply(reply, start);
+        if session.transaction.is_some() && !crate::transaction::runs_at_once(command) {
+            return self.in_transaction(world, turn, session, prepared, command, args, reply);
         }
-        if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
-            session.asking = session.asking && command.name == "asking";
-        }
-        outcome
+        self.run(world, turn, session, prepared, command, args, reply)
     }
 
     #[allow(clippy::too_many_arguments)] // the pieces of one turn, all borrowed from different owners
@@ -96,13 +114,13 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let locks = if command.flags.has(Flags::EXCLUSIVE) {
+        let locks = if command.runs_alone(args, self.mode().any(Mode::CLUSTER)) {
             *world = None;
             let alone = self.keyspace.enter_exclusive();
             // The role may have changed while this command waited to be alone.
             let recheck = match session.is_primary {
                 true => Ok(()),
-                false => self.check_mode(command, self.mode(), turn),
+                false => self.check_mode(command.keys, command.flags, false, self.mode(), turn),
             };
             if let Err(refusal) = recheck {
                 *world = Some(alone.share(turn.thread));
@@ -222,7 +240,7 @@ impl Engine {
             may_block,
             dirty: 0,
             propagate: Propagate::AsIs,
-            after: After::default(),
+            after: None,
         };
         let done = (command.handler)(db, &mut cx, args);
         let has_changed = cx.dirty > 0;
@@ -254,23 +272,23 @@ impl Engine {
         session: &mut Session,
         protocol: Protocol,
         has_changed: bool,
-        mut after: After,
+        mut after: Option<Box<After>>,
     ) -> Option<Left> {
         let is_marked =
             db.is_marked() || matches!(db.locks, Locks::All(_)) && self.blocking.has_clients();
-        if let Some(request) = after.request.take() {
+        if let Some(request) = after.as_mut().and_then(|after| after.request.take()) {
             self.blocking.register(db, session, protocol, request);
         }
-        if !is_marked && after.ready.is_empty() && after.leaving.is_empty() {
+        if !is_marked && after.is_none() {
             return None;
         }
-        let left = self.serve_waiters(db, turn.config, has_changed, after);
+        let left = self.serve_waiters(db, turn.config, has_changed, *after.unwrap_or_default());
         (!left.is_empty()).then_some(left)
     }
 
     /// Locks what the command needs: the slots of its keys, or the world.
     #[inline]
-    fn lock<'w, 'k>(
+    pub(crate) fn lock<'w, 'k>(
         &'k self,
         world: &'w mut Option<World<'k>>,
         turn: &mut Turn<'_>,
@@ -403,12 +421,24 @@ impl Engine {
         if mode.is_plain() || session.is_primary {
             return Ok(());
         }
-        self.check_mode(command, mode, turn)
+        match &session.transaction {
+            Some(transaction) if command.name == "exec" => {
+                self.check_mode(command.keys, transaction.flags(), true, mode, turn)
+            }
+            _ => self.check_mode(command.keys, command.flags, false, mode, turn),
+        }
     }
 
+    /// The part of [`Engine::check`] that depends on the mode of the node. Of EXEC, `flags` are those of its commands.
     #[cold]
-    fn check_mode(&self, command: &Command, mode: Mode, turn: &Turn<'_>) -> Result<(), Refusal> {
-        let flags = command.flags;
+    pub(crate) fn check_mode(
+        &self,
+        keys: Keys,
+        flags: Flags,
+        is_exec: bool,
+        mode: Mode,
+        turn: &Turn<'_>,
+    ) -> Result<(), Refusal> {
         let text = if mode.any(Mode::LOADING) && !flags.has(Flags::LOADING) {
             "LOADING Redis is loading the dataset in memory"
         } else if mode.any(Mode::STALE)
@@ -420,7 +450,7 @@ impl Engine {
             return Err(Refusal::Wait);
         } else if flags.has(Flags::WRITE)
             && mode.any(Mode::READ_ONLY)
-            && (!mode.any(Mode::CLUSTER) || matches!(command.keys, Keys::None))
+            && (!mode.any(Mode::CLUSTER) || matches!(keys, Keys::None) && !is_exec)
         {
             // In a cluster a command with keys is redirected to the primary instead.
             "READONLY You can't write against a read only replica."
@@ -439,15 +469,16 @@ impl Engine {
 
     /// In cluster mode: the redirection or refusal for a command whose slot is not simply served here. Called under the
     /// slot's lock, so the answer is never stale.
-    fn redirect(
+    pub(crate) fn redirect(
         &self,
         db: &mut Db<'_, '_>,
         session: &Session,
         command: &Command,
         args: Args<'_>,
     ) -> Option<Fail> {
-        let Locks::One(guard) = &mut db.locks else { return None };
-        let (slot, state) = (guard.slot(), guard.state());
+        // All keys are in one slot.
+        let slot = db.hashes.first()?.slot();
+        let state = db.locks.guard(slot).state();
         let down = self.mode().any(Mode::CLUSTER_DOWN);
         if (state == SlotState::Served && !down) || session.is_primary {
             return None;
@@ -482,8 +513,30 @@ impl Engine {
         }
     }
 
-    /// Answers an error without running the command.
-    fn refuse(
+    /// What a command that is refused is answered. EXEC says that the transaction is over, and why.
+    #[cold]
+    fn give_up_exec<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &Turn<'_>,
+        session: &mut Session,
+        command: &Command,
+        refusal: Refusal,
+    ) -> Refusal {
+        if session.transaction.is_none()
+            || command.name != "exec"
+            || matches!(refusal, Refusal::Wait)
+        {
+            return refusal;
+        }
+        session.set_transaction(None);
+        self.unwatch_all(world.get_or_insert_with(|| self.keyspace.enter(turn.thread)), session);
+        crate::transaction::aborted(refusal)
+    }
+
+    /// Answers an error without running the command. A transaction which it should have been part of is spoiled, but not that of a
+    /// primary, which has run it.
+    pub(crate) fn refuse(
         &self,
         session: &mut Session,
         reply: &mut Reply,
@@ -495,11 +548,14 @@ impl Engine {
         if let Some(index) = index {
             crate::stats::bump(&stats.by_command[index as usize].rejected, 1);
         }
-        let start = reply.buf.len();
         let text = fail.to_string();
         self.stats.count_error(turn.thread, text.as_bytes());
         reply.error(text);
-        session.settle_reply(reply, start);
+        if let Some(transaction) = &mut session.transaction
+            && !session.is_primary
+        {
+            transaction.spoil();
+        }
         session.asking = false;
         Outcome::Next
     }
@@ -509,11 +565,11 @@ impl Engine {
 pub(crate) struct Called {
     pub(crate) outcome: Outcome,
     pub(crate) has_changed: bool,
-    pub(crate) after: After,
+    pub(crate) after: Option<Box<After>>,
 }
 
 /// Why a command does not run now.
-enum Refusal {
+pub(crate) enum Refusal {
     /// It is answered with this.
     Fail(Fail),
     /// It waits until writes go on.

@@ -1,4 +1,4 @@
-//! Active expiry: keys whose time has come are removed though nobody asks for them.
+//! Active expiry: keys, and fields of hashes (`fields.rs`), whose time has come are removed though nobody asks for them.
 //!
 //! The caller owns the place where the walk stands, and decides how long it goes on. Each step locks one slot for a few buckets,
 //! so that no command waits for long.
@@ -16,16 +16,18 @@ const SLOTS_UNASKED: u16 = 256;
 /// Where the walk through all databases of all slots stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExpireCursor {
-    slot: u16,
-    db: usize,
-    bucket: usize,
+    pub(crate) slot: u16,
+    pub(crate) db: usize,
+    pub(crate) bucket: usize,
+    /// The slot's keys are through: the fields of its hashes come next.
+    fields: bool,
 }
 
 impl ExpireCursor {
     /// Goes on to the next slot. `true`: that was the last one.
     fn next_slot(&mut self) -> bool {
         let slot = (self.slot + 1) % SLOT_COUNT as u16;
-        *self = ExpireCursor { slot, db: 0, bucket: 0 };
+        *self = ExpireCursor { slot, ..ExpireCursor::default() };
         slot == 0
     }
 }
@@ -33,7 +35,7 @@ impl ExpireCursor {
 /// What a call of [`Engine::expire_cycle`] has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Expired {
-    /// Keys removed.
+    /// Keys, and fields of hashes, removed.
     pub removed: u64,
     /// Whether the walk came to its end; else the time was up.
     pub complete: bool,
@@ -67,7 +69,7 @@ impl Engine {
                 return Expired { removed, complete: true };
             }
             self.replica_keys.clear();
-            while let Some(count) = self.expire_step(&mut world, thread, now, cursor) {
+            while let Some(count) = self.step(&mut world, thread, now, cursor) {
                 removed += count;
                 if !time_left() {
                     return Expired { removed, complete: false };
@@ -80,6 +82,23 @@ impl Engine {
                 return Expired { removed, complete: false };
             }
         }
+    }
+
+    /// One step in the cursor's slot, whose keys come first, and then the fields of its hashes.
+    fn step(
+        &self,
+        world: &mut World<'_>,
+        thread: usize,
+        now: Millis,
+        cursor: &mut ExpireCursor,
+    ) -> Option<u64> {
+        if !cursor.fields {
+            if let Some(count) = self.expire_step(world, thread, now, cursor) {
+                return Some(count);
+            }
+            *cursor = ExpireCursor { slot: cursor.slot, fields: true, ..ExpireCursor::default() };
+        }
+        self.sweep_step(world, thread, now, cursor)
     }
 
     /// One step in the cursor's slot: a few buckets of one database. Gives the number of keys removed, `None` if the slot
@@ -102,6 +121,10 @@ impl Engine {
             }
         });
         due.retain(|key| self.remove_expired(&mut guard, thread, db, key));
+        let mut news = Vec::new();
+        guard.settle(true, |db, key| news.push((db, key.to_vec())));
+        drop(guard);
+        self.serve_news(world, thread, now, news);
         (cursor.db, cursor.bucket) = if next == 0 { (db + 1, 0) } else { (db, next) };
         Some(due.len() as u64)
     }

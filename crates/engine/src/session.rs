@@ -36,6 +36,10 @@ pub struct Session {
     pub is_primary: bool,
     /// The log's offset after this client's last write, for WAIT.
     pub last_write: tessera_slot::Offset,
+    /// The commands since MULTI.
+    pub(crate) transaction: Option<Box<crate::transaction::Transaction>>,
+    /// Keys of WATCH.
+    pub(crate) watched: Vec<crate::transaction::Watched>,
     /// What others see of the client.
     pub info: Arc<ClientInfo>,
 }
@@ -52,6 +56,8 @@ impl Session {
             no_touch: false,
             is_primary: false,
             last_write: tessera_slot::Offset(0),
+            transaction: None,
+            watched: Vec::new(),
             info,
         }
     }

@@ -29,6 +29,8 @@ pub struct ThreadStats {
     pub misses: AtomicU64,
     /// Keys removed because their time had come.
     pub expired: AtomicU64,
+    /// Fields of hashes removed because their time had come.
+    pub expired_fields: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Bytes received.
@@ -62,6 +64,7 @@ impl ThreadStats {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            expired_fields: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
             net_out: AtomicU64::new(0),
@@ -151,6 +154,7 @@ impl Stats {
                 &thread.hits,
                 &thread.misses,
                 &thread.expired,
+                &thread.expired_fields,
                 &thread.errors,
                 &thread.net_in,
                 &thread.net_out,

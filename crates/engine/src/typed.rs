@@ -4,8 +4,9 @@ use crate::db::{Db, Key};
 use crate::fail::Fail;
 use std::marker::PhantomData;
 use tessera_collections::Collection;
+use tessera_collections::table::Ref;
 use tessera_slot::Millis;
-use tessera_store::{CollectionMut, CollectionRef, Found, Lookup, NewValue};
+use tessera_store::{CollectionMut, CollectionRef, Entry, Found, Lookup, NewValue};
 
 /// A key whose value is a `T`.
 pub struct FoundAs<'g, 'k, T> {
@@ -123,6 +124,41 @@ impl<'w, 'k> Db<'w, 'k> {
                 Ok(FoundAs { found, kind: PhantomData })
             }
         }
+    }
+
+    /// The entries of several keys, to be read side by side; as for [`Db::read`] hits and misses are counted, and the access
+    /// clocks touched. A key may be named twice.
+    pub fn read_many(&mut self, keys: &[Key<'_>]) -> Vec<Option<Ref<'_, Entry>>> {
+        // What changes the slots comes first: keys whose time has come are removed, clocks are touched.
+        for &key in keys {
+            self.read(key);
+        }
+        let locks = &self.locks;
+        keys.iter()
+            .map(|&Key { bytes, hash }| {
+                locks
+                    .peek(hash.slot())
+                    .entry(self.index, bytes, hash)
+                    .filter(|entry| self.is_live(entry.expiry()))
+            })
+            .collect()
+    }
+
+    /// As [`Db::read_many`] where all values must be of one type.
+    ///
+    /// # Errors
+    /// [`Fail::WrongType`] if one of the values is of another type.
+    pub fn read_many_as<T: Collection>(
+        &mut self,
+        keys: &[Key<'_>],
+    ) -> Result<Vec<Option<CollectionRef<'_, T>>>, Fail> {
+        self.read_many(keys)
+            .into_iter()
+            .map(|entry| match entry {
+                Some(entry) => CollectionRef::of(entry).map(Some).ok_or(Fail::WrongType),
+                None => Ok(None),
+            })
+            .collect()
     }
 
     /// Puts a collection in the place of whatever a key holds, without expiry; an empty one deletes the key. Whether

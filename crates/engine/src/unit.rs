@@ -19,7 +19,7 @@ impl Unit {
     }
 
     /// Appends the writes to the log in one step: between MULTI and EXEC if there are several.
-    pub(crate) fn append_to(mut self, log: &Log) {
+    pub(crate) fn append_to(self, log: &Log) {
         match self.writes.len() {
             0 => return,
             1 => {
@@ -29,12 +29,14 @@ impl Unit {
             }
             _ => {}
         }
-        let (first, last) = (self.writes[0].0, self.writes[self.writes.len() - 1].0);
-        self.writes.insert(0, (first, vec![b"MULTI".to_vec()]));
-        self.writes.push((last, vec![b"EXEC".to_vec()]));
+        // MULTI comes before the SELECT of the first write, as in Redis' own stream.
         let bytes: usize = self.writes.iter().flat_map(|(_, command)| command).map(Vec::len).sum();
         if bytes < ENCODE_BEFOREHAND {
-            log.append(|to| self.writes.iter().for_each(|(db, command)| to.command(*db, command)));
+            log.append(|to| {
+                to.control(&["MULTI"]);
+                self.writes.iter().for_each(|(db, command)| to.command(*db, command));
+                to.control(&["EXEC"]);
+            });
             return;
         }
         let runs: Vec<(u32, Vec<u8>)> = self
@@ -47,6 +49,10 @@ impl Unit {
                 (run[0].0, bytes)
             })
             .collect();
-        log.append(|to| runs.into_iter().for_each(|(db, bytes)| to.encoded(db, bytes)));
+        log.append(|to| {
+            to.control(&["MULTI"]);
+            runs.into_iter().for_each(|(db, bytes)| to.encoded(db, bytes));
+            to.control(&["EXEC"]);
+        });
     }
 }

@@ -56,6 +56,14 @@ fn what_depends_on_time_or_state_becomes_what_was_done() {
         ("incr a", "incr a"),
         ("incrbyfloat f 1", "SET f 2.5 KEEPTTL"),
         ("append a x", "append a x"),
+        ("setbit a 0 1", "setbit a 0 1"),
+        ("bitop and k a b", "bitop and k a b"),
+        ("bitop and a k k", "bitop and a k k"),
+        ("bitfield a set u8 0 1 get u8 8", "bitfield a set u8 0 1 get u8 8"),
+        ("bitfield k overflow fail set u1 0 2", "bitfield k overflow fail set u1 0 2"),
+        ("pfadd k", "pfadd k"),
+        ("pfadd k x y", "pfadd k x y"),
+        ("pfmerge k", "pfmerge k"),
         ("expire a 10", "PEXPIREAT a 1700000010005"),
         ("expire a 10 NX", "PEXPIREAT a 1700000010005"),
         ("expire a -1", "UNLINK a"),
@@ -119,6 +127,14 @@ fn what_changes_nothing_is_not_told() {
         "incr f",
         "incrby a x",
         "append a",
+        "setbit a 7 1",
+        "getbit a 7",
+        "bitop and k l m",
+        "bitfield a set u8 0 49",
+        "bitfield a overflow fail set u8 0 300",
+        "bitfield a get u8 0",
+        "pfadd a x",
+        "pfcount k",
         "set none v PXAT 1",
     ] {
         assert_eq!(history(&[command]), [""; 0], "{command}");
@@ -136,6 +152,40 @@ fn an_expired_key_is_removed_before_it_is_written() {
         history(&["getex a EX 10", "getex a PERSIST"]),
         ["PEXPIREAT a 1700000010005", "PERSIST a"]
     );
+}
+
+#[test]
+fn estimates_are_told_where_they_are_kept() {
+    assert_eq!(history(&["pfadd k x", "pfadd k x"]), ["pfadd k x"]);
+    // The second answer is in the key already; a union is kept nowhere.
+    let commands = ["pfadd k x", "pfcount k k", "pfcount k", "pfcount k"];
+    assert_eq!(history(&commands), ["pfadd k x", "pfcount k"]);
+    let commands = ["pfadd k x", "pfdebug todense k", "pfdebug getreg k"];
+    assert_eq!(history(&commands), ["pfadd k x", "pfdebug todense k"]);
+}
+
+#[test]
+fn a_replica_keeps_an_estimate_for_itself() {
+    let mut client = Client::new();
+    client.run("pfadd k x");
+    client.run("pexpire k 5");
+    let mut reader = client.follow();
+    client.engine.set_mode(tessera_engine::Mode::REPLICA, true);
+    client.expect(&[("pfcount k", ":1"), ("getrange k 15 15", "$1|\u{0}")]);
+    assert!(reader.peek().expect("it goes on").is_empty());
+    // It is no key that a client has written here, which the replica itself would let expire.
+    assert!(client.run("info stats").contains("slave_expires_tracked_keys:0|"));
+}
+
+#[test]
+fn while_writes_are_paused_no_estimate_is_kept() {
+    let mut client = Client::new();
+    client.run("pfadd k x");
+    client.engine.set_mode(tessera_engine::Mode::WRITES_PAUSED, true);
+    client.run("pfcount k");
+    client.engine.set_mode(tessera_engine::Mode::WRITES_PAUSED, false);
+    let reply = client.command(&["getrange", "k", "15", "15"]);
+    assert_eq!(reply, b"$1\r\n\x80\r\n");
 }
 
 #[test]

@@ -91,7 +91,7 @@ fn sections_of_info() {
         "extra:7|",
         "role:master|",
         "cluster_enabled:0|",
-        "db0:keys=2,expires=1,avg_ttl=0|",
+        "db0:keys=2,expires=1,avg_ttl=0,keys_with_volatile_items=0|",
         "connected_clients:1|",
         "maxmemory_policy:noeviction|",
         "master_replid:",
@@ -123,7 +123,7 @@ fn commands_describe_themselves() {
         ("command list filterby module x", "*0"),
         ("command list filterby aclcat BLOCKING", "*1|$4|wait"),
         ("command list filterby aclcat", "-ERR syntax error"),
-        ("command list filterby pattern *nx", "*3|$5|setnx|$6|msetnx|$8|renamenx"),
+        ("command list filterby pattern *setnx", "*3|$5|setnx|$6|msetnx|$6|hsetnx"),
     ]);
 }
 
@@ -145,7 +145,9 @@ fn documentation_of_commands() {
     assert_eq!(client.run("command docs nosuch"), "%0");
     let config = client.run("command docs config");
     assert!(config.contains("|$11|subcommands|%5|$10|config|get|"), "{config}");
-    assert!(client.run("command docs").starts_with("%7"), "more than 70");
+    let all = client.run("command docs");
+    let count = all.split('|').next().and_then(|count| count.strip_prefix('%')?.parse().ok());
+    assert!(count.is_some_and(|count: usize| count > 70), "{count:?}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Lengths and strings, as they are written.
 
 use crate::format::{length, special};
-use crate::lzf;
+use tessera_collections::lzf;
 
 /// Whether long strings are compressed (directive `rdbcompression`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]

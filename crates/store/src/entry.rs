@@ -23,8 +23,8 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use tessera_collections::table::{Item, RefMut};
-use tessera_collections::{AnyCollection, Collection, Kind, canonical_integer};
+use tessera_collections::table::{Item, Ref, RefMut};
+use tessera_collections::{AGING, AnyCollection, Collection, Kind, canonical_integer};
 use tessera_slot::Millis;
 
 /// Bytes in front of the expiry or the key, with an embedded value.
@@ -153,6 +153,11 @@ unsafe impl Item for Entry {
     fn is_marked(&self) -> bool {
         self.header().flags & HAS_EXPIRY != 0
     }
+
+    #[inline]
+    fn is_aging(&self) -> bool {
+        self.header().form.within() == AGING
+    }
 }
 
 /// A collection in an entry, borrowed.
@@ -163,6 +168,15 @@ impl<T> Deref for CollectionRef<'_, T> {
     #[inline]
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+impl<'a, T: Collection> CollectionRef<'a, T> {
+    /// The collection of an entry; `None`: its value is of another type.
+    #[inline]
+    pub fn of(entry: Ref<'a, Entry>) -> Option<CollectionRef<'a, T>> {
+        // SAFETY: `Ref` lets nobody change or free the entry during 'a, and what is given here only reads.
+        unsafe { entry.alias() }.map(CollectionRef::new)
     }
 }
 

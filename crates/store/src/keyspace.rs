@@ -271,6 +271,11 @@ impl<'k> WorldExclusive<'k> {
         self.0.keyspace.snapshots.note_swap(a, b, self.0.keyspace.databases);
     }
 
+    /// Whether some key has elements that expire by themselves.
+    pub fn has_aging(&mut self) -> bool {
+        Slot::all().any(|slot| self.lock(slot).data.tables().any(|(_, table)| table.aging() > 0))
+    }
+
     /// Changes what this node may do with the keys of some slots.
     pub fn set_states(&mut self, slots: impl Iterator<Item = Slot>, state: SlotState) {
         slots.for_each(|slot| self.lock(slot).set_state(state));
@@ -291,31 +296,44 @@ impl<'k> WorldExclusive<'k> {
     }
 }
 
-/// The world alone, one slot of which is locked at a time: as good as all of them.
+/// The world alone, whose slots are locked as they are asked for: as good as all of them.
 pub struct AllSlots<'w, 'k> {
-    /// Before the world, so that it is let go first.
-    open: Option<SlotGuard<'w>>,
+    /// In ascending order. Before the world, so that they are let go first.
+    open: Vec<SlotGuard<'w>>,
     world: WorldExclusive<'k>,
 }
 
 impl<'w, 'k: 'w> AllSlots<'w, 'k> {
     /// No slot is locked yet.
     pub fn new(world: WorldExclusive<'k>) -> AllSlots<'w, 'k> {
-        AllSlots { open: None, world }
+        AllSlots { open: Vec::new(), world }
     }
 
-    /// The guard of a slot. The one before is let go.
+    /// The guard of a slot. It stays locked until the world is asked for.
     pub fn get(&mut self, slot: Slot) -> &mut SlotGuard<'w> {
-        if self.open.as_ref().is_none_or(|guard| guard.slot != slot) {
-            self.open = None;
-            self.open = Some(SlotGuard::new(self.world.0.keyspace, slot));
-        }
-        self.open.as_mut().expect("just locked")
+        let at = match self.open.binary_search_by_key(&slot, |guard| guard.slot) {
+            Ok(at) => at,
+            Err(at) => {
+                // Nobody else is in the world, so the order in which slots are locked does not matter.
+                self.open.insert(at, SlotGuard::new(self.world.0.keyspace, slot));
+                at
+            }
+        };
+        &mut self.open[at]
+    }
+
+    /// The guard of a slot that was asked for before, to be shared among readers.
+    ///
+    /// # Panics
+    /// If it was not.
+    pub fn peek(&self, slot: Slot) -> &SlotGuard<'w> {
+        let at = self.open.binary_search_by_key(&slot, |guard| guard.slot);
+        &self.open[at.expect("the slot was asked for before")]
     }
 
     /// The world itself; no slot is locked.
     pub fn world(&mut self) -> &mut WorldExclusive<'k> {
-        self.open = None;
+        self.open.clear();
         &mut self.world
     }
 

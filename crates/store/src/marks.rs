@@ -20,7 +20,7 @@ use tessera_slot::Millis;
 pub type WaiterId = u64;
 
 /// How often a watched key has changed since somebody began to watch it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Version(u64);
 
 impl Version {

@@ -8,7 +8,7 @@ use crate::marks::Marks;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 use tessera_collections::hasher::KeyHasher;
-use tessera_collections::table::{Table, prefetch};
+use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
 /// A slot: exactly one cache line.
@@ -194,6 +194,11 @@ impl<'k> SlotGuard<'k> {
         self.data.table(db).map_or(0, Table::marked)
     }
 
+    /// The number of keys in one database of whose elements some expire by themselves.
+    pub fn aging(&self, db: usize) -> usize {
+        self.data.table(db).map_or(0, Table::aging)
+    }
+
     /// Bytes of the buckets of all databases.
     pub fn table_memory(&self) -> usize {
         self.data.tables().map(|(_, table)| table.memory()).sum()
@@ -210,6 +215,14 @@ impl<'k> SlotGuard<'k> {
         debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
         let place = self.data.table(db).and_then(|table| table.find(key, hash.code));
         Lookup::new(self, db, key, hash, place)
+    }
+
+    /// The entry of a key, whatever its expiry, to be read beside others: unlike [`SlotGuard::lookup`] it leaves the slot to
+    /// other readers.
+    #[inline]
+    pub fn entry(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<Ref<'_, Entry>> {
+        debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
+        self.data.table(db)?.get(key, hash.code)
     }
 
     #[inline]
@@ -257,6 +270,29 @@ impl<'k> SlotGuard<'k> {
         if end >= table.bucket_count() { 0 } else { end }
     }
 
+    /// As [`SlotGuard::expiring_keys`], with the keys of whose elements some expire by themselves.
+    pub fn aging_keys(
+        &self,
+        db: usize,
+        cursor: usize,
+        buckets: usize,
+        mut see: impl FnMut(&crate::Entry),
+    ) -> usize {
+        let Some(table) = self.data.table(db) else { return 0 };
+        let end = (cursor + buckets).min(table.bucket_count());
+        for bucket in cursor..end {
+            table.for_aging(bucket, &mut see);
+        }
+        if end >= table.bucket_count() { 0 } else { end }
+    }
+
+    /// Shows every entry of one database.
+    pub fn for_each(&self, db: usize, see: impl FnMut(&crate::Entry)) {
+        if let Some(table) = self.data.table(db) {
+            table.for_each(see);
+        }
+    }
+
     /// The key of some entry of the database, chosen by `random` among the entries of one
     /// bucket, if that bucket has any.
     pub fn random_entry(&self, db: usize, random: u64, mut see: impl FnMut(&crate::Entry)) -> bool {
@@ -286,5 +322,15 @@ impl<'k> ManySlots<'k> {
     pub fn get(&mut self, slot: Slot) -> &mut SlotGuard<'k> {
         let at = self.0.binary_search_by_key(&slot, |guard| guard.slot);
         &mut self.0[at.expect("the slot was locked with the others")]
+    }
+
+    /// The guard of one of the slots, to be shared among readers.
+    ///
+    /// # Panics
+    /// If the slot is not among them.
+    #[inline]
+    pub fn peek(&self, slot: Slot) -> &SlotGuard<'k> {
+        let at = self.0.binary_search_by_key(&slot, |guard| guard.slot);
+        &self.0[at.expect("the slot was locked with the others")]
     }
 }

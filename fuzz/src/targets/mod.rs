@@ -2,12 +2,14 @@
 
 mod bus;
 mod config;
+mod hll;
 mod nodes_conf;
 mod rdb;
 mod resp;
 
 pub use bus::bus_packets;
 pub use config::config_text;
+pub use hll::hyperloglogs;
 pub use nodes_conf::nodes_conf_text;
 pub use rdb::{dump_payloads, rdb_streams};
 pub use resp::requests;

@@ -12,7 +12,7 @@
 use super::{END, HEADER, UNCOUNTED};
 
 /// An element, seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Element<'a> {
     /// An integer.
     Integer(i64),

@@ -83,6 +83,12 @@ impl Listpack {
         element::validate(bytes).map(|()| Listpack::copy_of(bytes)).ok_or(Corrupt)
     }
 
+    /// Takes bytes that were a listpack's.
+    pub(crate) fn from_trusted(bytes: &[u8]) -> Listpack {
+        debug_assert!(element::validate(bytes).is_some());
+        Listpack::copy_of(bytes)
+    }
+
     /// The whole listpack, as RDB files have it.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
@@ -124,9 +130,14 @@ impl Listpack {
 
     /// Whether so many bytes of strings may be added.
     pub fn has_room(&self, bytes: usize) -> bool {
+        Listpack::may_have(self.byte_len().saturating_add(bytes))
+    }
+
+    /// Whether a listpack may have so many bytes, and one more element without text.
+    pub(crate) fn may_have(bytes: usize) -> bool {
         /// Encoding and back length of an element are shorter.
         const OVERHEAD: usize = 16;
-        self.byte_len().saturating_add(bytes).saturating_add(OVERHEAD) <= MAX_BYTES
+        bytes.saturating_add(OVERHEAD) <= MAX_BYTES
     }
 
     #[inline]
@@ -232,6 +243,13 @@ impl Listpack {
     #[inline]
     pub fn iter_from(&self, at: Position) -> Iter<'_> {
         Iter { bytes: self.as_bytes(), front: at.0 as usize, back: self.end() }
+    }
+
+    /// The elements up to a position, that one included.
+    #[inline]
+    pub fn iter_through(&self, at: Position) -> Iter<'_> {
+        let back = at.0 as usize + size_at(self.as_bytes(), at.0 as usize);
+        Iter { bytes: self.as_bytes(), front: HEADER, back }
     }
 
     /// The first element at `from` or behind it that equals `text`, where of the elements one is looked at and then

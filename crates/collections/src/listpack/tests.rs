@@ -116,6 +116,8 @@ proptest! {
         prop_assert_eq!(backwards, model.iter().rev().cloned().collect::<Vec<_>>());
         for (index, text) in model.iter().enumerate() {
             let at = listpack.seek(index as i64).expect("it is there");
+            let through: Vec<_> = listpack.iter_through(at).rev().map(Element::to_vec).collect();
+            prop_assert_eq!(through, model[..=index].iter().rev().cloned().collect::<Vec<_>>());
             prop_assert_eq!(listpack.get(at).to_vec(), text.clone());
             prop_assert_eq!(listpack.get(at).text_len(), text.len());
             prop_assert_eq!(listpack.seek(index as i64 - model.len() as i64), Some(at));

@@ -10,6 +10,7 @@ const WORDS: usize = 8;
 const POINTER: u64 = (1 << 48) - 1;
 const LINK: u64 = 1;
 const MARK: u64 = 2;
+const AGING: u64 = 4;
 const FLAGS: u64 = 7;
 
 /// An item's pointer with its tag, or a link to an overflow bucket, or nothing. It owns what it
@@ -21,7 +22,8 @@ impl<T: Item> Word<T> {
 
     #[inline]
     pub(super) fn of(item: T, tag: u16) -> Word<T> {
-        let mark = if item.is_marked() { MARK } else { 0 };
+        let mark =
+            if item.is_marked() { MARK } else { 0 } | if item.is_aging() { AGING } else { 0 };
         let address = item.into_raw().as_ptr() as usize as u64;
         assert!(address & !POINTER == 0 && address & FLAGS == 0, "a 48-bit, aligned address");
         Word(address | mark | u64::from(tag) << 48, PhantomData)
@@ -52,6 +54,11 @@ impl<T: Item> Word<T> {
         self.0 & MARK != 0
     }
 
+    #[inline]
+    pub(super) fn is_aging(&self) -> bool {
+        self.0 & AGING != 0
+    }
+
     /// The address of the item, for prefetching only.
     #[inline]
     pub(super) fn address(&self) -> *const u8 {
@@ -71,18 +78,39 @@ impl<T: Item> Word<T> {
         Ref(ManuallyDrop::new(unsafe { T::from_raw(self.pointer()) }), PhantomData)
     }
 
-    /// The item; only where [`Word::is_item`]. `marked` counts the marked items of the table.
+    /// The item; only where [`Word::is_item`]. `counts` are those of the table.
     #[inline]
-    pub(super) fn item_mut<'a>(&'a mut self, marked: &'a mut u32) -> RefMut<'a, T> {
+    pub(super) fn item_mut<'a>(&'a mut self, counts: &'a mut Counts) -> RefMut<'a, T> {
         // SAFETY: as in `item`; the word is borrowed mutably.
         let item = unsafe { T::from_raw(self.pointer()) };
-        RefMut { item: ManuallyDrop::new(item), word: self, marked }
+        RefMut { item: ManuallyDrop::new(item), word: self, counts }
     }
 
     #[inline]
     pub(super) fn into_item(self) -> T {
         // SAFETY: the word was made by `Word::of` and owns the item.
         unsafe { T::from_raw(self.pointer()) }
+    }
+}
+
+/// How many items of a table have which mark.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) marked: u32,
+    pub(super) aging: u32,
+}
+
+impl Counts {
+    #[inline]
+    pub(super) fn add<T: Item>(&mut self, word: &Word<T>) {
+        self.marked += u32::from(word.is_marked());
+        self.aging += u32::from(word.is_aging());
+    }
+
+    #[inline]
+    pub(super) fn remove<T: Item>(&mut self, word: &Word<T>) {
+        self.marked -= u32::from(word.is_marked());
+        self.aging -= u32::from(word.is_aging());
     }
 }
 
@@ -101,7 +129,7 @@ impl<T> Deref for Ref<'_, T> {
 pub struct RefMut<'a, T: Item> {
     item: ManuallyDrop<T>,
     word: &'a mut Word<T>,
-    marked: &'a mut u32,
+    counts: &'a mut Counts,
 }
 
 impl<T: Item> Deref for RefMut<'_, T> {
@@ -126,8 +154,8 @@ impl<T: Item> Drop for RefMut<'_, T> {
         let item = unsafe { ManuallyDrop::take(&mut self.item) };
         let word = Word::of(item, self.word.tag());
         if word.0 != self.word.0 {
-            *self.marked -= u32::from(self.word.is_marked());
-            *self.marked += u32::from(word.is_marked());
+            self.counts.remove(self.word);
+            self.counts.add(&word);
             *self.word = word;
         }
     }
@@ -143,6 +171,21 @@ impl<T: Item> Bucket<T> {
     #[inline]
     pub(super) fn words(&self) -> &[Word<T>; WORDS] {
         &self.0
+    }
+
+    /// Item number `index` of the bucket and its chain, or how many items there are.
+    pub(super) fn nth(&self, index: usize) -> Result<Ref<'_, T>, usize> {
+        let (mut seen, mut at) = (0, Some(self));
+        while let Some(bucket) = at {
+            for word in bucket.0.iter().filter(|word| word.is_item()) {
+                if seen == index {
+                    return Ok(word.item());
+                }
+                seen += 1;
+            }
+            at = bucket.overflow();
+        }
+        Err(seen)
     }
 
     /// The words with this tag, one bit each, without a branch: which word matches cannot be predicted.

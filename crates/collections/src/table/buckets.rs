@@ -9,6 +9,9 @@ use std::ptr::NonNull;
 
 /// With at most [`SEGMENT`] buckets `start` is the array, of `capacity(len)` buckets. With more it
 /// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets.
+///
+/// Packed, so that a table with its counters takes three words: a slot with its table is a cache line.
+#[repr(C, packed(4))]
 pub(super) struct Buckets<T> {
     start: NonNull<u8>,
     len: u32,

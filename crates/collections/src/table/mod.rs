@@ -2,8 +2,8 @@
 //! members of a set.
 //!
 //! A bucket is eight words of 64 bits. A word is an item's pointer (48 bits, of which the lowest
-//! tells that the word links to an overflow bucket, and the next that the item is marked: has an expiry) under the
-//! 16-bit tag of its key's hash. A full bucket's last word may link to an overflow bucket.
+//! tells that the word links to an overflow bucket, the next that the item is marked: has an expiry, and the third that it is
+//! aging: parts of it have one) under the 16-bit tag of its key's hash. A full bucket's last word may link to an overflow bucket.
 //!
 //! A table of `n` buckets, 2^L <= n < 2^(L+1), places a key by the low L+1 bits of its hash, or by L bits where
 //! that bucket does not exist yet. It grows by one bucket: bucket n takes from bucket n - 2^L the items whose bit L
@@ -15,11 +15,14 @@
 
 mod bucket;
 mod buckets;
+mod draw;
+mod iter;
 
 pub use bucket::{Ref, RefMut};
+pub use iter::Iter;
 
 use crate::hasher::{HashCode, KeyHasher, TAG_INDEX_BITS};
-use bucket::{Bucket, Word};
+use bucket::{Bucket, Counts, Word};
 use buckets::Buckets;
 use std::ptr::NonNull;
 
@@ -46,6 +49,11 @@ pub unsafe trait Item: Sized {
     fn is_marked(&self) -> bool {
         false
     }
+
+    /// Whether it is among those that [`Table::for_aging`] shows: parts of it expire. Under the same rule as `is_marked`.
+    fn is_aging(&self) -> bool {
+        false
+    }
 }
 
 /// Buckets in a segment: 64 KiB.
@@ -59,12 +67,12 @@ const SHRINK_PER_EIGHT: usize = 20;
 pub struct Table<T: Item> {
     buckets: Buckets<T>,
     len: u32,
-    marked: u32,
+    counts: Counts,
 }
 
 impl<T: Item> Default for Table<T> {
     fn default() -> Table<T> {
-        Table { buckets: Buckets::default(), len: 0, marked: 0 }
+        Table { buckets: Buckets::default(), len: 0, counts: Counts::default() }
     }
 }
 
@@ -108,7 +116,13 @@ impl<T: Item> Table<T> {
     /// How many items are marked.
     #[inline]
     pub fn marked(&self) -> usize {
-        self.marked as usize
+        self.counts.marked as usize
+    }
+
+    /// How many items are aging.
+    #[inline]
+    pub fn aging(&self) -> usize {
+        self.counts.aging as usize
     }
 
     /// The number of buckets.
@@ -214,7 +228,7 @@ impl<T: Item> Table<T> {
     #[inline]
     pub unsafe fn item_mut(&mut self, place: Place<T>) -> RefMut<'_, T> {
         // SAFETY: as in `item`; the table is borrowed mutably.
-        unsafe { (*place.0).item_mut(&mut self.marked) }
+        unsafe { (*place.0).item_mut(&mut self.counts) }
     }
 
     /// Puts another item with the same key into the place; gives the old one back.
@@ -225,8 +239,8 @@ impl<T: Item> Table<T> {
         // SAFETY: by the caller's promise; the table is borrowed mutably.
         let word = unsafe { &mut *place.0 };
         let new = Word::of(item, word.tag());
-        self.marked -= u32::from(word.is_marked());
-        self.marked += u32::from(new.is_marked());
+        self.counts.remove(word);
+        self.counts.add(&new);
         std::mem::replace(word, new).into_item()
     }
 
@@ -238,7 +252,7 @@ impl<T: Item> Table<T> {
         self.len += 1;
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
         let word = Word::of(item, hash.tag());
-        self.marked += u32::from(word.is_marked());
+        self.counts.add(&word);
         Place(self.buckets.at_mut(index).push(word))
     }
 
@@ -257,7 +271,7 @@ impl<T: Item> Table<T> {
         // SAFETY: by the caller's promise; the table is borrowed mutably.
         let word = std::mem::replace(unsafe { &mut *place.0 }, Word::EMPTY);
         self.len -= 1;
-        self.marked -= u32::from(word.is_marked());
+        self.counts.remove(&word);
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
         self.buckets.at_mut(index).drop_empty_overflow();
         if shrink {
@@ -310,26 +324,45 @@ impl<T: Item> Table<T> {
         }
     }
 
+    /// The first item of a bucket for which `wanted` holds.
+    pub fn find_in(&self, bucket: usize, wanted: impl Fn(&T) -> bool) -> Option<Ref<'_, T>> {
+        let mut at = (bucket < self.buckets.len()).then(|| self.buckets.at(bucket));
+        while let Some(bucket) = at {
+            let mut items = bucket.words().iter().filter(|word| word.is_item()).map(Word::item);
+            if let Some(item) = items.find(|item| wanted(item)) {
+                return Some(item);
+            }
+            at = bucket.overflow();
+        }
+        None
+    }
+
     /// Calls `see` with each item of a bucket.
     pub fn for_bucket_mut(&mut self, bucket: usize, mut see: impl FnMut(&mut T)) {
         if bucket < self.buckets.len() {
-            let marked = &mut self.marked;
-            self.buckets.at_mut(bucket).for_each_mut(&mut |word| see(&mut word.item_mut(marked)));
+            let counts = &mut self.counts;
+            self.buckets.at_mut(bucket).for_each_mut(&mut |word| see(&mut word.item_mut(counts)));
         }
     }
 
     /// Calls `see` with each marked item of a bucket; touches no other item.
-    pub fn for_marked(&self, bucket: usize, mut see: impl FnMut(&T)) {
+    pub fn for_marked(&self, bucket: usize, see: impl FnMut(&T)) {
+        self.for_words(bucket, Word::is_marked, see);
+    }
+
+    /// Calls `see` with each aging item of a bucket; touches no other item.
+    pub fn for_aging(&self, bucket: usize, see: impl FnMut(&T)) {
+        self.for_words(bucket, Word::is_aging, see);
+    }
+
+    fn for_words(&self, bucket: usize, wanted: impl Fn(&Word<T>) -> bool, mut see: impl FnMut(&T)) {
         if bucket >= self.buckets.len() {
             return;
         }
         let mut at = Some(self.buckets.at(bucket));
         while let Some(bucket) = at {
-            bucket
-                .words()
-                .iter()
-                .filter(|word| word.is_item() && word.is_marked())
-                .for_each(|w| see(&w.item()));
+            let words = bucket.words().iter().filter(|word| word.is_item() && wanted(word));
+            words.for_each(|word| see(&word.item()));
             at = bucket.overflow();
         }
     }
@@ -361,6 +394,38 @@ impl<T: Item> Table<T> {
             index += 1;
         });
         true
+    }
+
+    /// Some item, each as likely as any other. `random` gives numbers all of whose bits are random.
+    ///
+    /// Draws a bucket and a place among 32, until there is an item in that place: so an item's chance does not
+    /// depend on how many others share its bucket. (Just before a table has doubled one bucket in 80,000 is fuller; what is beyond is not drawn.)
+    pub fn pick_fairly(&self, mut random: impl FnMut() -> u64) -> Option<Ref<'_, T>> {
+        /// Places of a bucket and its chain that are drawn from.
+        const PLACES: usize = 32;
+        /// Tables up to so many buckets are counted through.
+        const FEW: usize = 4;
+        if self.len == 0 {
+            return None;
+        }
+        let count = self.buckets.len();
+        if count <= FEW {
+            let mut index = (random() >> 16) as usize % self.len as usize;
+            return (0..count).find_map(|bucket| match self.buckets.at(bucket).nth(index) {
+                Ok(item) => Some(item),
+                Err(here) => {
+                    index -= here;
+                    None
+                }
+            });
+        }
+        loop {
+            let drawn = random();
+            let bucket = (drawn >> 32) as usize % count;
+            if let Ok(item) = self.buckets.at(bucket).nth(drawn as usize % PLACES) {
+                return Some(item);
+            }
+        }
     }
 
     /// One step of a scan: shows the items of the bucket at `cursor` and gives the next cursor, 0 at the

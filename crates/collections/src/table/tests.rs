@@ -25,6 +25,14 @@ unsafe impl Item for Pair {
     fn is_marked(&self) -> bool {
         self.0.2
     }
+
+    fn is_aging(&self) -> bool {
+        is_aging(self.0.1)
+    }
+}
+
+fn is_aging(n: u32) -> bool {
+    n.is_multiple_of(3)
 }
 
 fn pair(n: u32, marked: bool) -> Pair {
@@ -95,14 +103,19 @@ proptest! {
             prop_assert_eq!(table.len(), model.len());
             prop_assert_eq!(table.marked(), model.values().filter(|marked| **marked).count());
         }
-        let (mut seen, mut marked) = (BTreeMap::new(), 0);
+        let (mut seen, mut marked, mut aging) = (BTreeMap::new(), 0, BTreeSet::new());
         for bucket in 0..table.bucket_count() {
             table.for_bucket(bucket, |pair| {
                 seen.insert(pair.0.1, pair.0.2);
             });
             table.for_marked(bucket, |_| marked += 1);
+            table.for_aging(bucket, |pair| {
+                aging.insert(pair.0.1);
+            });
         }
         prop_assert_eq!(marked, table.marked());
+        prop_assert_eq!(aging.len(), table.aging());
+        prop_assert_eq!(aging, model.keys().copied().filter(|&n| is_aging(n)).collect());
         prop_assert_eq!(seen, model);
     }
 

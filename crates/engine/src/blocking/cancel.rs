@@ -64,6 +64,10 @@ impl Engine {
             self.blocking.forget(&waiter);
             self.leave(&mut self.keyspace.enter(thread), &waiter);
         }
+        session.set_transaction(None);
+        if !session.watched.is_empty() {
+            self.unwatch_all(&mut self.keyspace.enter(thread), session);
+        }
     }
 
     /// Ends all waiting, since this node has become a replica, which cannot serve what changes keys.

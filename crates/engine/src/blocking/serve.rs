@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::Reply;
-use tessera_slot::Slot;
+use tessera_slot::{Millis, Slot};
 use tessera_store::{WaiterId, World};
 
 /// What could not be done under a command's own locks.
@@ -179,14 +179,14 @@ impl Engine {
             may_block: false,
             dirty: 0,
             propagate: Propagate::AsIs,
-            after: After::default(),
+            after: None,
         };
         let served = operation.serve(db, &mut cx, key.key());
         let dirty = cx.dirty > 0;
         if dirty {
             self.record_served(&mut cx, db);
         }
-        let mut ready = std::mem::take(&mut cx.after.ready);
+        let mut ready = cx.after.take().map_or_else(Vec::new, |after| after.ready);
         db.touch = touch;
         for slot in std::iter::once(key.hash.slot()).chain(waiter.also) {
             self.settle_slot(db, slot, dirty, &mut ready);
@@ -256,5 +256,29 @@ impl Engine {
     ) -> Db<'w, 'k> {
         let session = Session::new(Arc::clone(&self.nobody), true);
         self.db(turn, &session, self.mode(), locks)
+    }
+
+    /// Serves those who wait for keys that have vanished or come without a command.
+    pub(crate) fn serve_news(
+        &self,
+        world: &mut World<'_>,
+        thread: usize,
+        now: Millis,
+        news: Vec<(usize, Vec<u8>)>,
+    ) {
+        if news.is_empty() {
+            return;
+        }
+        let config = self.config();
+        let (hashes, slots) = (&mut Vec::new(), &mut Vec::new());
+        let turn = Turn { thread, now, config: &config, hashes, slots };
+        for (db, bytes) in news {
+            let key = ReadyKey { db, hash: self.keyspace.locate(&bytes), bytes: bytes.into() };
+            let mut locked = self.db_for_waiters(&turn, Locks::One(world.lock(key.hash.slot())));
+            let after = After { ready: vec![key], ..After::default() };
+            let left = self.serve_waiters(&mut locked, &config, false, after);
+            drop(locked);
+            self.serve_left(world, &turn, left);
+        }
     }
 }

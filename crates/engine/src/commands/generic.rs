@@ -2,13 +2,16 @@
 
 mod copy;
 mod delete;
-mod expire;
+mod dump;
+pub(super) mod expire;
 mod object;
 mod rename;
 mod scan;
+mod sort;
 mod ttl;
 mod wait;
 
+pub(super) use dump::serialized_length;
 pub(super) use object::encoding_name;
 
 use crate::command::{Command, Flags, Group};
@@ -38,9 +41,14 @@ pub(super) const COMMANDS: &[Command] = &[
     rename::RENAMENX,
     copy::COPY,
     copy::MOVE,
+    dump::DUMP,
+    dump::RESTORE,
+    dump::RESTORE_ASKING,
     scan::RANDOMKEY,
     scan::KEYS,
     scan::SCAN,
+    sort::SORT,
+    sort::SORT_RO,
     object::OBJECT,
     wait::WAIT,
 ];

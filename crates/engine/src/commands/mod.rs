@@ -2,17 +2,21 @@
 //!
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
+mod bitmap;
 mod cluster;
 mod connection;
+mod element_scan;
 mod generic;
 mod geo;
 mod hash;
+mod hyperloglog;
 mod list;
 mod server;
 mod set;
 mod sorted_set;
 mod stream;
 mod string;
+mod transaction;
 
 use crate::command::Command;
 use crate::{Args, Fail};
@@ -28,7 +32,10 @@ const FAMILIES: &[&[Command]] = &[
     sorted_set::COMMANDS,
     geo::COMMANDS,
     stream::COMMANDS,
+    bitmap::COMMANDS,
+    hyperloglog::COMMANDS,
     generic::COMMANDS,
+    transaction::COMMANDS,
     server::COMMANDS,
     cluster::COMMANDS,
 ];

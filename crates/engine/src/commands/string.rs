@@ -4,7 +4,7 @@ mod counter;
 pub(crate) mod expiry_options;
 mod get;
 mod lcs;
-mod long_double;
+pub(super) mod long_double;
 mod many;
 mod natural;
 mod range;

@@ -3,6 +3,7 @@
 use super::Follower;
 use crate::time;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_engine::{Args, Engine, Turn};
 use tessera_replication::LinkEvent;
@@ -128,13 +129,15 @@ impl Follower {
         if !args.is(0, "exec") {
             return;
         }
-        // The world stays entered from MULTI to EXEC, so no snapshot stands in between.
-        for mut command in self.transaction.take().unwrap_or_default() {
+        // The world stays entered from MULTI to EXEC, so no snapshot stands in between; the engine runs what lies between as one.
+        let commands = self.transaction.take().unwrap_or_default();
+        for mut command in commands.clone() {
             let mut spans = Vec::new();
             if RequestParser::new().next(&mut command, LIMITS, &mut spans).is_ok() {
-                self.run_one(engine, world, applying, &command, Args::new(&command, &spans));
+                self.execute(engine, world, applying, Args::new(&command, &spans));
             }
         }
+        engine.log.append_raw(self.session.db as u32, &commands.concat());
     }
 
     /// Runs one command and appends it to the log, without leaving the world in between.
@@ -146,9 +149,22 @@ impl Follower {
         raw: &[u8],
         args: Args<'_>,
     ) {
+        self.execute(engine, world, applying, args);
+        engine.log.append_raw(self.session.db as u32, raw);
+    }
+
+    /// Runs one command; between MULTI and EXEC the engine keeps it.
+    fn execute<'k>(
+        &mut self,
+        engine: &'k Engine,
+        world: &mut Option<World<'k>>,
+        applying: &mut Applying,
+        args: Args<'_>,
+    ) {
         if args.is(0, "replconf") {
             applying.ack_requested |= args.is(1, "getack");
-        } else if !["ping", "multi", "exec"].iter().any(|word| args.is(0, word)) {
+        } else if !args.is(0, "ping") {
+            let errors = engine.stats.thread(self.thread).errors.load(Relaxed);
             let mut turn = Turn {
                 thread: self.thread,
                 now: applying.now,
@@ -160,7 +176,7 @@ impl Follower {
             let (session, reply) = (&mut self.session, &mut applying.reply);
             let prepared = engine.prepare(args);
             engine.execute(world, &mut turn, session, prepared, args, reply);
-            if let Some(b'-') = reply.buf.first() {
+            if engine.stats.thread(self.thread).errors.load(Relaxed) != errors {
                 tracing::error!(
                     "A command of the primary failed here: {}: {}",
                     String::from_utf8_lossy(args.at(0)),
@@ -168,6 +184,5 @@ impl Follower {
                 );
             }
         }
-        engine.log.append_raw(self.session.db as u32, raw);
     }
 }

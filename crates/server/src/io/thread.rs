@@ -254,7 +254,10 @@ impl IoThread {
         match conn.read(&mut self.spare) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
-            ReadOutcome::Some if conn.input_bytes() as u64 > query_limit(conn, &self.config) => {
+            ReadOutcome::Some
+                if (conn.input_bytes() + conn.session.queued_bytes()) as u64
+                    > query_limit(conn, &self.config) =>
+            {
                 let client = conn.info().line(self.now.0);
                 let stats = self.server.engine.stats.thread(self.index);
                 stats.bump(|stats| &stats.query_limit_disconnections, 1);
@@ -363,6 +366,9 @@ impl IoThread {
 
     /// Has a connection wait.
     pub(super) fn park(&mut self, park: Park, index: usize) {
+        if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
+            conn.info().blocked.store(true, Relaxed);
+        }
         match park {
             Park::Blocked { deadline: Some(deadline) } => {
                 self.deadlines.insert((deadline, index));

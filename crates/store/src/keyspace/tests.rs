@@ -292,3 +292,40 @@ fn a_slot_that_was_walked_256_snapshots_ago_is_walked_again() {
     seen.extend(sink.0.lock().iter().map(|(_, _, value)| value.clone()));
     assert_eq!(seen, [b"old"]);
 }
+
+#[test]
+fn marks_note_what_happens_to_their_keys() {
+    let keyspace = keyspace(Placement::Local, 1);
+    let (key, hash) = (b"k".as_slice(), keyspace.locate(b"k"));
+    let mut world = keyspace.enter(0);
+    let mut guard = world.lock(hash.slot());
+    assert!(!guard.is_marked());
+    let seen = guard.watch(0, key);
+    assert!(guard.wait(0, key, 4) && !guard.wait(0, key, 9) && guard.is_marked());
+    assert_eq!(guard.next_waiter(0, key, None), Some(4));
+    assert_eq!(guard.next_waiter(0, key, Some(4)), Some(9));
+    assert_eq!(guard.next_waiter(0, key, Some(9)), None);
+    assert_eq!(guard.waiters(0, key, |id| id > 5), [9]);
+    let Lookup::Vacant(vacant) = guard.lookup(0, key, hash) else { panic!("nothing is there") };
+    vacant.insert(NewValue::String(b"text"), None, 0);
+    let mut news = Vec::new();
+    guard.settle(true, |db, key| news.push((db, key.to_vec())));
+    assert_eq!(news, [(0, key.to_vec())]);
+    assert_eq!(guard.version(0, key), Some(seen.next()));
+    let edit = |guard: &mut SlotGuard<'_>| match guard.lookup(0, key, hash) {
+        Lookup::Found(mut found) => found.edit_string(|bytes| bytes.push(b'x')),
+        Lookup::Vacant(_) => panic!("it is there"),
+    };
+    edit(&mut guard);
+    guard.settle(true, |_, _| panic!("an edit is no news for those who wait"));
+    let edited = guard.version(0, key);
+    assert!(edited > Some(seen.next()), "it counts");
+    edit(&mut guard);
+    guard.settle(false, |_, _| panic!("nor is one that came to nothing"));
+    assert_eq!(guard.version(0, key), edited, "which does not count");
+    // Other keys, and the same one elsewhere, are nobody's business.
+    assert_eq!((guard.version(0, b"other"), guard.version(1, key)), (None, None));
+    guard.unwatch(0, key);
+    assert!(!guard.leave(0, key, 4) && guard.leave(0, key, 9) && !guard.leave(0, key, 9));
+    assert!(!guard.is_marked(), "marks go with the last who need them");
+}

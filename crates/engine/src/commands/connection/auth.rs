@@ -151,9 +151,11 @@ fn introduce(cx: &mut Cx<'_>) {
     reply.array(0);
 }
 
-fn reset(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
+fn reset(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     set_protocol(cx, Protocol::Resp2);
     let open = cx.engine.config().general.requirepass.reveal().is_none();
+    cx.session.set_transaction(None);
+    cx.engine.unwatch_all(db.world(), cx.session);
     let session = &mut *cx.session;
     session.db = 0;
     session.authenticated = open;

@@ -24,7 +24,7 @@ pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
     cx.reply.integer(i64::from(answer.is_some()));
     if let (Some(waiter), Some(answer)) = (waiter, answer) {
         cx.engine.host().answer(waiter.client(), answer);
-        cx.after.leaving.push(waiter);
+        cx.after.get_or_insert_default().leaving.push(waiter);
     }
     Ok(())
 }

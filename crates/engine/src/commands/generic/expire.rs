@@ -5,6 +5,7 @@ use crate::command::Command;
 use crate::commands::integer;
 use crate::commands::string::expiry_options::TimeForm;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
+use std::ops::Range;
 use tessera_slot::Millis;
 
 pub(super) const EXPIRE: Command =
@@ -48,7 +49,7 @@ pub(super) const PEXPIREAT: Command = Command::new("pexpireat", -3, pexpireat)
 
 /// On which present expiry the new one depends.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
+pub(crate) struct Conditions {
     none: bool,
     some: bool,
     later: bool,
@@ -56,9 +57,10 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn parse(args: Args<'_>) -> Result<Conditions, Fail> {
+    /// Reads the options among these arguments.
+    pub(crate) fn parse(args: Args<'_>, range: Range<usize>) -> Result<Conditions, Fail> {
         let mut conditions = Conditions::default();
-        for at in 3..args.len() {
+        for at in range {
             let condition = if args.is(at, "nx") {
                 &mut conditions.none
             } else if args.is(at, "xx") {
@@ -85,7 +87,7 @@ impl Conditions {
     }
 
     /// Whether the expiry may become `new`. A key without expiry lives for ever.
-    fn allow(self, present: Option<Millis>, new: Millis) -> bool {
+    pub(crate) fn allow(self, present: Option<Millis>, new: Millis) -> bool {
         (!self.none || present.is_none())
             && (!self.some || present.is_some())
             && (!self.later || present.is_some_and(|present| new > present))
@@ -100,7 +102,7 @@ fn set_expiry(
     form: TimeForm,
     name: &'static str,
 ) -> Done {
-    let conditions = Conditions::parse(args)?;
+    let conditions = Conditions::parse(args, 3..args.len())?;
     let number = integer(args.at(2))?;
     let at = form.at(number, db.now).ok_or(Fail::InvalidExpire(name))?;
     let past = db.is_past(at);

@@ -2,8 +2,8 @@
 
 use super::{GENERIC, READ};
 use crate::command::Command;
-use crate::commands::integer;
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::commands::element_scan::{self, Options, Scanned};
+use crate::{Args, Cx, Db, Done};
 use tessera_config::glob_match;
 use tessera_resp::Reply;
 use tessera_slot::{SLOT_COUNT, Slot};
@@ -36,7 +36,7 @@ pub(super) const SCAN: Command = Command::new("scan", -2, scan)
     );
 
 fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let filter = Filter { pattern: pattern(args.at(1)), kind: None };
+    let filter = Filter { pattern: element_scan::pattern(args.at(1)), kind: None };
     let mut found = Found::default();
     // Those whose time has come are left to others: all slots together may hold any number of them.
     walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {});
@@ -49,21 +49,6 @@ fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 struct Filter<'a> {
     pattern: Option<&'a [u8]>,
     kind: Option<&'a [u8]>,
-}
-
-/// The name of a type, if there is one of that name.
-fn known_type(name: &[u8]) -> Result<&[u8], Fail> {
-    const TYPES: [&[u8]; 6] = [b"string", b"list", b"set", b"zset", b"hash", b"stream"];
-    if TYPES.iter().any(|known| known.eq_ignore_ascii_case(name)) {
-        return Ok(name);
-    }
-    let name = String::from_utf8_lossy(name);
-    Err(Fail::text(format!("ERR unknown type name '{name}'")))
-}
-
-/// What a key must match. Nothing has to match `*`: the empty key would not.
-fn pattern(arg: &[u8]) -> Option<&[u8]> {
-    (arg != b"*").then_some(arg)
 }
 
 impl Filter<'_> {
@@ -122,35 +107,13 @@ fn walk(
     })
 }
 
-/// A cursor as strict as Redis reads it: an unsigned number without sign, spaces or leading zeros.
-fn cursor(arg: &[u8]) -> Result<ScanCursor, Fail> {
-    let invalid = Fail::text("ERR invalid cursor");
-    let text = std::str::from_utf8(arg).map_err(|_| invalid.clone())?;
-    let number: u64 = text.parse().map_err(|_| invalid.clone())?;
-    if itoa::Buffer::new().format(number) == text { Ok(ScanCursor(number)) } else { Err(invalid) }
-}
-
 fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let cursor = cursor(args.at(1))?;
-    let (mut count, mut filter) = (10, Filter::default());
-    for at in (2..args.len()).step_by(2) {
-        let value = args.get(at + 1).ok_or(Fail::Syntax)?;
-        if args.is(at, "count") {
-            count = match integer(value)? {
-                number if number < 1 => return Err(Fail::Syntax),
-                number => usize::try_from(number).unwrap_or(usize::MAX),
-            };
-        } else if args.is(at, "match") {
-            filter.pattern = pattern(value);
-        } else if args.is(at, "type") {
-            filter.kind = Some(known_type(value)?);
-        } else {
-            return Err(Fail::Syntax);
-        }
-    }
+    let cursor = ScanCursor(element_scan::cursor(args.at(1))?);
+    let options = Options::parse(args, 2, Scanned::Keys)?;
+    let filter = Filter { pattern: options.pattern, kind: options.kind };
     let mut found = Found::default();
     let mut due: Vec<Vec<u8>> = Vec::new();
-    let next = walk(db, cursor, count, &filter, &mut found, |key| due.push(key.to_vec()));
+    let next = walk(db, cursor, options.count, &filter, &mut found, |key| due.push(key.to_vec()));
     due.iter().for_each(|key| db.remove_due(key));
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());

@@ -35,7 +35,7 @@ fn wait(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     // An offset of a history that has been left means nothing in this one.
     let offset = cx.session.last_write.min(cx.engine.log.offset());
     let acknowledged = cx.engine.host().acknowledged(offset, replicas);
-    if acknowledged >= replicas {
+    if acknowledged >= replicas || !cx.may_block {
         cx.reply.integer(acknowledged as i64);
         return Ok(());
     }

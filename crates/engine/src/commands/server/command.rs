@@ -169,6 +169,7 @@ fn key_specs(reply: &mut Reply, command: &Command) {
         let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
         // The last key is told relative to the first, or, if negative, to the end.
         let last_key = match last {
+            _ if several && ordinal + 1 < specs => 0,
             last if last < 0 => i64::from(last),
             _ if several => 0,
             last => i64::from(last) - first as i64,

@@ -16,7 +16,7 @@ struct Finite {
 
 /// A number as it was read, or the result of an addition.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct LongDouble(Value);
+pub(crate) struct LongDouble(Value);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Value {
@@ -37,11 +37,11 @@ const POWER_MAX: i64 = 4_990;
 const DIGITS: u32 = 17;
 
 impl LongDouble {
-    pub(super) const ZERO: LongDouble =
+    pub(crate) const ZERO: LongDouble =
         LongDouble(Value::Finite(Finite { negative: false, mantissa: 0, exponent: EXPONENT_MIN }));
 
     /// Reads a decimal number or an infinity. `None`: it is none, or is beyond the format.
-    pub(super) fn parse(text: &[u8]) -> Option<LongDouble> {
+    pub(crate) fn parse(text: &[u8]) -> Option<LongDouble> {
         if text.len() >= TEXT_MAX {
             return None;
         }
@@ -58,8 +58,13 @@ impl LongDouble {
         Some(LongDouble(Value::Finite(finite)))
     }
 
+    /// Whether it is a number, not an infinity.
+    pub(crate) fn is_finite(self) -> bool {
+        matches!(self.0, Value::Finite(_))
+    }
+
     /// The sum; not finite if one of both is not, or if it is too large.
-    pub(super) fn plus(self, other: LongDouble) -> LongDouble {
+    pub(crate) fn plus(self, other: LongDouble) -> LongDouble {
         let (Value::Finite(a), Value::Finite(b)) = (self.0, other.0) else {
             return LongDouble(Value::NotFinite);
         };
@@ -67,7 +72,7 @@ impl LongDouble {
     }
 
     /// The text, without trailing zeros. `None`: not finite.
-    pub(super) fn text(self) -> Option<String> {
+    pub(crate) fn text(self) -> Option<String> {
         let Value::Finite(finite) = self.0 else { return None };
         let mut text = digits(finite);
         text.truncate(text.trim_end_matches('0').trim_end_matches('.').len());

@@ -79,9 +79,10 @@ fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("blocked_clients", blocked);
     lines.add("tracking_clients", 0);
     lines.add("pubsub_clients", 0);
-    lines.add("watching_clients", 0);
+    let watching = |client: &crate::ClientInfo| client.watching.load(Relaxed);
+    lines.add("watching_clients", all.iter().filter(|client| watching(client) > 0).count());
     lines.add("clients_in_timeout_table", 0);
-    lines.add("total_watched_keys", 0);
+    lines.add("total_watched_keys", all.iter().map(|client| watching(client)).sum::<usize>());
     lines.add("total_blocking_keys", cx.engine.blocking_keys());
     lines.add("total_blocking_keys_on_nokey", 0);
 }
@@ -179,6 +180,7 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("sync_partial_ok", 0);
     lines.add("sync_partial_err", 0);
     lines.add("expired_keys", stats.sum(|thread| &thread.expired));
+    lines.add("expired_fields", stats.sum(|thread| &thread.expired_fields));
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_time_cap_reached_count", 0);
     lines.add("evicted_keys", 0);
@@ -267,15 +269,23 @@ fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
 }
 
 fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
-    let mut counts = vec![(0, 0); db.keyspace().databases()];
+    let mut counts = vec![(0, 0, 0); db.keyspace().databases()];
     db.world().for_each_slot(|guard| {
-        for (index, (keys, expiring)) in counts.iter_mut().enumerate() {
+        for (index, (keys, expiring, aging)) in counts.iter_mut().enumerate() {
             *keys += guard.len(index);
             *expiring += guard.expiring(index);
+            *aging += guard.aging(index);
         }
     });
-    for (index, (keys, expiring)) in counts.into_iter().enumerate().filter(|(_, (n, _))| *n > 0) {
-        lines.add(format!("db{index}"), format_args!("keys={keys},expires={expiring},avg_ttl=0"));
+    for (index, (keys, expiring, aging)) in counts.into_iter().enumerate() {
+        if keys > 0 {
+            lines.add(
+                format!("db{index}"),
+                format_args!(
+                    "keys={keys},expires={expiring},avg_ttl=0,keys_with_volatile_items={aging}"
+                ),
+            );
+        }
     }
 }
 

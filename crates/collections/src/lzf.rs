@@ -1,6 +1,6 @@
-//! LZF, the compressing half.
+//! LZF, as RDB files and the inner nodes of lists have it.
 //!
-//! Our own because of the table of earlier positions: it must be cleared for every string, and with
+//! The compressing half is our own because of the table of earlier positions: it must be cleared for every string, and with
 //! a library's table of 256 KiB a value of 64 bytes took 3400 ns instead of 220 (measured with the
 //! example `codec_cost` and lzf-rust 0.1.0). This one's table is as large as the string.
 //!
@@ -21,7 +21,7 @@ const TABLE_BITS: std::ops::RangeInclusive<u32> = 6..=13;
 
 /// `text` compressed, or `None` if that takes more than `limit` bytes. `text` is shorter than 4
 /// GiB; a longer one is not compressed.
-pub(crate) fn compress(text: &[u8], limit: usize) -> Option<Vec<u8>> {
+pub fn compress(text: &[u8], limit: usize) -> Option<Vec<u8>> {
     if u32::try_from(text.len()).is_err() {
         return None;
     }
@@ -46,6 +46,12 @@ pub(crate) fn compress(text: &[u8], limit: usize) -> Option<Vec<u8>> {
     }
     put_literals(&mut out, &text[literals..], limit)?;
     (out.len() <= limit).then_some(out)
+}
+
+/// The text that was compressed, which has `len` bytes, or `None` if that is not so. Room for `len` bytes is taken first: who
+/// has the length from outside has checked it.
+pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
+    lzf_rust::decompress_into_vec(packed, len).ok().filter(|text| text.len() == len)
 }
 
 /// Where each sequence of three bytes was last seen, by hash.
@@ -109,7 +115,7 @@ mod tests {
 
     fn check(text: &[u8]) -> usize {
         let packed = compress(text, text.len() * 2).expect("literals take less than this");
-        let unpacked = lzf_rust::decompress_into_vec(&packed, text.len()).unwrap();
+        let unpacked = decompress(&packed, text.len()).expect("what was compressed");
         assert!(unpacked == text, "{}", text.escape_ascii());
         packed.len()
     }

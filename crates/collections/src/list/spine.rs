@@ -1,0 +1,290 @@
+//! The sequence of a quicklist's nodes.
+//!
+//! Nodes stand in blocks of up to 128, which stand in one deque. So adding and removing at the ends takes a
+//! step of constant size; elsewhere at most a block is moved, and of the blocks' deque 40 bytes for 128 nodes: 320 KB for a
+//! million nodes, 20 µs. Each block knows how many elements are in it, and each node too, so that an index is found by
+//! adding up blocks and then nodes, without touching what is in them.
+
+use super::node::Node;
+use std::collections::VecDeque;
+
+const BLOCK_NODES: usize = 128;
+
+#[derive(Debug, Clone, Default)]
+struct Block {
+    elements: usize,
+    nodes: VecDeque<Node>,
+}
+
+impl Block {
+    fn of(nodes: VecDeque<Node>) -> Block {
+        Block { elements: nodes.iter().map(Node::count).sum(), nodes }
+    }
+}
+
+/// A sequence of nodes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Spine {
+    blocks: VecDeque<Block>,
+    nodes: usize,
+    elements: usize,
+}
+
+/// Where a node stands. Good until nodes are added or removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    block: usize,
+    node: usize,
+}
+
+/// Gives memory back after much was removed.
+fn trim<T>(deque: &mut VecDeque<T>) {
+    if deque.capacity() > 8 && deque.capacity() / 4 > deque.len() {
+        deque.shrink_to(deque.len() * 2);
+    }
+}
+
+impl Spine {
+    /// The number of nodes.
+    #[inline]
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes
+    }
+
+    /// The number of elements of all nodes.
+    #[inline]
+    pub(super) fn elements(&self) -> usize {
+        self.elements
+    }
+
+    /// The first node.
+    #[inline]
+    pub(super) fn first(&self) -> Option<Place> {
+        (self.nodes > 0).then_some(Place { block: 0, node: 0 })
+    }
+
+    /// The last node.
+    #[inline]
+    pub(super) fn last(&self) -> Option<Place> {
+        let block = self.blocks.len().checked_sub(1)?;
+        Some(Place { block, node: self.blocks[block].nodes.len() - 1 })
+    }
+
+    /// The node behind one.
+    #[inline]
+    pub(super) fn next(&self, at: Place) -> Option<Place> {
+        if at.node + 1 < self.blocks[at.block].nodes.len() {
+            return Some(Place { node: at.node + 1, ..at });
+        }
+        (at.block + 1 < self.blocks.len()).then_some(Place { block: at.block + 1, node: 0 })
+    }
+
+    /// The node before one.
+    #[inline]
+    pub(super) fn prev(&self, at: Place) -> Option<Place> {
+        if at.node > 0 {
+            return Some(Place { node: at.node - 1, ..at });
+        }
+        let block = at.block.checked_sub(1)?;
+        Some(Place { block, node: self.blocks[block].nodes.len() - 1 })
+    }
+
+    /// A node.
+    #[inline]
+    pub(super) fn get(&self, at: Place) -> &Node {
+        &self.blocks[at.block].nodes[at.node]
+    }
+
+    /// All nodes.
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Node> {
+        self.blocks.iter().flat_map(|block| block.nodes.iter())
+    }
+
+    /// Changes a node, which must keep an element or be removed next.
+    #[inline]
+    pub(super) fn edit<R>(&mut self, at: Place, change: impl FnOnce(&mut Node) -> R) -> R {
+        let block = &mut self.blocks[at.block];
+        let node = &mut block.nodes[at.node];
+        let before = node.count();
+        let result = change(node);
+        let after = node.count();
+        block.elements = block.elements - before + after;
+        self.elements = self.elements - before + after;
+        result
+    }
+
+    /// The node in which element number `index` is, and its number within the node.
+    pub(super) fn seek(&self, index: usize) -> Option<(Place, usize)> {
+        if index >= self.elements {
+            return None;
+        }
+        if index < self.elements / 2 {
+            let (block, rest) = skip(self.blocks.iter().map(|block| block.elements), index);
+            let (node, rest) = skip(self.blocks[block].nodes.iter().map(Node::count), rest);
+            return Some((Place { block, node }, rest));
+        }
+        // From the end: what counts is how many elements follow.
+        let behind = self.elements - 1 - index;
+        let (block, rest) = skip(self.blocks.iter().rev().map(|block| block.elements), behind);
+        let block = self.blocks.len() - 1 - block;
+        let nodes = &self.blocks[block].nodes;
+        let (node, rest) = skip(nodes.iter().rev().map(Node::count), rest);
+        let node = nodes.len() - 1 - node;
+        Some((Place { block, node }, nodes[node].count() - 1 - rest))
+    }
+
+    /// Whether a node is among the `depth` nodes at either end.
+    pub(super) fn is_near_end(&self, at: Place, depth: usize) -> bool {
+        let before = || self.blocks.iter().take(at.block).map(|block| block.nodes.len());
+        let behind = || self.blocks.iter().skip(at.block + 1).map(|block| block.nodes.len());
+        let own = self.blocks[at.block].nodes.len();
+        sum_to(before(), depth) + at.node < depth
+            || sum_to(behind(), depth) + (own - 1 - at.node) < depth
+    }
+
+    /// Adds a node as the first.
+    pub(super) fn push_front(&mut self, node: Node) {
+        if self.blocks.front().is_none_or(|block| block.nodes.len() >= BLOCK_NODES) {
+            self.add_block(0);
+        }
+        self.note(0, &node);
+        self.blocks[0].nodes.push_front(node);
+    }
+
+    /// Adds a node as the last.
+    pub(super) fn push_back(&mut self, node: Node) {
+        if self.blocks.back().is_none_or(|block| block.nodes.len() >= BLOCK_NODES) {
+            self.add_block(self.blocks.len());
+        }
+        let last = self.blocks.len() - 1;
+        self.note(last, &node);
+        self.blocks[last].nodes.push_back(node);
+    }
+
+    fn add_block(&mut self, at: usize) {
+        if self.blocks.is_empty() {
+            // Most lists never have a second one.
+            self.blocks.reserve_exact(1);
+        }
+        self.blocks.insert(at, Block::default());
+    }
+
+    /// Counts a node that is about to be added to a block.
+    fn note(&mut self, block: usize, node: &Node) {
+        self.nodes += 1;
+        self.elements += node.count();
+        self.blocks[block].elements += node.count();
+    }
+
+    /// Adds a node behind another; gives its place.
+    pub(super) fn insert_after(&mut self, at: Place, node: Node) -> Place {
+        self.insert(Place { node: at.node + 1, ..at }, node)
+    }
+
+    /// Adds a node before another; gives its place.
+    pub(super) fn insert_before(&mut self, at: Place, node: Node) -> Place {
+        self.insert(at, node)
+    }
+
+    fn insert(&mut self, mut at: Place, node: Node) -> Place {
+        let nodes = &mut self.blocks[at.block].nodes;
+        if nodes.len() >= BLOCK_NODES {
+            let rest = Block::of(nodes.split_off(BLOCK_NODES / 2));
+            self.blocks[at.block].elements -= rest.elements;
+            self.blocks.insert(at.block + 1, rest);
+            if at.node > BLOCK_NODES / 2 {
+                at = Place { block: at.block + 1, node: at.node - BLOCK_NODES / 2 };
+            }
+        }
+        self.note(at.block, &node);
+        self.blocks[at.block].nodes.insert(at.node, node);
+        at
+    }
+
+    /// Takes a node out; gives it and the place of the one that was behind it. What stands before it stays in place.
+    pub(super) fn remove(&mut self, at: Place) -> (Node, Option<Place>) {
+        let block = &mut self.blocks[at.block];
+        let node = block.nodes.remove(at.node).expect("the place of a node");
+        block.elements -= node.count();
+        self.elements -= node.count();
+        self.nodes -= 1;
+        trim(&mut block.nodes);
+        let next = if block.nodes.is_empty() {
+            self.blocks.remove(at.block);
+            trim(&mut self.blocks);
+            Place { block: at.block, node: 0 }
+        } else if at.node < block.nodes.len() {
+            at
+        } else {
+            Place { block: at.block + 1, node: 0 }
+        };
+        (node, (next.block < self.blocks.len()).then_some(next))
+    }
+
+    /// Joins neighbouring blocks that have become small: those beside the node at this place, which moves.
+    pub(super) fn join(&mut self, near: Place) {
+        let mut block = near.block.saturating_sub(1);
+        for _ in 0..2 {
+            let Some(next) = self.blocks.get(block + 1) else { return };
+            if self.blocks[block].nodes.len() + next.nodes.len() > BLOCK_NODES / 2 {
+                block += 1;
+                continue;
+            }
+            let next = self.blocks.remove(block + 1).expect("just seen");
+            self.blocks[block].elements += next.elements;
+            self.blocks[block].nodes.extend(next.nodes);
+        }
+    }
+
+    /// Bytes of memory of the sequence and of its nodes, these estimated from `samples` of them; 0: all are looked at.
+    pub(super) fn memory(&self, samples: usize) -> usize {
+        let own = self.blocks.capacity() * size_of::<Block>();
+        let slots: usize = self.blocks.iter().map(|block| block.nodes.capacity()).sum();
+        let looked_at = if samples == 0 { self.nodes } else { samples.min(self.nodes) };
+        let content: usize = self.iter().take(looked_at).map(Node::memory).sum();
+        let content = content as u128 * self.nodes as u128 / looked_at.max(1) as u128;
+        own + slots * size_of::<Node>() + content as usize
+    }
+
+    /// Panics where the counts are not right.
+    #[cfg(test)]
+    pub(super) fn validate(&self) {
+        for block in &self.blocks {
+            assert!(!block.nodes.is_empty() && block.nodes.len() <= BLOCK_NODES);
+            assert_eq!(block.elements, block.nodes.iter().map(Node::count).sum::<usize>());
+        }
+        assert_eq!(self.nodes, self.iter().count());
+        assert_eq!(self.elements, self.iter().map(Node::count).sum::<usize>());
+    }
+}
+
+/// How many of `counts` lie wholly before number `index`, and what is left of it.
+fn skip(counts: impl Iterator<Item = usize>, index: usize) -> (usize, usize) {
+    let (mut skipped, mut rest) = (0, index);
+    for count in counts {
+        if rest < count {
+            break;
+        }
+        rest -= count;
+        skipped += 1;
+    }
+    (skipped, rest)
+}
+
+/// The sum of `counts`, as far as needed to reach `enough`.
+fn sum_to(counts: impl Iterator<Item = usize>, enough: usize) -> usize {
+    let mut sum = 0;
+    for count in counts {
+        if sum >= enough {
+            break;
+        }
+        sum += count;
+    }
+    sum
+}
+
+const _: () = assert!(size_of::<Node>() == 16);
+const _: () = assert!(size_of::<Block>() == 40);
+
+#[cfg(test)]
+mod tests;

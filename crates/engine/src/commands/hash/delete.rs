@@ -1,0 +1,88 @@
+//! Removing fields.
+
+use super::field_args::Fields;
+use super::{HASH, WRITE_FAST, bulk_or_null};
+use crate::command::Command;
+use crate::typed::FoundAs;
+use crate::{Args, Cx, Db, Done, EventClass};
+use tessera_collections::Hash;
+
+pub(super) const HDEL: Command =
+    Command::new("hdel", -3, hdel).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW delete"]).doc(
+        HASH,
+        "2.0.0",
+        "O(N) where N is the number of fields to be removed",
+        "Removes fields of a hash, and the hash with the last of them.",
+        "key field [field ...]",
+    );
+pub(super) const HGETDEL: Command = Command::new("hgetdel", -5, hgetdel)
+    .flags(WRITE_FAST)
+    .keys(1, 1, 1)
+    .uses(&["RW access delete"])
+    .doc(
+        HASH,
+        "8.0.0",
+        "O(N) where N is the number of fields",
+        "Gets the values of fields of a hash and removes the fields.",
+        "key FIELDS numfields field [field ...]",
+    );
+
+/// Tells of fields that were removed from a hash, and deletes the key with the last of them.
+pub(super) fn removed(
+    cx: &mut Cx<'_>,
+    found: FoundAs<'_, '_, Hash>,
+    key: &[u8],
+    event: &'static str,
+    count: usize,
+) {
+    cx.notify(EventClass::Hash, event, key);
+    if found.delete_if_empty() {
+        cx.notify(EventClass::Generic, "del", key);
+    }
+    cx.changed(count as u64);
+}
+
+fn hdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let as_of = db.field_time();
+    let mut removed_count = 0;
+    if let Some(mut found) = db.find_as::<Hash>(db.key(args.at(1), 0))? {
+        let fields = args.from(2);
+        // A snapshot sees an edit as a change: the first field that is there decides whether there is one.
+        let missing = {
+            let hash = found.get();
+            fields.clone().take_while(|field| hash.get(field, as_of).is_none()).count()
+        };
+        if missing < fields.len() {
+            let mut hash = found.edit();
+            removed_count = fields.skip(missing).filter(|field| hash.remove(field, as_of)).count();
+            drop(hash);
+            removed(cx, found, args.at(1), "hdel", removed_count);
+        }
+    }
+    cx.reply.integer(removed_count as i64);
+    Ok(())
+}
+
+fn hgetdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    let fields = Fields::at(args, 3)?;
+    let as_of = db.field_time();
+    let found = db.find_as::<Hash>(db.key(args.at(1), 0))?;
+    cx.reply.array(fields.len());
+    let Some(mut found) = found else {
+        fields.iter().for_each(|_| cx.reply.null());
+        return Ok(());
+    };
+    let mut gone: Vec<&[u8]> = Vec::new();
+    for field in fields.iter() {
+        bulk_or_null(cx.reply, found.get().get(field, as_of));
+        if found.get().get(field, as_of).is_some() {
+            found.edit().remove(field, as_of);
+            gone.push(field);
+        }
+    }
+    if !gone.is_empty() {
+        removed(cx, found, args.at(1), "hdel", gone.len());
+        super::tell(cx, &[b"HDEL", args.at(1)], &gone);
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! HEXPIRE and its relatives: when fields of a hash expire.
+
+use super::delete::removed;
+use super::field_args::{Fields, fields_word, moment};
+use super::{HASH, WRITE_FAST, tell};
+use crate::command::Command;
+use crate::commands::generic::expire::Conditions;
+use crate::commands::string::expiry_options::TimeForm;
+use crate::{Args, Cx, Db, Done, EventClass, Handler};
+use tessera_collections::Hash;
+use tessera_slot::Millis;
+
+const fn command(
+    name: &'static str,
+    handler: Handler,
+    summary: &'static str,
+    syntax: &'static str,
+) -> Command {
+    Command::new(name, -6, handler).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+        HASH,
+        "7.4.0",
+        "O(N) where N is the number of fields",
+        summary,
+        syntax,
+    )
+}
+
+pub(super) const HEXPIRE: Command = command(
+    "hexpire",
+    hexpire,
+    "Sets the time to live of fields of a hash, in seconds.",
+    "key seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
+);
+pub(super) const HPEXPIRE: Command = command(
+    "hpexpire",
+    hpexpire,
+    "Sets the time to live of fields of a hash, in milliseconds.",
+    "key milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
+);
+pub(super) const HEXPIREAT: Command = command(
+    "hexpireat",
+    hexpireat,
+    "Sets the moment at which fields of a hash expire, in seconds since 1970.",
+    "key unix-time-seconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
+);
+pub(super) const HPEXPIREAT: Command = command(
+    "hpexpireat",
+    hpexpireat,
+    "Sets the moment at which fields of a hash expire, in milliseconds since 1970.",
+    "key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
+);
+
+/// What is answered of a field.
+const MISSING: i64 = -2;
+const REFUSED: i64 = 0;
+const SET: i64 = 1;
+const DELETED: i64 = 2;
+
+fn set_expiry(
+    db: &mut Db<'_, '_>,
+    cx: &mut Cx<'_>,
+    args: Args<'_>,
+    form: TimeForm,
+    name: &'static str,
+) -> Done {
+    let word = fields_word(args, 3)?;
+    let conditions = Conditions::parse(args, 3..word)?;
+    let fields = Fields::at(args, word + 1)?;
+    let at = moment(form, args.at(2), db.now, name)?;
+    if db.is_past(at) {
+        return delete(db, cx, args, fields);
+    }
+    let (key, as_of) = (args.at(1), db.field_time());
+    let found = db.find_as::<Hash>(db.key(key, 0))?;
+    cx.reply.array(fields.len());
+    let Some(mut found) = found else {
+        fields.iter().for_each(|_| cx.reply.integer(MISSING));
+        return Ok(());
+    };
+    let mut set: Vec<&[u8]> = Vec::new();
+    for field in fields.iter() {
+        let present = found.get().expiry(field, as_of);
+        cx.reply.integer(match present {
+            None => MISSING,
+            Some(present) if !conditions.allow(present.map(Millis), at) => REFUSED,
+            Some(_) => {
+                found.edit().set_expiry(field, at.0, as_of, |_| true);
+                set.push(field);
+                SET
+            }
+        });
+    }
+    if !set.is_empty() {
+        cx.notify(EventClass::Hash, "hexpire", key);
+        cx.changed(set.len() as u64);
+        // Replicas get the moment, not the distance to it, and no condition.
+        tell_expiry(cx, key, at, &set);
+    }
+    Ok(())
+}
+
+/// Tells replicas when fields expire.
+pub(super) fn tell_expiry(cx: &mut Cx<'_>, key: &[u8], at: Millis, fields: &[&[u8]]) {
+    let (at, count) = (at.0.to_string(), fields.len().to_string());
+    let head = [b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", count.as_bytes()];
+    tell(cx, &head, fields);
+}
+
+/// Removes fields which have expired as soon as they were told to.
+fn delete(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>, fields: Fields<'_>) -> Done {
+    let (key, as_of) = (args.at(1), db.field_time());
+    let found = db.find_as::<Hash>(db.key(key, 0))?;
+    cx.reply.array(fields.len());
+    let Some(mut found) = found else {
+        fields.iter().for_each(|_| cx.reply.integer(MISSING));
+        return Ok(());
+    };
+    let mut gone: Vec<&[u8]> = Vec::new();
+    for field in fields.iter() {
+        let is_there = found.get().get(field, as_of).is_some();
+        if is_there {
+            found.edit().remove(field, as_of);
+            gone.push(field);
+        }
+        cx.reply.integer(if is_there { DELETED } else { MISSING });
+    }
+    if !gone.is_empty() {
+        cx.stats.bump(|stats| &stats.expired_fields, gone.len() as u64);
+        removed(cx, found, key, "hexpired", gone.len());
+        tell(cx, &[b"HDEL", key], &gone);
+    }
+    Ok(())
+}
+
+fn hexpire(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    set_expiry(db, cx, args, TimeForm::Ex, "hexpire")
+}
+
+fn hpexpire(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    set_expiry(db, cx, args, TimeForm::Px, "hpexpire")
+}
+
+fn hexpireat(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    set_expiry(db, cx, args, TimeForm::ExAt, "hexpireat")
+}
+
+fn hpexpireat(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    set_expiry(db, cx, args, TimeForm::PxAt, "hpexpireat")
+}

@@ -1,0 +1,251 @@
+//! EXEC.
+
+use super::{Queued, Transaction};
+use crate::blocking::After;
+use crate::command::{Flags, Group, Keys};
+use crate::db::{Db, Locks};
+use crate::execute::Refusal;
+use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
+use std::ops::Range;
+use tessera_resp::Reply;
+use tessera_store::{AllSlots, KeyHash, World};
+
+/// A queued command with the range of its keys' places; an error is its reply.
+type Planned<'q> = (&'q Queued, Result<Range<usize>, Fail>);
+
+/// What a transaction has to lock.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// The slots of its keys.
+    Keys,
+    /// Everything: a command walks the keyspace, or runs alone.
+    Everything,
+}
+
+impl Engine {
+    /// Runs the client's transaction.
+    pub(crate) fn exec<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        index: u32,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let Some(transaction) = session.transaction.take() else { return Outcome::Next };
+        session.set_transaction(None);
+        let ran = self.try_exec(world, turn, session, &transaction, reply);
+        if !matches!(ran, Err(Refusal::Wait)) && !session.watched.is_empty() {
+            let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
+            self.unwatch_all(world, session);
+        }
+        let counters = &self.stats.thread(turn.thread).by_command[index as usize];
+        match ran {
+            Ok(outcome) => {
+                crate::stats::bump(&counters.calls, 1);
+                outcome
+            }
+            Err(Refusal::Fail(fail)) => self.refuse(session, reply, turn, Some(index), fail),
+            Err(Refusal::Wait) => {
+                session.set_transaction(Some(transaction));
+                Outcome::Wait(Park::WritesPaused)
+            }
+        }
+    }
+
+    fn try_exec<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        transaction: &Transaction,
+        reply: &mut Reply,
+    ) -> Result<Outcome, Refusal> {
+        if transaction.is_broken {
+            let text = "EXECABORT Transaction discarded because of previous errors.";
+            return Err(Fail::text(text).into());
+        }
+        let (plan, reach) = self.plan(turn.hashes, &transaction.queue);
+        let is_cluster = self.mode().any(Mode::CLUSTER) && !session.is_primary;
+        if is_cluster && turn.hashes.windows(2).any(|pair| pair[0].slot() != pair[1].slot()) {
+            let text = "CROSSSLOT Keys in request don't hash to the same slot";
+            return Err(Fail::text(text).into());
+        }
+        let locks = if reach == Reach::Everything {
+            *world = None;
+            let alone = self.keyspace.enter_exclusive();
+            // The role may have changed while this one waited to be alone.
+            let recheck = if session.is_primary {
+                Ok(())
+            } else {
+                self.check_mode(Keys::None, transaction.flags(), true, self.mode(), turn)
+            };
+            if let Err(refusal) = recheck {
+                *world = Some(alone.share(turn.thread));
+                return Err(aborted(refusal));
+            }
+            Locks::All(AllSlots::new(alone))
+        } else {
+            let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
+            lock_slots(world, turn, session)
+        };
+        let mode = self.mode();
+        let mut db = self.db(turn, session, mode, locks);
+        if is_cluster {
+            for (queued, keys) in &plan {
+                db.hashes = keys.clone().map_or(&[], |keys| &turn.hashes[keys]);
+                if let Some(fail) = self.redirect(&mut db, session, queued.command, queued.args()) {
+                    return Err(fail.into());
+                }
+            }
+        }
+        let has_changed = db.has_watched_change(session);
+        db.unwatch_all(session);
+        if has_changed {
+            reply.null_array();
+            *world = give_back(db, turn).or(world.take());
+            return Ok(Outcome::Next);
+        }
+        let (outcome, has_changed, after) =
+            self.run_plan(&mut db, turn, session, plan, reply, mode);
+        if let Some(unit) = db.unit.take() {
+            unit.append_to(&self.log);
+        }
+        db.index = session.db;
+        let left = self.serve_after(
+            &mut db,
+            turn,
+            session,
+            reply.protocol,
+            has_changed,
+            Some(Box::new(after)),
+        );
+        if self.log.is_active() {
+            session.last_write = self.log.offset();
+        }
+        if let Some(alone) = db.unlock() {
+            *world = Some(alone.share(turn.thread));
+        }
+        if let Some(left) = left {
+            let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
+            self.serve_left(world, turn, left);
+        }
+        Ok(outcome)
+    }
+
+    /// Finds the places of all keys, and what has to be locked for all commands together.
+    fn plan<'q>(
+        &self,
+        hashes: &mut Vec<KeyHash>,
+        queue: &'q [Queued],
+    ) -> (Vec<Planned<'q>>, Reach) {
+        hashes.clear();
+        let mut reach = Reach::Keys;
+        let plan = queue
+            .iter()
+            .map(|queued| {
+                let args = queued.args();
+                let start = hashes.len();
+                let keys = queued.command.keys.positions(args).map(|positions| {
+                    hashes
+                        .extend(positions.into_iter().map(|at| self.keyspace.locate(args.at(at))));
+                    start..hashes.len()
+                });
+                let is_keyless = keys.as_ref().is_ok_and(Range::is_empty);
+                let command = queued.command;
+                if command.flags.has(Flags::EXCLUSIVE)
+                    || is_keyless && command.group != Group::Connection
+                {
+                    reach = Reach::Everything;
+                }
+                (queued, keys)
+            })
+            .collect();
+        (plan, reach)
+    }
+
+    /// Runs the commands one after another under the locks of all of them.
+    fn run_plan<'w>(
+        &self,
+        db: &mut Db<'w, '_>,
+        turn: &'w Turn<'_>,
+        session: &mut Session,
+        plan: Vec<Planned<'_>>,
+        reply: &mut Reply,
+        mode: Mode,
+    ) -> (Outcome, bool, After) {
+        let (mut outcome, mut has_changed, mut all) = (Outcome::Next, false, After::default());
+        db.unit = Some(Box::default());
+        reply.array(plan.len());
+        for (queued, keys) in plan {
+            let keys = match keys {
+                Ok(keys) => keys,
+                Err(fail) => {
+                    let text = fail.to_string();
+                    self.stats.count_error(turn.thread, text.as_bytes());
+                    reply.error(text);
+                    continue;
+                }
+            };
+            (db.index, db.hashes, db.touch) = (session.db, &turn.hashes[keys], !session.no_touch);
+            if let Locks::All(slots) = &mut db.locks {
+                // A command without keys may want to lock any.
+                slots.world();
+            }
+            let (start, entry) = (reply.buf.len(), (queued.command, queued.index));
+            let called = self.call(db, turn, session, entry, queued.args(), reply, false);
+            match called.outcome {
+                Outcome::Close => outcome = Outcome::Close,
+                // It goes on elsewhere, and nobody waits for it.
+                Outcome::Wait(_) | Outcome::Rim if reply.buf.len() == start => reply.ok(),
+                Outcome::Wait(_) | Outcome::Rim | Outcome::Next => {}
+            }
+            if called.has_changed && mode.any(Mode::REPLICA) && !session.is_primary {
+                self.note_replica_keys(db, queued.command, queued.args());
+            }
+            has_changed |= called.has_changed;
+            if let Some(after) = called.after {
+                all.ready.extend(after.ready);
+                all.leaving.extend(after.leaving);
+            }
+            let hashes = db.hashes;
+            for hash in hashes {
+                self.settle_slot(db, hash.slot(), called.has_changed, &mut all.ready);
+            }
+        }
+        (outcome, has_changed, all)
+    }
+}
+
+/// Locks the slots of all keys, and of those that the client watches.
+fn lock_slots<'w, 'k>(
+    world: &'w mut World<'k>,
+    turn: &mut Turn<'_>,
+    session: &Session,
+) -> Locks<'w, 'k> {
+    turn.slots.clear();
+    turn.slots.extend(turn.hashes.iter().map(|hash| hash.slot()));
+    turn.slots.extend(session.watched.iter().map(|watched| watched.slot()));
+    turn.slots.sort_unstable();
+    turn.slots.dedup();
+    match turn.slots[..] {
+        [] => Locks::World(world),
+        [slot] => Locks::One(world.lock(slot)),
+        _ => Locks::Many(world.lock_many(turn.slots)),
+    }
+}
+
+/// Lets go of the slots. Gives the world back if it was held alone.
+fn give_back<'k>(db: Db<'_, 'k>, turn: &Turn<'_>) -> Option<World<'k>> {
+    db.unlock().map(|alone| alone.share(turn.thread))
+}
+
+/// The refusal of EXEC by what holds for one of its commands.
+pub(crate) fn aborted(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Fail(fail) => {
+            Refusal::Fail(Fail::text(format!("EXECABORT Transaction discarded because of: {fail}")))
+        }
+        Refusal::Wait => Refusal::Wait,
+    }
+}
