@@ -110,6 +110,7 @@ fn values() -> Vec<(Value, &'static str)> {
         (fields(strings(words(2000)), vec![]), "hashtable"),
         (fields(strings(["a", &large]), vec![]), "hashtable"),
         (fields(strings(["a", "1", "b", "2"]), vec![later, None]), "hashtable"),
+        (fields(strings(["a", "1", "b", "2"]), vec![Some(Millis(0)), None]), "hashtable"),
         (
             Value::Hash(Hash::ExpiringListpack {
                 next_expiry: later,

@@ -44,7 +44,8 @@ fn check(collection: &AnyCollection, thresholds: &Thresholds) {
     let is_stream = matches!(collection, AnyCollection::Stream(_));
     assert!(is_stream || !collection.is_empty(), "a key must not hold nothing");
     let payload = dump(CollectionPayload(collection), Compression::Lzf);
-    let value = parse_dump(&payload, LIMITS).expect("what was written is read");
+    let value = parse_dump(&payload, LIMITS)
+        .unwrap_or_else(|error| panic!("what was written is read: {error}: {collection:?}"));
     let Ok(Value::Collection(again)) = take_in(value, thresholds) else {
         panic!("what was written is taken in: {collection:?}")
     };

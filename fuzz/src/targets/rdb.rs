@@ -51,13 +51,13 @@ fn stream(version: Version, checksum: Checksum) -> io::Result<Vec<u8>> {
         writer.resize_db(20_000, 3)?;
         let mut entries = Vec::new();
         let long = vec![b'x'; 400];
-        let values = [
+        let strings = [
             (ValueRef::String(b"value"), None, None),
             (ValueRef::Integer(70_000), Some(Millis(1 << 41)), None),
             (ValueRef::Integer(i64::MIN), None, Some(Eviction::Idle(20_000))),
             (ValueRef::String(&long), Some(Millis(0)), Some(Eviction::Frequency(255))),
         ];
-        for (value, expiry, eviction) in values {
+        for (value, expiry, eviction) in strings {
             encode_entry(&mut entries, b"key", expiry, eviction, value, Compression::Lzf);
             encode_entry(&mut entries, b"", expiry, eviction, value, Compression::Off);
         }
