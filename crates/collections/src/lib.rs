@@ -32,4 +32,7 @@ pub use listpack::{
 };
 pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
-pub use stream::Stream;
+pub use stream::{
+    Consumer, ConsumerId, Entries, Group, GroupLoader, IdText, Keep, Pending, Range, RangeBack,
+    Stream, StreamBody, StreamEntry, StreamHistory, StreamId, StreamLimits, StreamLoader, TooLarge,
+};
