@@ -86,4 +86,3 @@ fn hexadecimal(text: &[u8]) -> Option<(f64, bool)> {
     let number = mantissa as f64 * 2f64.powi(half) * 2f64.powi(rest);
     Some((number, mantissa == 0))
 }
-

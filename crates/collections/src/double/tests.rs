@@ -98,8 +98,8 @@ fn numbers_are_read_as_strictly_as_by_strtod() {
         assert_eq!(parse_double(text.as_bytes()), Some(number), "{text}");
     }
     for text in [
-        "", "-", " 1", "1 ", "nan", "+-1", "--1", "1e", "0x", "0xp1", "0x1p", "1e400",
-        "1e-400", "a", "1\0",
+        "", "-", " 1", "1 ", "nan", "+-1", "--1", "1e", "0x", "0xp1", "0x1p", "1e400", "1e-400",
+        "a", "1\0",
     ] {
         assert_eq!(parse_double(text.as_bytes()), None, "{text}");
     }
