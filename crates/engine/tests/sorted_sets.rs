@@ -213,7 +213,7 @@ fn encodings_follow_the_thresholds() {
     client.expect(&[
         (&format!("zadd long 1 {long}"), ":1"),
         ("object encoding long", "$8|skiplist"),
-        (&format!("zunionstore u 1 long"), ":1"),
+        ("zunionstore u 1 long", ":1"),
         ("object encoding u", "$8|skiplist"),
     ]);
 }

@@ -30,7 +30,7 @@ fn geoadd(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         first += 1;
     }
     let count = (args.len() - first) / EACH;
-    if (args.len() - first) % EACH != 0 || condition.new && condition.old || count == 0 {
+    if !(args.len() - first).is_multiple_of(EACH) || condition.new && condition.old || count == 0 {
         return Err(Fail::Syntax);
     }
     // All positions are read before anything changes.

@@ -4,6 +4,8 @@
 //! The scores must be those of Redis bit for bit, and a search must meet the same members, so every formula is calculated in the same
 //! order of operations.
 
+use std::cmp::Ordering;
+
 /// Steps of a score: 26 bits for each coordinate.
 const STEPS: u32 = 26;
 /// The map ends where the Mercator projection is a square (EPSG:900913).
@@ -194,7 +196,9 @@ impl Region {
         match self.shape {
             Shape::Circle(radius) => {
                 // At the antipode the distance may be NaN, which Redis lets through.
-                Some(centre.distance(place)).filter(|&distance| !(distance > radius * self.unit))
+                Some(centre.distance(place)).filter(|distance| {
+                    distance.partial_cmp(&(radius * self.unit)) != Some(Ordering::Greater)
+                })
             }
             Shape::Box(width, height) => {
                 let (width, height) = (width * self.unit, height * self.unit);
@@ -346,7 +350,7 @@ mod tests {
         #[test]
         fn cells_cover_the_region_away_from_the_edges_of_the_map(
             longitude in -100.0..100.0f64, latitude in -60.0..60.0f64, reach in 1.0..500_000.0f64,
-            angle in 0.0..6.28f64, part in 0.0..1.0f64, is_box: bool,
+            angle in 0.0..std::f64::consts::TAU, part in 0.0..1.0f64, is_box: bool,
         ) {
             let centre = Position { longitude, latitude };
             let shape = if is_box { Shape::Box(reach, reach * 2.0) } else { Shape::Circle(reach) };

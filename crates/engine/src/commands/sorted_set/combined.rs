@@ -204,7 +204,7 @@ fn each_common<'a>(
     mut see: impl FnMut(Element<'a>, f64) -> bool,
 ) {
     inputs.sort_by_key(|input| input.source.len());
-    let Some((first, others)) = (&*inputs).split_first() else { return };
+    let Some((first, others)) = inputs.split_first() else { return };
     first.source.each(|member, score| {
         let (mut probe, mut total) = (Probe::of(member), number(first.weight * score));
         for Input { source, weight } in others {
