@@ -140,7 +140,10 @@ fn streams_are_trimmed() {
             "-ERR syntax error, LIMIT cannot be used without the special ~ option",
         ),
         ("xtrim s MAXLEN ~ 1 LIMIT -5", "-ERR The LIMIT argument must be >= 0."),
-        ("xtrim s LIMIT 5", "-ERR wrong number of arguments for 'xtrim' command"),
+        (
+            "xtrim s LIMIT 5",
+            "-ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+        ),
         (
             "xadd s LIMIT 5 * f v",
             "-ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
@@ -354,7 +357,7 @@ fn every_reader_that_waits_is_served() {
     let mut client = Client::new();
     client.run("xadd s 1-1 f 1");
     let first = waits(&client, "xread BLOCK 0 STREAMS s $");
-    let second = waits(&client, "xread BLOCK 0 COUNT 1 STREAMS none s 0 1");
+    let second = waits(&client, "xread BLOCK 0 COUNT 1 STREAMS none s 0 1-1");
     let third = waits(&client, "xread BLOCK 0 STREAMS s 9");
     client.run("xadd s 2-1 f 2");
     let entry = "*1|*2|$1|s|*1|*2|$3|2-1|*2|$1|f|$1|2|".to_owned();

@@ -28,6 +28,7 @@ enum Op {
     Remove(usize),
     RemoveRange(usize, usize),
     SplitAndAppend(usize),
+    Extend(Vec<Vec<u8>>),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -41,6 +42,7 @@ fn op() -> impl Strategy<Value = Op> {
         at.clone().prop_map(Op::Remove),
         (at.clone(), 0usize..5).prop_map(|(at, count)| Op::RemoveRange(at, count)),
         at.prop_map(Op::SplitAndAppend),
+        proptest::collection::vec(text(), 0..4).prop_map(Op::Extend),
     ]
 }
 
@@ -55,6 +57,10 @@ fn apply(op: Op, listpack: &mut Listpack, model: &mut Vec<Vec<u8>>) {
         Op::Push(text) => {
             listpack.push(&text);
             model.push(text);
+        }
+        Op::Extend(texts) => {
+            assert!(listpack.extend(texts.iter().map(|text| Element::Bytes(text))));
+            model.extend(texts);
         }
         Op::PushFront(text) => {
             listpack.push_front(&text);
