@@ -61,7 +61,12 @@ impl SlotHint {
     }
 
     pub(crate) fn seems_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.bucket_count() == 0
+    }
+
+    /// How many buckets database 0 had when somebody last looked.
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.count.load(Ordering::Relaxed) as usize
     }
 
     #[inline]

@@ -57,7 +57,7 @@ impl Follower {
         // Nobody may continue from a history whose data is half gone.
         engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
-        crate::host::free_later(flushed);
+        engine.keyspace.discards().flushed(flushed);
         server.disconnect_replicas();
         self.publish();
         let started = std::time::Instant::now();
@@ -89,7 +89,7 @@ impl Follower {
                 // Who has begun to follow this node meanwhile has seen what is gone now.
                 engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
-                crate::host::free_later(flushed);
+                engine.keyspace.discards().flushed(flushed);
                 server.disconnect_replicas();
                 LinkEvent::LoadFailed
             }

@@ -121,7 +121,9 @@ impl IoThread {
         }
         let engine = &*self.server.engine;
         let started = Instant::now();
-        let mut world = Some(engine.keyspace.enter(self.index));
+        let mut world = engine.keyspace.enter(self.index);
+        engine.make_room(&mut world, self.index, self.now, &self.config);
+        let mut world = Some(world);
         let Batch { requests, spans, hashes, slots } = &mut self.batch;
         let mut spans_start = 0;
         let mut run = 0u64;
