@@ -79,6 +79,8 @@ pub struct Engine {
     pub(crate) active_expiry: AtomicBool,
     /// Bytes from which a list's element has a node for itself (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
     pub(crate) list_packed_threshold: AtomicUsize,
+    /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
+    pub(crate) skip_checksums: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
     pub(crate) blocking: crate::blocking::Blocking,
     pub(crate) events: crate::notify::Sink,
@@ -120,6 +122,7 @@ impl Engine {
             run_id: options.replication_id,
             active_expiry: AtomicBool::new(true),
             list_packed_threshold: AtomicUsize::new(0),
+            skip_checksums: AtomicBool::new(false),
             pause: Default::default(),
             blocking: Default::default(),
             events: Default::default(),

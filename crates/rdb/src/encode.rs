@@ -2,8 +2,9 @@
 
 use tessera_slot::Millis;
 
-use crate::format::{ValueType, opcode};
-use crate::strings::{Compression, put_integer, put_length, put_string};
+use crate::encoder::{Encode, Encoder, Options};
+use crate::format::{ValueType, Version, opcode};
+use crate::strings::{put_length, put_string};
 
 /// What eviction knows about a key. It is stored so that a restart does not forget it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,7 +15,7 @@ pub enum Eviction {
     Frequency(u8),
 }
 
-/// A value that is to be written, borrowed from its owner.
+/// A string that is to be written, borrowed from its owner.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ValueRef<'a> {
     /// A string's bytes.
@@ -23,17 +24,15 @@ pub enum ValueRef<'a> {
     Integer(i64),
 }
 
-impl ValueRef<'_> {
-    pub(crate) fn value_type(self) -> ValueType {
-        match self {
-            ValueRef::String(_) | ValueRef::Integer(_) => ValueType::String,
-        }
+impl Encode for ValueRef<'_> {
+    fn value_type(&self, _: Version) -> ValueType {
+        ValueType::String
     }
 
-    pub(crate) fn put(self, out: &mut Vec<u8>, compression: Compression) {
-        match self {
-            ValueRef::String(text) => put_string(out, text, compression),
-            ValueRef::Integer(value) => put_integer(out, value),
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        match *self {
+            ValueRef::String(text) => encoder.string(text),
+            ValueRef::Integer(value) => encoder.integer(value),
         }
     }
 }
@@ -47,9 +46,10 @@ pub fn encode_entry(
     key: &[u8],
     expires_at: Option<Millis>,
     eviction: Option<Eviction>,
-    value: ValueRef<'_>,
-    compression: Compression,
+    value: impl Encode,
+    options: impl Into<Options>,
 ) {
+    let options = options.into();
     if let Some(at) = expires_at {
         out.push(opcode::EXPIRE_MS);
         out.extend_from_slice(&at.0.to_le_bytes());
@@ -62,7 +62,7 @@ pub fn encode_entry(
         Some(Eviction::Frequency(counter)) => out.extend_from_slice(&[opcode::FREQ, counter]),
         None => {}
     }
-    out.push(value.value_type().to_byte());
-    put_string(out, key, compression);
-    value.put(out, compression);
+    out.push(value.value_type(options.version).to_byte());
+    put_string(out, key, options.compression);
+    value.encode(&mut Encoder::new(out, options));
 }

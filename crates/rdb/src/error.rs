@@ -46,9 +46,9 @@ pub enum Error {
         /// What it is.
         what: &'static str,
     },
-    /// A value of a type that cannot be loaded yet.
+    /// A value of a type that cannot be loaded.
     #[error(
-        "this version holds strings only; key '{}' at byte {offset} is a {kind}",
+        "key '{}' at byte {offset} is a {kind}, which is not supported",
         String::from_utf8_lossy(key)
     )]
     UnsupportedType {
@@ -59,8 +59,8 @@ pub enum Error {
         /// The value's type.
         kind: ValueType,
     },
-    /// A DUMP payload of a type that cannot be loaded yet.
-    #[error("this version holds strings only; the payload is a {kind}")]
+    /// A DUMP payload of a type that cannot be loaded.
+    #[error("the payload is a {kind}, which is not supported")]
     UnsupportedPayload {
         /// The value's type.
         kind: ValueType,

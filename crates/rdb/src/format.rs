@@ -48,6 +48,12 @@ pub(crate) mod special {
     pub(crate) const LZF: u8 = 3;
 }
 
+/// Kinds of nodes of a list.
+pub(crate) mod list_node {
+    pub(crate) const PLAIN: u64 = 1;
+    pub(crate) const PACKED: u64 = 2;
+}
+
 /// The version that is written. The oldest one that carries the data is the right one, for Redis
 /// 7.0 refuses what is newer than 10.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
@@ -57,6 +63,10 @@ pub enum Version {
     V10,
     /// Redis 7.2: sets as listpacks, streams with the active time of consumers.
     V11,
+    /// Redis 7.4: hashes whose fields expire, in Redis' form.
+    V12,
+    /// Valkey 9: hashes whose fields expire, in Valkey's form. Redis does not read it.
+    V80,
 }
 
 impl Version {
@@ -65,6 +75,18 @@ impl Version {
         match self {
             Version::V10 => 10,
             Version::V11 => 11,
+            Version::V12 => 12,
+            Version::V80 => 80,
+        }
+    }
+
+    /// The first bytes of a file.
+    pub(crate) fn header(self) -> [u8; HEADER_LEN] {
+        match self {
+            Version::V80 => *b"VALKEY080",
+            Version::V12 => *b"REDIS0012",
+            Version::V11 => *b"REDIS0011",
+            Version::V10 => *b"REDIS0010",
         }
     }
 }
@@ -129,6 +151,20 @@ macro_rules! value_types {
                     (23.., Dialect::Valkey) => None,
                     $(($number, _) => Some(ValueType::$variant),)*
                     _ => None,
+                }
+            }
+
+            /// The oldest version that is written which has this type.
+            pub fn first_version(self) -> Version {
+                match self {
+                    ValueType::SetListpack | ValueType::Stream3 => Version::V11,
+                    ValueType::HashExpiryPreGa
+                    | ValueType::HashListpackExpiryPreGa
+                    | ValueType::HashExpiry
+                    | ValueType::HashListpackExpiry
+                    | ValueType::Stream4 => Version::V12,
+                    ValueType::HashValkeyExpiry => Version::V80,
+                    _ => Version::V10,
                 }
             }
 

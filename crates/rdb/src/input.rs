@@ -82,18 +82,23 @@ impl<R: Read> Input<R> {
 
     /// A string in any of its encodings.
     pub(crate) fn string(&mut self) -> Result<Vec<u8>, Error> {
-        match self.length()? {
-            Length::Plain(len) => self.bytes(len),
-            Length::Special(special::INT8) => {
-                Ok(decimal(i32::from(i8::from_le_bytes(self.array()?))))
-            }
-            Length::Special(special::INT16) => {
-                Ok(decimal(i32::from(i16::from_le_bytes(self.array()?))))
-            }
-            Length::Special(special::INT32) => Ok(decimal(i32::from_le_bytes(self.array()?))),
-            Length::Special(special::LZF) => self.compressed(),
-            Length::Special(_) => Err(self.corrupt("unknown string encoding")),
-        }
+        let mut text = Vec::new();
+        self.append_string(&mut text)?;
+        Ok(text)
+    }
+
+    /// As [`Input::string`], behind what is in `to`. After an error there may be a part of it.
+    pub(crate) fn append_string(&mut self, to: &mut Vec<u8>) -> Result<(), Error> {
+        let number = match self.length()? {
+            Length::Plain(len) => return self.append_bytes(len, to),
+            Length::Special(special::INT8) => i32::from(i8::from_le_bytes(self.array()?)),
+            Length::Special(special::INT16) => i32::from(i16::from_le_bytes(self.array()?)),
+            Length::Special(special::INT32) => i32::from_le_bytes(self.array()?),
+            Length::Special(special::LZF) => return self.append_unpacked(to),
+            Length::Special(_) => return Err(self.corrupt("unknown string encoding")),
+        };
+        to.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+        Ok(())
     }
 
     fn length(&mut self) -> Result<Length, Error> {
@@ -112,16 +117,23 @@ impl<R: Read> Input<R> {
         })
     }
 
-    fn compressed(&mut self) -> Result<Vec<u8>, Error> {
+    fn append_unpacked(&mut self, to: &mut Vec<u8>) -> Result<(), Error> {
         let packed_len = self.plain_length()?;
         let len = self.plain_length()?;
         self.check_limit(len)?;
         if len > packed_len.saturating_mul(LZF_MAX_EXPANSION) {
             return Err(self.corrupt("a compressed string that cannot be as long as it says"));
         }
-        let packed = self.bytes(packed_len)?;
-        tessera_collections::lzf::decompress(&packed, len as usize)
-            .ok_or_else(|| self.corrupt("a compressed string that cannot be unpacked"))
+        let mut packed = Vec::new();
+        self.append_bytes(packed_len, &mut packed)?;
+        let text = tessera_collections::lzf::decompress(&packed, len as usize)
+            .ok_or_else(|| self.corrupt("a compressed string that cannot be unpacked"))?;
+        if to.is_empty() {
+            *to = text;
+        } else {
+            to.extend_from_slice(&text);
+        }
+        Ok(())
     }
 
     fn check_limit(&self, length: u64) -> Result<(), Error> {
@@ -131,23 +143,27 @@ impl<R: Read> Input<R> {
         Ok(())
     }
 
-    /// `len` bytes, the memory for them growing as they arrive.
-    fn bytes(&mut self, len: u64) -> Result<Vec<u8>, Error> {
+    /// Appends `len` bytes, the memory for them growing as they arrive.
+    fn append_bytes(&mut self, len: u64, to: &mut Vec<u8>) -> Result<(), Error> {
         self.check_limit(len)?;
-        let mut bytes = Vec::new();
-        while (bytes.len() as u64) < len {
-            let have = bytes.len();
-            let step = (len - have as u64).min(GROWTH_STEP.max(have as u64)) as usize;
-            bytes.reserve_exact(step);
-            bytes.resize(have + step, 0);
-            self.fill(&mut bytes[have..])?;
+        let is_alone = to.is_empty();
+        let mut rest = len;
+        while rest > 0 {
+            let have = to.len();
+            let step = rest.min(GROWTH_STEP.max(len - rest)) as usize;
+            if is_alone {
+                to.reserve_exact(step);
+            }
+            to.resize(have + step, 0);
+            self.fill(&mut to[have..])?;
+            rest -= step as u64;
         }
-        Ok(bytes)
+        Ok(())
     }
 
     /// Takes exactly as many bytes as `target` has room for.
     #[inline]
-    fn fill(&mut self, target: &mut [u8]) -> Result<(), Error> {
+    pub(crate) fn fill(&mut self, target: &mut [u8]) -> Result<(), Error> {
         let next = self.start + target.len();
         if next <= self.end {
             target.copy_from_slice(&self.buffer[self.start..next]);
@@ -200,8 +216,4 @@ fn read_some(source: &mut impl Read, space: &mut [u8], offset: u64) -> Result<us
             Err(source) => return Err(Error::Io { offset, source }),
         }
     }
-}
-
-fn decimal(value: i32) -> Vec<u8> {
-    itoa::Buffer::new().format(value).as_bytes().to_vec()
 }

@@ -10,6 +10,7 @@ use crate::format::{
     Dialect, HEADER_LEN, MAGIC_REDIS, MAGIC_VALKEY, SourceVersion, ValueType, opcode,
 };
 use crate::input::Input;
+use crate::value::{Value, parse_value};
 
 /// What a reader accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,15 +26,8 @@ impl Default for Limits {
     }
 }
 
-/// A value that has been read.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Value {
-    /// A string's bytes; numbers come as their decimal text.
-    String(Vec<u8>),
-}
-
 /// One key with its value.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Entry {
     /// The key.
     pub key: Vec<u8>,
@@ -47,7 +41,7 @@ pub struct Entry {
 }
 
 /// One element of the stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub enum Item {
     /// An auxiliary field. Unknown names are to be ignored.
     Aux {
@@ -230,17 +224,6 @@ impl<R: Read> Reader<R> {
         };
         let Attributes { expires_at, eviction } = with;
         Ok(Item::Entry(Entry { key, expires_at, eviction, value }))
-    }
-}
-
-/// Reads a value of this type; `None` if the type cannot be loaded.
-pub(crate) fn parse_value<R: Read>(
-    input: &mut Input<R>,
-    kind: ValueType,
-) -> Result<Option<Value>, Error> {
-    match kind {
-        ValueType::String => Ok(Some(Value::String(input.string()?))),
-        _ => Ok(None),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::crc::Crc64;
-use crate::format::{MAGIC_REDIS, Version, opcode};
+use crate::format::{Version, opcode};
 use crate::strings::{Compression, put_length, put_string};
 
 /// Whether the checksum is computed (directive `rdbchecksum`). Without it the file ends with zeros,
@@ -34,9 +34,7 @@ impl<W: Write> Writer<W> {
     pub fn new(out: W, version: Version, checksum: Checksum) -> io::Result<Writer<W>> {
         let crc = (checksum == Checksum::On).then(Crc64::new);
         let mut writer = Writer { out, crc, scratch: Vec::new() };
-        let header = format!("{:04}", version.number());
-        writer.put(MAGIC_REDIS)?;
-        writer.put(header.as_bytes())?;
+        writer.put(&version.header())?;
         Ok(writer)
     }
 

@@ -162,19 +162,3 @@ fn dump_and_restore_agree() {
         }
     }
 }
-
-#[test]
-fn a_list_in_a_real_file_is_named() {
-    let Some(program) = installed("redis-server") else { return };
-    let mut server = Peer::start(&program, &[], |_| {});
-    server.command(&["RPUSH", "cart", "apple"]);
-    server.command(&["SAVE"]);
-    let file = fs::File::open(server.dir().join("dump.rdb")).unwrap();
-    let mut reader = Reader::new(file, Limits::default()).unwrap();
-    let error = loop {
-        if let Err(error) = reader.next_item() {
-            break error.to_string();
-        }
-    };
-    assert!(error.starts_with("this version holds strings only; key 'cart' at byte"), "{error}");
-}

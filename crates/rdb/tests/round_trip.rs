@@ -28,9 +28,8 @@ fn write(databases: &[(u32, Vec<Entry>)], compression: Compression, sum: Checksu
     for (db, entries) in databases {
         writer.select_db(*db).unwrap();
         writer.resize_db(entries.len() as u64, 0).unwrap();
-        for Entry { key, expires_at, eviction, value: Value::String(text) } in entries {
+        for Entry { key, expires_at, eviction, value } in entries {
             let mut bytes = Vec::new();
-            let value = ValueRef::String(text);
             encode_entry(&mut bytes, key, *expires_at, *eviction, value, compression);
             writer.entries(&bytes).unwrap();
         }
@@ -228,8 +227,8 @@ fn a_claimed_length_is_not_believed() {
 fn what_is_not_supported_is_named() {
     let cases: [(&[u8], &str); 6] = [
         (
-            b"REDIS0010\x01\x04cart\x00",
-            "this version holds strings only; key 'cart' at byte 9 is a list",
+            b"REDIS0010\x07\x04cart\x00",
+            "key 'cart' at byte 9 is a module value, which is not supported",
         ),
         (
             b"REDIS0010\xf7\x00",

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tessera_engine::Engine;
+use tessera_engine::payload::Payload;
 use tessera_log::{Reader, ReplId};
-use tessera_rdb::{Checksum, Compression, ValueRef as RdbValue, Version, Writer, encode_entry};
-use tessera_store::{Entry, Snapshot, SnapshotSink, StringRef};
+use tessera_rdb::{Checksum, Compression, Version, Writer, encode_entry};
+use tessera_store::{Entry, Snapshot, SnapshotSink};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
 const PIPE_BYTES: usize = 8 << 20;
@@ -213,18 +214,7 @@ impl SnapshotSink for Handed {
 }
 
 fn encode(out: &mut Vec<u8>, entry: &Entry, compression: Compression) {
-    let mut digits = [0; 20];
-    let value = match entry.string().expect("there are only strings") {
-        StringRef::Bytes(bytes) => bytes,
-        StringRef::Integer(number) => {
-            use std::io::Write;
-            let mut rest = &mut digits[..];
-            write!(rest, "{number}").expect("a 64-bit integer has at most 20 digits");
-            let left = rest.len();
-            &digits[..20 - left]
-        }
-    };
-    encode_entry(out, entry.key(), entry.expiry(), None, RdbValue::String(value), compression);
+    encode_entry(out, entry.key(), entry.expiry(), None, Payload::of(entry), compression);
 }
 
 /// A snapshot on its way.
@@ -237,6 +227,8 @@ struct Job {
     snapshot: Snapshot,
     handed: Arc<Handed>,
     db: Option<usize>,
+    /// The version of the format.
+    version: Version,
     /// The database in which the stream stands where the snapshot does.
     stream_db: u32,
 }
@@ -248,7 +240,9 @@ impl Job {
             false => Compression::Off,
         };
         let handed = Arc::new(Handed { entries: Mutex::default(), compression });
-        let world = engine.keyspace.enter_exclusive();
+        let mut world = engine.keyspace.enter_exclusive();
+        // Redis 7.0 reads version 10. Fields that expire are only in Valkey 9's version.
+        let version = if world.has_aging() { Version::V80 } else { Version::V10 };
         // The history begins, if it did not yet, exactly where the snapshot stands.
         engine.log.activate(random_id());
         let sink: Arc<dyn SnapshotSink> = Arc::clone(&handed) as Arc<dyn SnapshotSink>;
@@ -267,6 +261,7 @@ impl Job {
             snapshot,
             handed,
             db: None,
+            version,
             stream_db,
         })
     }
@@ -311,7 +306,7 @@ impl Job {
             true => Checksum::On,
             false => Checksum::Off,
         };
-        let mut writer = Writer::new(Vec::new(), Version::V10, checksum).ok()?;
+        let mut writer = Writer::new(Vec::new(), self.version, checksum).ok()?;
         let identity = self.engine.log.identity();
         let (used, _) = self.engine.memory();
         for (name, value) in [

@@ -336,6 +336,11 @@ impl<'k> WorldExclusive<'k> {
         self.0.keyspace.snapshots.note_swap(a, b, self.0.keyspace.databases);
     }
 
+    /// Whether some key has elements that expire by themselves.
+    pub fn has_aging(&mut self) -> bool {
+        Slot::all().any(|slot| self.lock(slot).data.tables().any(|(_, table)| table.aging() > 0))
+    }
+
     /// Changes what this node may do with the keys of some slots.
     pub fn set_states(&mut self, slots: impl Iterator<Item = Slot>, state: SlotState) {
         slots.for_each(|slot| self.lock(slot).set_state(state));

@@ -291,6 +291,13 @@ impl<'k> SlotGuard<'k> {
         if end >= table.bucket_count() { 0 } else { end }
     }
 
+    /// Shows every entry of one database.
+    pub fn for_each(&self, db: usize, see: impl FnMut(&crate::Entry)) {
+        if let Some(table) = self.data.table(db) {
+            table.for_each(see);
+        }
+    }
+
     /// The key of some entry of the database, chosen by `random` among the entries of one
     /// bucket, if that bucket has any.
     pub fn random_entry(&self, db: usize, random: u64, mut see: impl FnMut(&crate::Entry)) -> bool {

@@ -2,6 +2,7 @@
 
 mod copy;
 mod delete;
+mod dump;
 pub(super) mod expire;
 mod object;
 mod rename;
@@ -10,6 +11,7 @@ mod sort;
 mod ttl;
 mod wait;
 
+pub(super) use dump::serialized_length;
 pub(super) use object::encoding_name;
 
 use crate::command::{Command, Flags, Group};
@@ -39,6 +41,9 @@ pub(super) const COMMANDS: &[Command] = &[
     rename::RENAMENX,
     copy::COPY,
     copy::MOVE,
+    dump::DUMP,
+    dump::RESTORE,
+    dump::RESTORE_ASKING,
     scan::RANDOMKEY,
     scan::KEYS,
     scan::SCAN,

@@ -5,11 +5,12 @@ use crate::server::random_id;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use tessera_cluster::{Event, PrimaryLink};
-use tessera_engine::Mode;
-use tessera_rdb::{Entry, Item, Limits, Reader, Value};
+use tessera_engine::payload::{Refused, Thresholds, take_in};
+use tessera_engine::{Engine, Mode};
+use tessera_rdb::{Entry, Item, Limits, Reader};
 use tessera_replication::{LinkEvent, Position};
-use tessera_slot::Offset;
-use tessera_store::{Keyspace, Lookup, NewValue};
+use tessera_slot::{Millis, Offset};
+use tessera_store::{Keyspace, Lookup, NewValue, Value};
 
 const NOT_WANTED: &str = "another primary is to be followed";
 
@@ -61,7 +62,7 @@ impl Follower {
         server.disconnect_replicas();
         self.publish();
         let started = std::time::Instant::now();
-        let loaded = load(&mut Payload(self), &engine.keyspace, server.mailboxes.len());
+        let loaded = load(&mut Payload(self), engine, server.mailboxes.len());
         // Whoever was told to follow somebody else, or nobody, must not take this primary's history as its own after
         // that. From here to `end_applying` such an order waits.
         let loaded = match loaded {
@@ -112,7 +113,9 @@ struct Loaded {
 }
 
 /// Reads a whole RDB stream into the keyspace.
-fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result<Loaded, String> {
+fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loaded, String> {
+    let thresholds = Thresholds::of(&engine.config());
+    let keyspace = &engine.keyspace;
     let mut reader =
         Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
             .map_err(|error| error.to_string())?;
@@ -126,9 +129,20 @@ fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result
     loop {
         match reader.next_item().map_err(|error| error.to_string())? {
             Item::SelectDb(index) => db = known(index as usize)?,
-            Item::Entry(entry) => {
-                store(keyspace, thread, db, entry);
-                keys += 1;
+            Item::Entry(Entry { key, expires_at, value, .. }) => {
+                match take_in(value, &thresholds) {
+                    Ok(value) => {
+                        store(keyspace, thread, db, &key, value, expires_at);
+                        keys += 1;
+                    }
+                    Err(Refused::Empty) => {
+                        tracing::warn!(
+                            "Passing over key '{}' without elements",
+                            key.escape_ascii()
+                        );
+                    }
+                    Err(error) => return Err(format!("key '{}': {error}", key.escape_ascii())),
+                }
             }
             Item::End => break,
             Item::Function(_) => {
@@ -151,15 +165,21 @@ fn load(payload: &mut Payload<'_>, keyspace: &Keyspace, thread: usize) -> Result
     }
 }
 
-fn store(keyspace: &Keyspace, thread: usize, db: usize, entry: Entry) {
-    let Value::String(value) = &entry.value;
-    let hash = keyspace.locate(&entry.key);
+fn store(
+    keyspace: &Keyspace,
+    thread: usize,
+    db: usize,
+    key: &[u8],
+    value: Value,
+    expiry: Option<Millis>,
+) {
+    let hash = keyspace.locate(key);
     let mut world = keyspace.enter(thread);
     let mut guard = world.lock(hash.slot());
-    let value = NewValue::String(value);
-    match guard.lookup(db, &entry.key, hash) {
-        Lookup::Found(mut found) => found.replace(value, entry.expires_at, 0),
-        Lookup::Vacant(vacant) => vacant.insert(value, entry.expires_at, 0),
+    let value = NewValue::Owned(value);
+    match guard.lookup(db, key, hash) {
+        Lookup::Found(mut found) => found.replace(value, expiry, 0),
+        Lookup::Vacant(vacant) => vacant.insert(value, expiry, 0),
     }
 }
 

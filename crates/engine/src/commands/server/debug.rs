@@ -3,10 +3,11 @@
 mod digest;
 mod lists;
 mod protocol;
+mod reload;
+mod values;
 
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, Flags};
-use crate::commands::generic::encoding_name;
 use crate::commands::{container, help};
 use crate::{Args, Cx, Db, DebugRequest, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
@@ -40,6 +41,24 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Answers a digest of all data.",
             "",
         ),
+        Command::new("dict-resizing", 3, values::dict_resizing).flags(FLAGS).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Does nothing: tables have no other way to grow.",
+            "<0|1>",
+        ),
+        Command::new("digest-value", -2, digest::digest_value)
+            .flags(FLAGS)
+            .keys(2, -1, 1)
+            .uses(&["RO"])
+            .doc(
+                SERVER,
+                "5.0.0",
+                "O(N) where N is the size of the values",
+                "Answers a digest of each key's value.",
+                "[key ...]",
+            ),
         Command::new("drop-cluster-packet-filter", 3, drop_packets).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -54,12 +73,37 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Shows the subcommands.",
             "",
         ),
+        Command::new("htstats", -3, values::htstats).flags(FLAGS).doc(
+            SERVER,
+            "3.2.0",
+            "O(1)",
+            "Describes the tables of a database.",
+            "db [FULL]",
+        ),
+        Command::new("htstats-key", -3, values::htstats_key)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&["RO"])
+            .doc(
+                SERVER,
+                "5.0.0",
+                "O(N) where N is the size of the value",
+                "Describes the table of a large value.",
+                "key [FULL]",
+            ),
         Command::new("jmap", 2, jmap).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
             "O(1)",
             "Does nothing.",
             "",
+        ),
+        Command::new("listpack", 3, values::listpack).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
+            SERVER,
+            "7.0.0",
+            "O(1)",
+            "Says whether a value is a listpack.",
+            "key",
         ),
         Command::new("log", 3, log).flags(FLAGS).doc(
             SERVER,
@@ -68,12 +112,12 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Writes a line to the log.",
             "message",
         ),
-        Command::new("object", 3, object).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
+        Command::new("object", -3, values::object).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
             SERVER,
             "1.0.0",
             "O(1)",
             "Describes how a key's value is kept.",
-            "key",
+            "key [FAST]",
         ),
         Command::new("populate", -3, digest::populate).flags(FLAGS).doc(
             SERVER,
@@ -96,11 +140,36 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Sets the length from which an element of a list has a node for itself.",
             "size",
         ),
+        Command::new("quicklist", -3, values::quicklist)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&["RO"])
+            .doc(
+                SERVER,
+                "7.0.0",
+                "O(N) where N is the number of nodes",
+                "Describes the nodes of a list.",
+                "key [0|1]",
+            ),
+        Command::new("reload", -2, reload::reload).flags(FLAGS.or(Flags::EXCLUSIVE)).doc(
+            SERVER,
+            "1.0.0",
+            "O(N) where N is the number of keys",
+            "Writes all data as RDB and reads it back.",
+            "[MERGE] [NOFLUSH] [NOSAVE]",
+        ),
         Command::new("set-active-expire", 3, set_active_expire).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
             "O(1)",
             "Says whether expired keys are looked for.",
+            "<0|1>",
+        ),
+        Command::new("set-skip-checksum-validation", 3, values::skip_checksums).flags(FLAGS).doc(
+            SERVER,
+            "6.2.0",
+            "O(1)",
+            "Says whether RESTORE takes payloads with wrong checksums.",
             "<0|1>",
         ),
         Command::new("sleep", 3, sleep).flags(FLAGS).doc(
@@ -109,6 +178,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "O(1)",
             "Stops this thread for some seconds.",
             "seconds",
+        ),
+        Command::new("stringmatch-len", 4, values::stringmatch_len).flags(FLAGS).doc(
+            SERVER,
+            "6.0.0",
+            "O(N) where N is the length",
+            "Matches a pattern with a string of so many letters.",
+            "length pattern",
         ),
     ]);
 
@@ -134,12 +210,22 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    Goes on under a new replication id.",
             "CLOSE-CLUSTER-LINK-ON-PACKET-DROP (0|1)",
             "    Whether a dropped packet of the cluster bus ends its link.",
+            "DICT-RESIZING (0|1)",
+            "    Does nothing: tables have no other way to grow.",
             "DIGEST",
             "    A digest of all data.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    A digest of each key's value and expiry.",
             "DROP-CLUSTER-PACKET-FILTER <type>",
             "    Drop packets of this type that come over the cluster bus; -1: none, -2: all.",
+            "HTSTATS <db> [full]",
+            "    The tables of a database.",
+            "HTSTATS-KEY <key> [full]",
+            "    The table of a large set, hash or sorted set.",
             "JMAP",
             "    Does nothing.",
+            "LISTPACK <key>",
+            "    Whether the value is a listpack.",
             "LOG <message>",
             "    Writes a line to the log.",
             "OBJECT <key>",
@@ -151,10 +237,19 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    attrib, push, verbatim, true, false.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Elements of lists from this length on have a node for themselves; 0: as configured.",
+            "QUICKLIST <key> [<0|1>]",
+            "    The nodes of a list.",
+            "RELOAD [MERGE] [NOFLUSH] [NOSAVE]",
+            "    Write all data as RDB, drop it, and read it back. NOFLUSH drops nothing; MERGE lets what was",
+            "    written win over what is there.",
             "SET-ACTIVE-EXPIRE (0|1)",
             "    Whether expired keys are looked for.",
+            "SET-SKIP-CHECKSUM-VALIDATION (0|1)",
+            "    Whether RESTORE takes payloads with wrong checksums.",
             "SLEEP <seconds>",
             "    Stops the thread that reads this.",
+            "STRINGMATCH-LEN <length> <pattern>",
+            "    Whether the pattern matches a string of so many 'a'.",
         ],
     );
     Ok(())
@@ -194,25 +289,6 @@ fn close_on_drop(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 fn jmap(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     check_allowed(cx)?;
     cx.reply.ok();
-    Ok(())
-}
-
-fn object(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    check_allowed(cx)?;
-    let now = db.access();
-    let found = db.peek(db.key(args.at(2), 0)).ok_or(Fail::NoSuchKey)?;
-    let entry = found.entry();
-    let length = entry
-        .string()
-        .map_or(0, |value| crate::commands::string::text(value, &mut itoa::Buffer::new()).len());
-    cx.reply.simple(&format!(
-        "Value at:{:p} refcount:1 encoding:{} serializedlength:{length} lru:{} lru_seconds_idle:{}{}",
-        entry.key().as_ptr(),
-        encoding_name(&entry),
-        entry.access(),
-        now.saturating_sub(entry.access()),
-        lists::described(cx, &entry),
-    ));
     Ok(())
 }
 

@@ -79,6 +79,7 @@ impl<'a> Pattern<'a> {
         }
         let Some(Around { before, behind, field }) = &self.key else { return show(None) };
         let key = [before, element, behind].concat();
+        let as_of = db.field_time();
         let Some(found) = db.read(db.place(&key)) else { return show(None) };
         match field {
             None => match found.string() {
@@ -86,7 +87,7 @@ impl<'a> Pattern<'a> {
                 None => show(None),
             },
             Some(field) => match found.collection::<Hash>() {
-                Some(hash) => match value_of(&hash, field) {
+                Some(hash) => match hash.get(field, as_of) {
                     Some(value) => show(Some(value.text(&mut Digits::default()))),
                     None => show(None),
                 },
@@ -94,13 +95,6 @@ impl<'a> Pattern<'a> {
             },
         }
     }
-}
-
-/// The value of a hash's field.
-fn value_of<'h>(hash: &'h Hash, field: &[u8]) -> Option<tessera_collections::Element<'h>> {
-    let Hash::Packed(listpack) = hash;
-    let at = listpack.find(listpack.first(), field, 1)?;
-    listpack.next(at).map(|at| listpack.get(at))
 }
 
 #[cfg(test)]

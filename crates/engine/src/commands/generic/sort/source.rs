@@ -45,12 +45,6 @@ fn part_of_list(list: &List, range: Range<usize>, reverse: bool) -> Vec<Row> {
 }
 
 fn part_of_sorted_set(set: &SortedSet, range: Range<usize>, reverse: bool) -> Vec<Row> {
-    let SortedSet::Packed(members) = set;
-    let mut rows: Vec<Row> = members.iter().step_by(2).map(row).collect();
-    if reverse {
-        rows.reverse();
-    }
-    rows.truncate(range.end);
-    rows.drain(..range.start);
-    rows
+    let ranks = if reverse { set.len() - range.end..set.len() - range.start } else { range };
+    set.range(ranks, reverse).map(|(member, _)| row(member)).collect()
 }

@@ -1,68 +1,147 @@
-//! DEBUG DIGEST and POPULATE: for tests that compare the data of two servers.
+//! DEBUG DIGEST, DIGEST-VALUE and POPULATE: for tests that compare the data of two servers.
+//!
+//! The digests are those of Valkey: SHA-1s, joined by exclusive or where the order must not matter, and chained where it does. How a
+//! value is kept does not matter. So data can be compared with other servers' too (Redis 7.0 writes some scores differently).
 
 use super::check_allowed;
 use crate::commands::{integer, string};
 use crate::{Args, Cx, Db, Done, Fail};
+use sha1::{Digest as _, Sha1};
+use std::ops::ControlFlow;
+use tessera_collections::{
+    AnyCollection, Digits, Direction, DoubleText, Element, Hash, List, Set, SortedSet,
+};
+use tessera_slot::Millis;
 use tessera_store::{Entry, Lookup, NewValue, ScanCursor};
 
-/// 160 bits, as Redis' SHA-1; the function is our own, so only digests of this server compare.
-#[derive(Default)]
-struct Digest([u64; 3]);
+const LEN: usize = 20;
+
+/// A digest under way.
+#[derive(Clone, Copy, Default)]
+struct Digest([u8; LEN]);
 
 impl Digest {
-    /// Adds an entry. The order does not matter: two servers keep their keys in different ones.
-    fn add(&mut self, db: usize, entry: &Entry) {
-        let mut buffer = itoa::Buffer::new();
-        let value = entry.string().map_or(&[][..], |value| string::text(value, &mut buffer));
-        let lengths = [db as u64, entry.key().len() as u64, u64::from(entry.expiry().is_some())];
-        for (seed, sum) in (1..).zip(&mut self.0) {
-            let mut hash = Fnv::new(seed);
-            lengths.iter().for_each(|length| hash.add(&length.to_le_bytes()));
-            hash.add(entry.key());
-            hash.add(value);
-            *sum ^= hash.finish();
-        }
+    /// Adds something whose order does not matter.
+    fn join(&mut self, bytes: &[u8]) {
+        let hash = Sha1::digest(bytes);
+        self.0.iter_mut().zip(hash).for_each(|(digest, hash)| *digest ^= hash);
+    }
+
+    /// Adds something that comes behind what was added before.
+    fn chain(&mut self, bytes: &[u8]) {
+        self.join(bytes);
+        self.0 = Sha1::digest(self.0).into();
+    }
+
+    fn chain_element(&mut self, element: Element<'_>) {
+        self.chain(element.text(&mut Digits::default()));
+    }
+
+    /// Adds a part that has a digest of its own.
+    fn join_digest(&mut self, part: Digest) {
+        self.join(&part.0);
     }
 
     fn text(&self) -> String {
-        let [a, b, c] = self.0;
-        format!("{a:016x}{b:016x}{:08x}", c as u32)
-    }
-}
-
-/// FNV-1a with a final mixing, since sums of its bare values cancel out too easily.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new(seed: u64) -> Fnv {
-        Fnv(0xCBF2_9CE4_8422_2325 ^ seed.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn add(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3);
+    /// Adds value and expiry of an entry.
+    fn add_value(&mut self, entry: &Entry, now: Millis) {
+        let number: u32 = match entry.any_collection().as_deref() {
+            None => 0,
+            Some(AnyCollection::List(_)) => 1,
+            Some(AnyCollection::Set(_)) => 2,
+            Some(AnyCollection::SortedSet(_)) => 3,
+            Some(AnyCollection::Hash(_)) => 4,
+            Some(AnyCollection::Stream(_)) => 6,
+        };
+        self.chain(&number.to_be_bytes());
+        if let Some(value) = entry.string() {
+            self.chain(string::text(value, &mut itoa::Buffer::new()));
+        }
+        match entry.any_collection().as_deref() {
+            None | Some(AnyCollection::Stream(_)) => {}
+            Some(AnyCollection::List(list)) => self.add_list(list),
+            Some(AnyCollection::Set(set)) => self.add_set(set),
+            Some(AnyCollection::SortedSet(set)) => self.add_sorted_set(set),
+            Some(AnyCollection::Hash(hash)) => self.add_hash(hash, now),
+        }
+        if entry.expiry().is_some() {
+            self.join(b"!!expire!!");
         }
     }
 
-    fn finish(self) -> u64 {
-        let mut hash = self.0;
-        hash = (hash ^ hash >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        hash = (hash ^ hash >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        hash ^ hash >> 31
+    fn add_list(&mut self, list: &List) {
+        list.visit(0, Direction::Forward, |element| {
+            self.chain_element(element);
+            ControlFlow::<()>::Continue(())
+        });
+    }
+
+    fn add_set(&mut self, set: &Set) {
+        set.iter().for_each(|member| self.join(member.text(&mut Digits::default())));
+    }
+
+    fn add_sorted_set(&mut self, set: &SortedSet) {
+        let mut text = DoubleText::default();
+        for (member, score) in set.iter() {
+            let mut part = Digest::default();
+            part.chain_element(member);
+            part.chain(text.format(score).as_bytes());
+            self.join_digest(part);
+        }
+    }
+
+    /// Fields that have expired are left out: when they are removed differs from server to server.
+    fn add_hash(&mut self, hash: &Hash, now: Millis) {
+        hash.for_each(now.0, |field| {
+            let mut part = Digest::default();
+            part.chain_element(field.name);
+            part.chain_element(field.value);
+            if field.expiry.is_some() {
+                part.join(b"!!hexpire!!");
+            }
+            self.join_digest(part);
+        });
     }
 }
 
 pub(super) fn digest(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     check_allowed(cx)?;
-    let mut digest = Digest::default();
+    let (mut digest, now) = (Digest::default(), db.now);
     for index in 0..db.keyspace().databases() {
-        let add = |entry: &Entry| digest.add(index, entry);
-        db.world().scan(index, ScanCursor::default(), usize::MAX, false, add);
+        let (mut keys, mut is_empty) = (Digest::default(), true);
+        db.world().scan(index, ScanCursor::default(), usize::MAX, false, |entry| {
+            is_empty = false;
+            let mut part = Digest::default();
+            part.chain(entry.key());
+            part.add_value(entry, now);
+            keys.join_digest(part);
+        });
+        if !is_empty {
+            digest.chain(&(index as u32).to_be_bytes());
+            digest.0.iter_mut().zip(keys.0).for_each(|(digest, keys)| *digest ^= keys);
+        }
     }
     cx.reply.simple(&digest.text());
     Ok(())
 }
 
+/// A digest for each key, of value and expiry; zeros where there is none.
+pub(super) fn digest_value(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    let now = db.now;
+    cx.reply.array(args.len() - 2);
+    for (ordinal, key) in args.from(2).enumerate() {
+        let mut digest = Digest::default();
+        if let Some(found) = db.peek(db.key(key, ordinal)) {
+            digest.add_value(&found.entry(), now);
+        }
+        cx.reply.simple(&digest.text());
+    }
+    Ok(())
+}
 /// Keys `prefix:0`, `prefix:1` …, each with the value `value:0` and so on, cut or filled with zeros to a size. What is there
 /// already stays, and replicas are told nothing.
 pub(super) fn populate(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

@@ -1,0 +1,99 @@
+//! Streams as plain data.
+
+use tessera_slot::Millis;
+
+/// The id of a stream's entry.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
+pub struct StreamId {
+    /// Unix ms.
+    pub ms: u64,
+    /// Tells entries of one millisecond apart.
+    pub seq: u64,
+}
+
+impl StreamId {
+    /// As it stands in the file: two big-endian numbers, so that bytes sort as ids do.
+    pub fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.ms) << 64 | u128::from(self.seq)).to_be_bytes()
+    }
+
+    /// The id that stands in 16 bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> StreamId {
+        let both = u128::from_be_bytes(bytes);
+        StreamId { ms: (both >> 64) as u64, seq: both as u64 }
+    }
+}
+
+/// A stream, as it stands in the file.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Stream {
+    /// The nodes, in the order of the file.
+    pub nodes: Vec<StreamNode>,
+    /// How many entries there are.
+    pub length: u64,
+    /// The id of the entry added last.
+    pub last_id: StreamId,
+    /// What version 2 of the format has added; `None` in version 1.
+    pub counters: Option<Counters>,
+    /// The consumer groups.
+    pub groups: Vec<Group>,
+}
+
+/// A node of a stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StreamNode {
+    /// The id to which those of its entries are relative.
+    pub id: StreamId,
+    /// The listpack.
+    pub listpack: Vec<u8>,
+}
+
+/// What a stream remembers beyond its entries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counters {
+    /// The id of the first entry.
+    pub first_id: StreamId,
+    /// The highest id that was ever deleted.
+    pub max_deleted_id: StreamId,
+    /// How many entries were ever added.
+    pub entries_added: u64,
+}
+
+/// A consumer group.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// The id delivered last.
+    pub last_id: StreamId,
+    /// How many entries it has read; `None`: not known, as always in version 1 of the format.
+    pub entries_read: Option<u64>,
+    /// What is delivered and not acknowledged.
+    pub pending: Vec<Pending>,
+    /// The consumers.
+    pub consumers: Vec<Consumer>,
+}
+
+/// An entry that is delivered and not acknowledged.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pending {
+    /// The entry.
+    pub id: StreamId,
+    /// When it was delivered last.
+    pub delivered_at: Millis,
+    /// How often it was delivered.
+    pub deliveries: u64,
+}
+
+/// A consumer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Consumer {
+    /// Its name.
+    pub name: Vec<u8>,
+    /// When it was heard of last.
+    pub seen_at: Millis,
+    /// When it got or claimed an entry last; `None`: never. Before version 3 of the format the same as `seen_at`.
+    pub active_at: Option<Millis>,
+    /// Which of the group's pending entries are its own.
+    pub pending: Vec<StreamId>,
+}
