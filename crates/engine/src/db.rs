@@ -6,8 +6,7 @@ use crate::unit::Unit;
 use tessera_log::Log;
 use tessera_slot::{Millis, Slot};
 use tessera_store::{
-    AllSlots, Found, KeyHash, Keyspace, Lfu, Lookup, ManySlots, SlotGuard, Vacant, World,
-    WorldExclusive,
+    AllSlots, Found, KeyHash, Keyspace, Lookup, ManySlots, SlotGuard, Vacant, World, WorldExclusive,
 };
 
 /// What is locked for a command.
@@ -193,11 +192,7 @@ impl<'w, 'k> Db<'w, 'k> {
     /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the idle time, in seconds, and the counter of
     /// uses that it brings the policy takes what it can use.
     pub fn access_of(&self, idle_seconds: Option<u64>, frequency: Option<u8>) -> u32 {
-        match (self.keyspace.lfu(), idle_seconds, frequency) {
-            (Some(_), _, Some(counter)) => Lfu::clock(counter, self.now),
-            (None, Some(idle), _) => (self.now.0 / 1000).saturating_sub(idle) as u32,
-            _ => self.access,
-        }
+        self.keyspace.access_of(idle_seconds, frequency, self.now)
     }
 
     /// Looks a key up in order to change it. A key whose time has come is removed first; on a replica, which clients may

@@ -141,3 +141,54 @@ impl Discards {
 pub(crate) fn bytes_later(entry: &Entry) -> Option<usize> {
     (entry.free_effort() > MANY).then(|| entry.memory(SAMPLES))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Keyspace, KeyspaceOptions, Lookup, NewValue, Placement};
+    use tessera_slot::Millis;
+
+    fn keyspace() -> Keyspace {
+        let placement = Placement::Local;
+        Keyspace::new(KeyspaceOptions { databases: 1, placement, seed: 1, threads: 1 })
+    }
+
+    fn fill(keyspace: &Keyspace, keys: usize) {
+        let mut world = keyspace.enter(0);
+        for i in 0..keys {
+            let key = format!("k{i}").into_bytes();
+            let hash = keyspace.locate(&key);
+            match world.lock(hash.slot()).lookup(0, &key, hash) {
+                Lookup::Vacant(vacant) => vacant.insert(NewValue::Integer(1), None, 0),
+                Lookup::Found(mut found) => found.set_expiry(Some(Millis(1))),
+            }
+        }
+    }
+
+    #[test]
+    fn flushed_tables_count_as_their_keys_until_they_are_freed() {
+        let keyspace = keyspace();
+        fill(&keyspace, 1000);
+        let flushed = keyspace.enter_exclusive().flush(None);
+        // Without a worker nothing is left for later.
+        keyspace.discards().flushed(flushed);
+        assert_eq!((keyspace.discards().pending(), keyspace.discards().freed()), (0, 0));
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| keyspace.discards().work());
+            while keyspace.discards().queue.lock().workers == 0 {
+                std::thread::yield_now();
+            }
+            fill(&keyspace, 1000);
+            let flushed = keyspace.enter_exclusive().flush(None);
+            keyspace.discards().flushed(flushed);
+            while keyspace.discards().pending() > 0 {
+                std::thread::yield_now();
+            }
+            assert_eq!(keyspace.discards().freed(), 1000);
+            keyspace.discards().reset_freed();
+            assert_eq!(keyspace.discards().freed(), 0);
+            keyspace.discards().close();
+            worker.join().expect("it ends when it is told to");
+        });
+    }
+}

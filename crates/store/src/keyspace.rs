@@ -135,6 +135,16 @@ impl Keyspace {
         self.access.fresh(now)
     }
 
+    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the seconds since it was last used, and the
+    /// counter of its uses, the policy takes what it can use.
+    pub fn access_of(&self, idle_seconds: Option<u64>, counter: Option<u8>, now: Millis) -> u32 {
+        match (self.access.lfu(), idle_seconds, counter) {
+            (Some(_), _, Some(counter)) => Lfu::clock(counter, now),
+            (None, Some(idle), _) => (now.0 / 1000).saturating_sub(idle) as u32,
+            _ => self.access.fresh(now),
+        }
+    }
+
     /// The access clock of an entry that is used, when a new one's would be `fresh`.
     #[inline]
     pub(crate) fn used_access(&self, clock: u32, fresh: u32) -> u32 {

@@ -275,6 +275,11 @@ impl Found<'_, '_> {
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         // SAFETY: as in `entry`; `self` is not used for it any more.
         let entry = unsafe { self.table().remove(place, hash.code, !walking, hasher) };
+        let table = self.table();
+        if table.is_empty() && !walking {
+            // There are many slots: what their last keys leave behind would add up to a megabyte.
+            *table = Table::default();
+        }
         self.guard.note_layout();
         entry
     }

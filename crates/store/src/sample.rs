@@ -51,8 +51,8 @@ impl NoneExpires {
 /// A database of a slot that has buckets.
 #[derive(Clone, Copy, Debug)]
 struct Place {
-    /// Buckets up to the end of this one.
-    end: u64,
+    /// Buckets up to the end of this one. (4 G of them take 256 GiB.)
+    end: u32,
     slot: Slot,
     db: u32,
 }
@@ -88,7 +88,8 @@ impl Survey {
 
     fn add(&mut self, slot: Slot, db: usize, buckets: usize) {
         if buckets > 0 {
-            let end = self.buckets() + buckets as u64;
+            let end = self.buckets().saturating_add(buckets as u64);
+            let end = u32::try_from(end).unwrap_or(u32::MAX);
             self.0.push(Place { end, slot, db: db as u32 });
         }
     }
@@ -115,7 +116,7 @@ impl Survey {
     }
 
     fn buckets(&self) -> u64 {
-        self.0.last().map_or(0, |place| place.end)
+        self.0.last().map_or(0, |place| u64::from(place.end))
     }
 
     /// Whether there were no such keys.
@@ -130,8 +131,8 @@ impl Survey {
             return None;
         }
         let drawn = ((u128::from(random) * u128::from(buckets)) >> 64) as u64;
-        let at = self.0.partition_point(|place| place.end <= drawn);
-        let start = if at == 0 { 0 } else { self.0[at - 1].end };
+        let at = self.0.partition_point(|place| u64::from(place.end) <= drawn);
+        let start = if at == 0 { 0 } else { u64::from(self.0[at - 1].end) };
         let place = self.0[at];
         Some((place.slot, place.db as usize, (drawn - start) as usize))
     }

@@ -207,7 +207,7 @@ impl Engine {
 
     /// Bytes that `maxmemory` does not count: what the log keeps beyond the backlog for replicas that are behind.
     pub(crate) fn uncounted_memory(&self) -> u64 {
-        self.log.bytes().saturating_sub(self.log.backlog_limit() + LOG_SLACK)
+        self.log.bytes().saturating_sub(self.log.backlog_limit())
     }
 
     /// Whether keys may be evicted now, or the matter is not this node's, or not this moment's.
@@ -313,9 +313,6 @@ impl Engine {
         Room::None
     }
 }
-
-/// The log keeps whole chunks, so it may be somewhat longer than the backlog without any replica's fault.
-const LOG_SLACK: u64 = 128 << 10;
 
 /// The time that one attempt may take, microseconds, by `maxmemory-eviction-tenacity` (0 to 100): half a millisecond at 10, from
 /// there 15 % more with each step, without limit at 100.

@@ -136,6 +136,12 @@ impl IoThread {
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
                 continue;
             }
+            if conn.reply.buf.capacity() == 0
+                && let Some(buffer) = self.spare.pop()
+            {
+                // Else each turn would leave one more buffer than the one before.
+                conn.reply.buf = buffer;
+            }
             let (bytes, session, reply) = conn.parts(request.start);
             let mut turn =
                 Turn { thread: self.index, now: self.now, config: &self.config, hashes, slots };

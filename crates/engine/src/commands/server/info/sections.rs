@@ -129,7 +129,9 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("mem_not_counted_for_evict", cx.engine.uncounted_memory());
     lines.add("mem_replication_backlog", backlog);
     lines.add("mem_total_replication_buffers", backlog);
-    lines.add("mem_clients_slaves", cx.engine.uncounted_memory());
+    let log = &cx.engine.log;
+    let behind = if log.reader_count() > 0 { cx.engine.uncounted_memory() } else { 0 };
+    lines.add("mem_clients_slaves", behind);
     lines.add("mem_clients_normal", 0);
     lines.add("mem_cluster_links", 0);
     lines.add("mem_aof_buffer", 0);
