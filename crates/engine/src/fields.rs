@@ -105,6 +105,10 @@ impl Engine {
                 is_done &= !swept.more;
             }
         }
+        let mut news = Vec::new();
+        guard.settle(true, |db, key| news.push((db, key.to_vec())));
+        drop(guard);
+        self.serve_news(world, thread, now, news);
         (cursor.db, cursor.bucket) = match (is_done, next) {
             (false, _) => (db, from),
             (true, 0) => (db + 1, 0),

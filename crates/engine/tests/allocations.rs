@@ -62,6 +62,8 @@ fn simple_commands_do_not_allocate() {
     let mut client = Client::in_cluster();
     client.run("mset {k}text abc {k}number 5 {k}lives x");
     client.run("expire {k}lives 100");
+    client.run("hset {k}small a 1 b two");
+    client.run(&format!("hset {{k}}large a 1 b two c {}", "x".repeat(100)));
     let mut reader = client.follow();
     client.run("incr {k}number"); // the history's first piece of memory
     for line in [
@@ -80,6 +82,18 @@ fn simple_commands_do_not_allocate() {
         "ttl {k}lives",
         "setnx {k}text abc",
         "del {k}none",
+        "hset {k}small a 2",
+        "hset {k}large a 2",
+        "hget {k}small a",
+        "hget {k}large b",
+        "hmget {k}large a b none",
+        "hgetall {k}small",
+        "hgetall {k}large",
+        "hincrby {k}small a 1",
+        "hincrby {k}large a 1",
+        "hdel {k}large none",
+        "hexists {k}small a",
+        "hlen {k}large",
         "ping",
     ] {
         assert_eq!(allocations(&mut client, line), 0, "{line}");

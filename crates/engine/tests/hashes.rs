@@ -282,7 +282,9 @@ fn conditions_on_expiries() {
         ("httl h FIELDS 2 a", "-ERR syntax error"),
         ("httl h FIELD 1 a", "-ERR syntax error"),
         ("hpersist h FIELDS x a", "-ERR value is not an integer or out of range"),
-        // A moment that has passed removes the field, whatever the condition.
+        // A moment that has passed removes the field.
+        ("hexpireat h 1 GT FIELDS 2 a nosuch", "*2|:0|:-2"),
+        ("hexpireat h 1 NX FIELDS 1 a", "*1|:0"),
         ("hexpireat h 1 FIELDS 2 a nosuch", "*2|:2|:-2"),
         ("hpexpireat h 1 FIELDS 1 b", "*1|:2"),
         ("exists h", ":0"),

@@ -78,6 +78,19 @@ fn scan_filters() {
 }
 
 #[test]
+fn scan_removes_only_those_due_keys_that_it_looked_for() {
+    let mut client = Client::new();
+    client.expect(&[("set text v PX 5", "+OK"), ("hset hash f v", ":1"), ("pexpire hash 5", ":1")]);
+    client.now = START.plus(5);
+    client.expect(&[
+        ("scan 0 COUNT 100 TYPE string", "*2|$1|0|*0"),
+        ("dbsize", ":1"),
+        ("scan 0 COUNT 100", "*2|$1|0|*0"),
+        ("dbsize", ":0"),
+    ]);
+}
+
+#[test]
 fn keys_and_random_keys() {
     let mut client = Client::new();
     let all: BTreeSet<String> = (0..20).map(|number| format!("k{number}")).collect();

@@ -230,6 +230,20 @@ fn who_need_not_wait_does_not() {
 }
 
 #[test]
+fn who_waits_is_told_of_a_destination_of_another_type() {
+    let mut feeder = Client::new();
+    let mut waiting = feeder.another();
+    feeder.expect(&[("set to v", "+OK")]);
+    let id = waits(&mut waiting, "brpoplpush l to 0");
+    // A key of another type in the place of the source does not concern it.
+    feeder.expect(&[("set l v", "+OK"), ("del l", ":1")]);
+    assert_eq!(answers(&feeder), []);
+    feeder.expect(&[("rpush l a b", ":2")]);
+    assert_eq!(answers(&feeder), [(id, format!("{WRONG}|"))]);
+    feeder.expect(&[("llen l", ":2")]);
+}
+
+#[test]
 fn a_chain_of_moves_is_one_turn() {
     let mut feeder = Client::new();
     let (mut a, mut b, mut c) = (feeder.another(), feeder.another(), feeder.another());
@@ -345,4 +359,24 @@ fn debugging_tells_of_nodes() {
         ),
         "{described}"
     );
+}
+
+#[test]
+fn blocking_commands_in_a_transaction_do_not_wait() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("multi", "+OK"),
+        ("blpop none 0", "+QUEUED"),
+        ("blmpop 0 1 none left", "+QUEUED"),
+        ("blmove none l left left 0", "+QUEUED"),
+        ("rpush l a b", "+QUEUED"),
+        ("brpoplpush l m 0", "+QUEUED"),
+        ("exec", "*5|*-1|*-1|$-1|:2|$1|b"),
+    ]);
+    let list = client.run("client list");
+    assert!(list.contains("cmd=client|list"), "{list}");
+    let mut other = client.another();
+    other.expect(&[("multi", "+OK"), ("get k", "+QUEUED"), ("exec", "*1|$-1")]);
+    let list = client.run("client list");
+    assert!(list.contains("cmd=exec"), "{list}");
 }

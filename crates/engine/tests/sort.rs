@@ -107,3 +107,46 @@ fn in_a_cluster_all_keys_are_in_one_slot() {
         ),
     ]);
 }
+
+#[test]
+fn sets_and_sorted_sets() {
+    Client::new().expect(&[
+        ("sadd s c a b", ":3"),
+        ("sort s alpha desc", "*3|$1|c|$1|b|$1|a"),
+        ("sort s by nothing store l", ":3"),
+        ("lrange l 0 -1", "*3|$1|a|$1|b|$1|c"),
+        ("sadd n 3 1 2", ":3"),
+        ("sort n limit 1 1", "*1|$1|2"),
+        ("zadd z 1 x 5 y 2 z", ":3"),
+        ("sort z by nothing", "*3|$1|x|$1|z|$1|y"),
+        ("sort z by nothing desc limit 0 2", "*2|$1|y|$1|z"),
+        ("sort z by nothing limit 1 1", "*1|$1|z"),
+        ("sort z alpha desc", "*3|$1|z|$1|y|$1|x"),
+        ("hset h f 1", ":1"),
+        ("sort h", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+    ]);
+}
+
+#[test]
+fn fields_of_hashes() {
+    Client::new().expect(&[
+        ("rpush l 1 2 3", ":3"),
+        ("hset h:1 w 9 name one", ":2"),
+        ("hset h:2 w 8", ":1"),
+        ("sort l by h:*->w get h:*->name get #", "*6|$-1|$1|3|$-1|$1|2|$3|one|$1|1"),
+        ("set h:3 text", "+OK"),
+        ("sort_ro l get h:*->w", "*3|$1|9|$1|8|$-1"),
+    ]);
+}
+
+#[test]
+fn in_a_transaction_other_keys_can_be_read() {
+    Client::new().expect(&[
+        ("rpush l 1 2 3", ":3"),
+        ("mset w:1 3 w:2 2 w:3 1", "+OK"),
+        ("multi", "+OK"),
+        ("sort l by w:* store m", "+QUEUED"),
+        ("lrange m 0 -1", "+QUEUED"),
+        ("exec", "*2|:3|*3|$1|3|$1|2|$1|1"),
+    ]);
+}

@@ -221,6 +221,18 @@ impl SortedSet {
 
     /// The ranks of the members whose texts are in the range, if all scores are the same. Else some range of ranks.
     pub fn ranks_by_lex(&self, range: &LexRange<'_>) -> Range<usize> {
+        // With different scores it is by this look at both ends that Redis often finds nothing.
+        let len = self.len();
+        let at = |rank, test: &dyn Fn(&[u8]) -> bool| {
+            let member = self.range(rank..rank + 1, false).next();
+            member.is_none_or(|(member, _)| test(member.text(&mut Digits::default())))
+        };
+        if len == 0
+            || at(0, &|text| range.is_above(text))
+            || at(len - 1, &|text| range.is_below(text))
+        {
+            return 0..0;
+        }
         match self {
             SortedSet::Packed(pack) => packed::ranks_by_lex(pack, range),
             SortedSet::Tree(tree) => tree.ranks_by_lex(range),

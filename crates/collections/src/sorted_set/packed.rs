@@ -95,7 +95,7 @@ pub(super) fn rank_of(pack: &Listpack, at: Position) -> usize {
     elements / 2
 }
 
-/// The ranks between those members of which `below` and those of which `above` holds.
+/// The ranks from the first member of which `below` does not hold to before the first behind it of which `above` holds.
 fn ranks(
     pack: &Listpack,
     mut below: impl FnMut(Element<'_>, Element<'_>) -> bool,
@@ -104,13 +104,12 @@ fn ranks(
     let (mut start, mut end) = (0, 0);
     let mut elements = pack.iter();
     while let (Some(member), Some(score)) = (elements.next(), elements.next()) {
-        if above(member, score) {
+        if start == end && below(member, score) {
+            start += 1;
+        } else if above(member, score) {
             break;
         }
         end += 1;
-        if start + 1 == end && below(member, score) {
-            start = end;
-        }
     }
     start..end
 }

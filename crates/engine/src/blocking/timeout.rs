@@ -2,6 +2,7 @@
 
 use crate::Fail;
 use crate::commands::integer;
+use tessera_collections::parse_double_lossy;
 use tessera_slot::Millis;
 
 /// When a time-out in seconds, which may have a fraction, is over; `None`: never (0).
@@ -9,9 +10,7 @@ use tessera_slot::Millis;
 /// # Errors
 /// It is no number, negative, or too far.
 pub fn deadline_in_seconds(arg: &[u8], now: Millis) -> Result<Option<Millis>, Fail> {
-    let text = std::str::from_utf8(arg).ok();
-    let seconds: Option<f64> = text.and_then(|text| text.parse().ok());
-    let Some(seconds) = seconds.filter(|seconds| !seconds.is_nan()) else {
+    let Some(seconds) = parse_double_lossy(arg) else {
         return Err(Fail::text("ERR timeout is not a float or out of range"));
     };
     let ms = (seconds * 1000.0).ceil();
@@ -56,6 +55,10 @@ mod tests {
             ("-1", Err("ERR timeout is negative")),
             ("x", Err("ERR timeout is not a float or out of range")),
             ("nan", Err("ERR timeout is not a float or out of range")),
+            ("", Err("ERR timeout is not a float or out of range")),
+            ("0x1", Ok(Some(Millis(2000)))),
+            ("0x7FFFFFFFFFFFFF", Err("ERR timeout is out of range")),
+            ("1e400", Err("ERR timeout is out of range")),
             ("inf", Err("ERR timeout is out of range")),
             ("9223372036854776", Err("ERR timeout is out of range")),
         ] {

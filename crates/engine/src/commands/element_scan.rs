@@ -21,7 +21,6 @@ use tessera_config::glob_match;
 use tessera_resp::Reply;
 
 /// What is scanned.
-#[allow(dead_code)] // each family of commands names its own
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scanned {
     /// The keys of a database.

@@ -164,7 +164,8 @@ fn counted_keys(
     }
 }
 
-/// A whole number that is not negative.
+/// A whole number that is not negative; `otherwise` is the error for everything else.
 fn natural(arg: &[u8], otherwise: &'static str) -> Result<usize, Fail> {
-    usize::try_from(integer(arg)?).map_err(|_| Fail::text(otherwise))
+    let number = integer(arg).ok().and_then(|number| usize::try_from(number).ok());
+    number.ok_or(Fail::text(otherwise))
 }

@@ -2,11 +2,12 @@
 
 use super::{Queued, Transaction};
 use crate::blocking::After;
-use crate::command::{Flags, Group, Keys};
+use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
 use crate::execute::Refusal;
 use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
 use std::ops::Range;
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::{AllSlots, KeyHash, World};
 
@@ -39,6 +40,8 @@ impl Engine {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.unwatch_all(world, session);
         }
+        // What ran in between has left its own name there.
+        session.info.last_command.store(index as usize + 1, Relaxed);
         let counters = &self.stats.thread(turn.thread).by_command[index as usize];
         match ran {
             Ok(outcome) => {
@@ -153,7 +156,7 @@ impl Engine {
                 });
                 let is_keyless = keys.as_ref().is_ok_and(Range::is_empty);
                 let command = queued.command;
-                if command.flags.has(Flags::EXCLUSIVE)
+                if command.runs_alone(args, self.mode().any(Mode::CLUSTER))
                     || is_keyless && command.group != Group::Connection
                 {
                     reach = Reach::Everything;

@@ -88,7 +88,8 @@ impl Found {
     }
 }
 
-/// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown the keys whose time has come.
+/// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown those of the keys
+/// that match whose time has come.
 fn walk(
     db: &mut Db<'_, '_>,
     cursor: ScanCursor,
@@ -99,9 +100,12 @@ fn walk(
 ) -> ScanCursor {
     let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
     db.world().scan(index, cursor, count, false, |entry| {
+        if !filter.lets_through(entry) {
+            return;
+        }
         if !shows_expired && entry.expiry().is_some_and(|at| at <= now) {
             due(entry.key());
-        } else if filter.lets_through(entry) {
+        } else {
             found.add(entry.key());
         }
     })

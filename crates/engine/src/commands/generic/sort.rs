@@ -199,8 +199,6 @@ fn rows(db: &mut Db<'_, '_>, args: Args<'_>, options: &mut Options<'_>) -> Resul
         return Ok(source::part(&collection, wanted, options.descending));
     }
     let mut rows = source::all(&collection);
-    drop(collection);
-    drop(entry);
     if !options.unsorted {
         let sorting = Sorting { alpha: options.alpha, descending: options.descending };
         order::weigh(db, &mut rows, options.by.as_ref(), sorting)?;

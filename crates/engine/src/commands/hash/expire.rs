@@ -67,34 +67,46 @@ fn set_expiry(
     let conditions = Conditions::parse(args, 3..word)?;
     let fields = Fields::at(args, word + 1)?;
     let at = moment(form, args.at(2), db.now, name)?;
-    if db.is_past(at) {
-        return delete(db, cx, args, fields);
-    }
-    let (key, as_of) = (args.at(1), db.field_time());
+    let (key, as_of, is_past) = (args.at(1), db.field_time(), db.is_past(at));
     let found = db.find_as::<Hash>(db.key(key, 0))?;
     cx.reply.array(fields.len());
     let Some(mut found) = found else {
         fields.iter().for_each(|_| cx.reply.integer(MISSING));
         return Ok(());
     };
-    let mut set: Vec<&[u8]> = Vec::new();
+    let mut changed: Vec<&[u8]> = Vec::new();
     for field in fields.iter() {
         let present = found.get().expiry(field, as_of);
-        cx.reply.integer(match present {
+        let answer = match present {
             None => MISSING,
             Some(present) if !conditions.allow(present.map(Millis), at) => REFUSED,
+            Some(_) if is_past => {
+                found.edit().remove(field, as_of);
+                DELETED
+            }
             Some(_) => {
                 found.edit().set_expiry(field, at.0, as_of, |_| true);
-                set.push(field);
                 SET
             }
-        });
+        };
+        if answer > REFUSED {
+            changed.push(field);
+        }
+        cx.reply.integer(answer);
     }
-    if !set.is_empty() {
-        cx.notify(EventClass::Hash, "hexpire", key);
-        cx.changed(set.len() as u64);
-        // Replicas get the moment, not the distance to it, and no condition.
-        tell_expiry(cx, key, at, &set);
+    match changed.len() {
+        0 => {}
+        count if is_past => {
+            cx.stats.bump(|stats| &stats.expired_fields, count as u64);
+            removed(cx, found, key, "hexpired", count);
+            tell(cx, &[b"HDEL", key], &changed);
+        }
+        count => {
+            cx.notify(EventClass::Hash, "hexpire", key);
+            cx.changed(count as u64);
+            // Replicas get the moment, not the distance to it, and no condition.
+            tell_expiry(cx, key, at, &changed);
+        }
     }
     Ok(())
 }
@@ -104,32 +116,6 @@ pub(super) fn tell_expiry(cx: &mut Cx<'_>, key: &[u8], at: Millis, fields: &[&[u
     let (at, count) = (at.0.to_string(), fields.len().to_string());
     let head = [b"HPEXPIREAT", key, at.as_bytes(), b"FIELDS", count.as_bytes()];
     tell(cx, &head, fields);
-}
-
-/// Removes fields which have expired as soon as they were told to.
-fn delete(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>, fields: Fields<'_>) -> Done {
-    let (key, as_of) = (args.at(1), db.field_time());
-    let found = db.find_as::<Hash>(db.key(key, 0))?;
-    cx.reply.array(fields.len());
-    let Some(mut found) = found else {
-        fields.iter().for_each(|_| cx.reply.integer(MISSING));
-        return Ok(());
-    };
-    let mut gone: Vec<&[u8]> = Vec::new();
-    for field in fields.iter() {
-        let is_there = found.get().get(field, as_of).is_some();
-        if is_there {
-            found.edit().remove(field, as_of);
-            gone.push(field);
-        }
-        cx.reply.integer(if is_there { DELETED } else { MISSING });
-    }
-    if !gone.is_empty() {
-        cx.stats.bump(|stats| &stats.expired_fields, gone.len() as u64);
-        removed(cx, found, key, "hexpired", gone.len());
-        tell(cx, &[b"HDEL", key], &gone);
-    }
-    Ok(())
 }
 
 fn hexpire(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

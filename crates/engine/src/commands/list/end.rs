@@ -175,7 +175,6 @@ pub(super) fn pop_many(
         End::Left => reply_elements(cx.reply, &list, 0, count, Direction::Forward),
         End::Right => reply_elements(cx.reply, &list, len - 1, count, Direction::Backward),
     }
-    drop(list);
     let is_empty = count == len;
     if is_empty {
         found.delete();

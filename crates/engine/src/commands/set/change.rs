@@ -53,7 +53,6 @@ fn sadd(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             added += u64::from(set.insert(&mut probe, &limits));
         }
     }
-    drop(found);
     if added > 0 {
         cx.changed(added);
         if is_new {
@@ -100,7 +99,6 @@ fn smove(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         return Ok(());
     };
     let is_member = source.get().contains(&mut probe);
-    drop(source);
     db.find_as::<Set>(to)?;
     cx.reply.integer(i64::from(is_member));
     if !is_member || from.bytes == to.bytes {

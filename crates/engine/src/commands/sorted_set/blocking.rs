@@ -38,7 +38,7 @@ pub(super) const BZMPOP: Command = Command {
             "7.0.0",
             "O(K + M log(N)) for K keys, N members of the set and M members taken",
             "Takes members from an end of the first of several sorted sets that has some, and waits until one has.",
-            "timeout-float numkeys key [key ...] MIN|MAX [COUNT count]",
+            "timeout-float numkeys key [key ...] <MIN|MAX> [COUNT count]",
         )
 };
 

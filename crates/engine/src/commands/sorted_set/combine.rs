@@ -154,8 +154,7 @@ fn options(args: Args<'_>, keys: &Range<usize>, allowed: Allowed) -> Result<Opti
             options.with_scores = true;
         } else if allowed.limit && left >= 2 && args.is(at, "limit") {
             at += 1;
-            let negative = "ERR LIMIT can't be negative";
-            options.limit = natural(args.at(at), negative).map_err(|_| Fail::text(negative))?;
+            options.limit = natural(args.at(at), "ERR LIMIT can't be negative")?;
         } else {
             return Err(Fail::Syntax);
         }

@@ -34,7 +34,7 @@ pub(super) const ZMPOP: Command = Command {
         "7.0.0",
         "O(K + M log(N)) for K keys, N members of the set and M members taken",
         "Takes members from an end of the first of several sorted sets that has some.",
-        "numkeys key [key ...] MIN|MAX [COUNT count]",
+        "numkeys key [key ...] <MIN|MAX> [COUNT count]",
     )
 };
 
