@@ -279,6 +279,7 @@ impl Found<'_, '_> {
         if table.is_empty() && !walking {
             // There are many slots: what their last keys leave behind would add up to a megabyte.
             *table = Table::default();
+            self.guard.data.drop_empty_tables();
         }
         self.guard.note_layout();
         entry

@@ -110,6 +110,18 @@ impl SlotData {
         &mut others[db - 1]
     }
 
+    /// Gives the tables of databases 1 and up back, if none has buckets.
+    #[inline]
+    pub(crate) fn drop_empty_tables(&mut self) {
+        let Some(rare) = &mut self.rare else { return };
+        if rare.others.iter().all(|table| table.bucket_count() == 0) {
+            rare.others = Vec::new();
+            if !self.marked {
+                self.rare = None;
+            }
+        }
+    }
+
     /// The marks on keys, if there are any.
     pub(crate) fn marks(&self) -> Option<&Marks> {
         if self.marked { Some(&self.rare.as_ref()?.marks) } else { None }

@@ -91,11 +91,12 @@ impl Eviction {
     fn note(&self, room: Room, now: Millis) {
         let since = self.exceeded_since.load(Relaxed);
         match room {
-            Room::Enough if since != 0 => {
-                // Of several threads one counts the time.
-                if self.exceeded_since.compare_exchange(since, 0, Relaxed, Relaxed).is_ok() {
-                    self.exceeded.fetch_add(now.since(Millis(since)), Relaxed);
-                }
+            // Of several threads one counts the time.
+            Room::Enough
+                if since != 0
+                    && self.exceeded_since.compare_exchange(since, 0, Relaxed, Relaxed).is_ok() =>
+            {
+                self.exceeded.fetch_add(now.since(Millis(since)), Relaxed);
             }
             Room::Running | Room::None if since == 0 => {
                 self.exceeded_since.store(now.0, Relaxed);

@@ -53,6 +53,10 @@ fn a_slot_without_keys_takes_no_memory() {
     assert!(world.lock(slot).table_memory() > 0 && !keyspace.seems_empty(slot));
     delete(&mut world, 0, b"k");
     assert!(world.lock(slot).table_memory() == 0 && keyspace.seems_empty(slot));
+    set(&mut world, 3, b"k", b"v");
+    assert!(world.lock(slot).data.table_count() > 1);
+    delete(&mut world, 3, b"k");
+    assert_eq!(world.lock(slot).data.table_count(), 1, "nor do databases without keys");
     set(&mut world, 0, b"k", b"w");
     assert_eq!(get(&mut world, 0, b"k"), Some(b"w".to_vec()));
 }
