@@ -24,6 +24,7 @@ fuzz!(
     requests,
     rdb_streams,
     dump_payloads,
+    restored_values,
     bus_packets,
     nodes_conf_text,
     config_text,

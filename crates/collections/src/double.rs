@@ -284,6 +284,26 @@ impl DoubleText {
     }
 }
 
+/// What `printf` writes for `%.17g`: every digit that a number has, as ZSCAN shows the scores of large sets.
+pub fn all_digits(number: f64) -> String {
+    const DIGITS: i32 = 17;
+    if number == 0.0 || !number.is_finite() {
+        return DoubleText::default().format(number).to_owned();
+    }
+    let scientific = format!("{number:.*e}", DIGITS as usize - 1);
+    let (digits, exponent) = scientific.split_once('e').expect("it was asked for");
+    let exponent: i32 = exponent.parse().expect("a small number");
+    let trimmed = |text: &str| match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text.to_owned(),
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        return trimmed(&format!("{number:.*}", (DIGITS - 1 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", trimmed(digits), exponent.abs())
+}
+
 /// The integer that a number is, if it is one and far from the ends of 64 bits. Both zeros are 0.
 pub fn whole(number: f64) -> Option<i64> {
     const FAR: f64 = (i64::MAX / 2) as f64;
@@ -457,6 +477,26 @@ mod tests {
             (4611686018427387904.0, "4611686018427387904"),
         ] {
             assert_eq!(DoubleText::default().format(number), text);
+        }
+    }
+
+    #[test]
+    fn all_digits_are_those_of_printf() {
+        for (number, text) in [
+            (0.1, "0.10000000000000001"),
+            (6.86607711329513, "6.8660771132951304"),
+            (-9.90255403280477e178, "-9.9025540328047704e+178"),
+            (5.8722897334724026e19, "5.8722897334724026e+19"),
+            (4.5e-320, "4.4999499023220735e-320"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (0.0001, "0.0001"),
+            (0.00001, "1.0000000000000001e-05"),
+            (-3.0, "-3"),
+            (-0.0, "-0"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            assert_eq!(all_digits(number), text);
         }
     }
 

@@ -23,7 +23,7 @@ mod stream;
 pub mod table;
 
 pub use collection::{AGING, AnyCollection, Collection, Kind};
-pub use double::{DoubleText, parse_double, parse_double_lossy, whole};
+pub use double::{DoubleText, all_digits, parse_double, parse_double_lossy, whole};
 pub use hash::{Changed, Expiry, FieldRef, Fields, Hash, HashLimits};
 pub use hasher::seed;
 pub use list::{Direction, End, List, ListBuilder, ListLimits, NodeRef, Quicklist, Side};
@@ -32,4 +32,7 @@ pub use listpack::{
 };
 pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
-pub use stream::Stream;
+pub use stream::{
+    Consumer, ConsumerId, Entries, Group, GroupLoader, IdText, Keep, Pending, Range, RangeBack,
+    Stream, StreamBody, StreamEntry, StreamHistory, StreamId, StreamLimits, StreamLoader, TooLarge,
+};

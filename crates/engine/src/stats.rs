@@ -119,7 +119,12 @@ impl Stats {
 
     /// Counts an error reply, whose text begins with its code word.
     pub(crate) fn count_error(&self, thread: usize, text: &[u8]) {
-        self.thread(thread).bump(|stats| &stats.errors, 1);
+        self.note_error(self.thread(thread), text);
+    }
+
+    /// As [`Stats::count_error`], with the counters of the calling thread.
+    pub(crate) fn note_error(&self, thread: &ThreadStats, text: &[u8]) {
+        thread.bump(|stats| &stats.errors, 1);
         let code = text.split(|byte| matches!(byte, b' ' | b'\r')).next().unwrap_or_default();
         let Ok(code) = std::str::from_utf8(code) else { return };
         let mut codes = self.error_codes.lock();

@@ -4,8 +4,11 @@ mod harness;
 
 use harness::{Client, START};
 use proptest::prelude::*;
-use tessera_rdb::value::{Hash, List, ListNode, Set, SortedSet, Strings};
-use tessera_rdb::{Compression, Value, dump};
+use tessera_rdb::value::{
+    Consumer, Counters, Group, Hash, List, ListNode, Pending, Set, SortedSet, Stream, StreamId,
+    StreamNode, Strings,
+};
+use tessera_rdb::{Compression, Limits, Value, dump, parse_dump};
 use tessera_slot::Millis;
 
 const BAD: &str = "-ERR Bad data format";
@@ -107,6 +110,7 @@ fn values() -> Vec<(Value, &'static str)> {
         (fields(strings(words(2000)), vec![]), "hashtable"),
         (fields(strings(["a", &large]), vec![]), "hashtable"),
         (fields(strings(["a", "1", "b", "2"]), vec![later, None]), "hashtable"),
+        (fields(strings(["a", "1", "b", "2"]), vec![Some(Millis(0)), None]), "hashtable"),
         (
             Value::Hash(Hash::ExpiringListpack {
                 next_expiry: later,
@@ -117,7 +121,85 @@ fn values() -> Vec<(Value, &'static str)> {
         (members(strings(["b", "a"]), vec![2.5, f64::NEG_INFINITY]), "listpack"),
         (Value::SortedSet(SortedSet::Listpack(listpack(&["b", "1", "a", "2.25"]))), "listpack"),
         (members(strings(words(1000)), (0..1000).map(f64::from).collect()), "skiplist"),
+        (Value::Stream(Box::new(a_stream())), "stream"),
+        (Value::Stream(Box::new(Stream { counters: None, ..a_stream() })), "stream"),
+        (Value::Stream(Box::default()), "stream"),
     ]
+}
+
+fn id(ms: u64, seq: u64) -> StreamId {
+    StreamId { ms, seq }
+}
+
+/// Two nodes with an entry that is deleted, and a group whose consumer has one of the others.
+fn a_stream() -> Stream {
+    let first = listpack(&[
+        "2", "1", "1", "f", "0", "2", "0", "0", "v1", "4", "3", "1", "0", "v2", "4", "0", "7", "0",
+        "1", "g", "w", "6",
+    ]);
+    let second = listpack(&["1", "0", "1", "f", "0", "2", "0", "0", "v3", "4"]);
+    let pending = Pending { id: id(17, 5), delivered_at: START, deliveries: 3 };
+    let consumer = |name: &str, pending: &[StreamId]| Consumer {
+        name: name.as_bytes().to_vec(),
+        seen_at: START,
+        active_at: Some(START),
+        pending: pending.to_vec(),
+    };
+    Stream {
+        nodes: vec![
+            StreamNode { id: id(10, 5), listpack: first },
+            StreamNode { id: id(20, 0), listpack: second },
+        ],
+        length: 3,
+        last_id: id(30, 0),
+        counters: Some(Counters {
+            first_id: id(10, 5),
+            max_deleted_id: id(11, 5),
+            entries_added: 5,
+        }),
+        groups: vec![Group {
+            name: b"g".to_vec(),
+            last_id: id(20, 0),
+            entries_read: Some(4),
+            pending: vec![pending],
+            consumers: vec![consumer("one", &[id(17, 5)]), consumer("two", &[])],
+        }],
+    }
+}
+
+#[test]
+fn streams_that_contradict_themselves_are_refused() {
+    type Break = fn(&mut Stream);
+    let cases: [(&str, Break); 13] = [
+        ("more entries than there are", |stream| stream.length += 1),
+        ("a last id before the last entry", |stream| stream.last_id = id(19, 0)),
+        ("nodes in disorder", |stream| stream.nodes.reverse()),
+        ("a node twice", |stream| stream.nodes[1] = stream.nodes[0].clone()),
+        ("a node without anything", |stream| stream.nodes[1].listpack = listpack(&[])),
+        ("no listpack", |stream| stream.nodes[1].listpack = b"none".to_vec()),
+        ("too few fields", |stream| {
+            stream.nodes[1].listpack =
+                listpack(&["1", "0", "2", "f", "0", "2", "0", "0", "v", "4"]);
+        }),
+        ("a wrong count of elements", |stream| {
+            stream.nodes[1].listpack =
+                listpack(&["1", "0", "1", "f", "0", "2", "0", "0", "v", "5"]);
+        }),
+        ("text for a number", |stream| {
+            stream.nodes[1].listpack =
+                listpack(&["1", "0", "1", "f", "0", "2", "x", "0", "v", "4"]);
+        }),
+        ("a group twice", |stream| stream.groups.push(stream.groups[0].clone())),
+        ("a consumer twice", |stream| stream.groups[0].consumers[1].name = b"one".to_vec()),
+        ("what nobody has", |stream| stream.groups[0].consumers[0].pending.clear()),
+        ("what is not pending", |stream| stream.groups[0].consumers[1].pending.push(id(20, 0))),
+    ];
+    let mut client = a_client();
+    for (what, change) in cases {
+        let mut stream = a_stream();
+        change(&mut stream);
+        assert_eq!(restore(&mut client, "a", &Value::Stream(Box::new(stream))), BAD, "{what}");
+    }
 }
 
 #[test]
@@ -128,6 +210,12 @@ fn every_form_comes_back_through_dump_and_restore() {
         let shown = client.run("OBJECT ENCODING a");
         assert!(shown.ends_with(&format!("|{encoding}")), "{shown} {value:?}");
         let payload = dump_of(&mut client, "a");
+        if let Value::Stream(stream) = &value
+            && stream.counters.is_some()
+        {
+            // Group by group, which no digest covers. Version 2 does not tell when consumers were active.
+            assert_eq!(parse_dump(&payload, Limits::default()).unwrap(), value);
+        }
         let command: [&[u8]; 4] = [b"RESTORE", b"b", b"0", &payload];
         assert_eq!(client.command(&command), b"+OK\r\n");
         assert_eq!(digest_of(&mut client, "a"), digest_of(&mut client, "b"), "{value:?}");

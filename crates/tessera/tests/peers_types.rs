@@ -27,8 +27,10 @@ type Making = (&'static str, &'static str, Vec<String>);
 /// Each type in each of its encodings: small and large, numbers of all widths and texts of all lengths.
 fn values() -> Vec<Making> {
     let wide = numbers(20, 1 << 40);
-    let scores: Vec<String> =
-        (0..300).map(|n| ["1", "-2.5", "3e+20", "-inf", "inf", "0.1"][n % 6].to_owned()).collect();
+    // None whose text differs: Redis 7.0 writes 0.1 with 17 digits.
+    let scores: Vec<String> = (0..300)
+        .map(|n| ["1", "-2.5", "3e+20", "-inf", "inf", "0.125"][n % 6].to_owned())
+        .collect();
     vec![
         ("SET", "string", words(1, 30)),
         ("SET", "number", numbers(1, 1)),
@@ -96,9 +98,9 @@ fn stream(prefix: &str) -> Vec<String> {
     lines
 }
 
-/// Everything there is to know about a key, as reading commands tell it; what has no order is sorted.
+/// Everything there is to know about a key (of a stream's groups what they have read only if `counts`), as reading commands tell it; what has no order is sorted.
 #[track_caller]
-fn read(wire: &mut Wire, key: &str) -> Vec<String> {
+fn read(wire: &mut Wire, key: &str, counts: bool) -> Vec<String> {
     let kind = wire.say(&format!("TYPE {key}")).text();
     let lines: &[&str] = match kind.as_str() {
         "string" => &["GET"],
@@ -113,16 +115,16 @@ fn read(wire: &mut Wire, key: &str) -> Vec<String> {
     for line in lines {
         let (command, rest) = line.split_once(' ').unwrap_or((line, ""));
         if command == "XINFO" {
-            seen.push(read_stream(wire, key));
+            seen.push(read_stream(wire, key, counts));
             continue;
         }
         let answer = wire.say(format!("{command} {key} {rest}").trim_end());
         let mut parts: Vec<String> = match &answer {
             Answer::Array(items) if command == "HGETALL" => {
-                items.chunks(2).map(|pair| format!("{pair:?}")).collect()
+                items.chunks(2).map(|pair| pair.iter().map(shown).collect()).collect()
             }
-            Answer::Array(items) => items.iter().map(|item| format!("{item:?}")).collect(),
-            other => vec![format!("{other:?}")],
+            Answer::Array(items) => items.iter().map(shown).collect(),
+            other => vec![shown(other)],
         };
         if matches!(kind.as_str(), "set" | "hash") {
             parts.sort();
@@ -132,9 +134,21 @@ fn read(wire: &mut Wire, key: &str) -> Vec<String> {
     seen
 }
 
-/// Counters, groups and what is pending; without times, which replicas count by themselves.
+/// An answer for people: its texts, with what holds them together.
+fn shown(answer: &Answer) -> String {
+    match answer {
+        Answer::Array(items) => {
+            let items: Vec<String> = items.iter().map(shown).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Answer::Null => "null".to_owned(),
+        other => format!("{:?}", other.text()),
+    }
+}
+
+/// Counters, groups and what is pending; without times, which replicas count by themselves. `counts`: with what groups have read.
 #[track_caller]
-fn read_stream(wire: &mut Wire, key: &str) -> String {
+fn read_stream(wire: &mut Wire, key: &str, counts: bool) -> String {
     let info = wire.say(&format!("XINFO STREAM {key}"));
     let wanted = [
         "length",
@@ -147,20 +161,22 @@ fn read_stream(wire: &mut Wire, key: &str) -> String {
     let mut seen = String::new();
     for pair in info.array().chunks(2) {
         if wanted.contains(&pair[0].text().as_str()) {
-            seen.push_str(&format!("{pair:?}"));
+            pair.iter().for_each(|part| seen.push_str(&shown(part)));
         }
     }
     for group in wire.say(&format!("XINFO GROUPS {key}")).array() {
-        seen.push_str(&format!("{group:?}"));
+        // Name, consumers, pending, last id; then what was read, and what is left to be.
+        let parts = if counts { group.array() } else { &group.array()[..8] };
+        parts.iter().for_each(|part| seen.push_str(&shown(part)));
         let name = group.array()[1].text();
         let consumers = wire.say(&format!("XINFO CONSUMERS {key} {name}"));
         for consumer in consumers.array() {
-            seen.push_str(&format!("{:?}", &consumer.array()[..4]));
+            consumer.array()[..4].iter().for_each(|part| seen.push_str(&shown(part)));
         }
         let pending = wire.say(&format!("XPENDING {key} {name} - + 1000"));
         for entry in pending.array() {
             let entry = entry.array();
-            seen.push_str(&format!("{:?} {:?} {:?}", entry[0], entry[1], entry[3]));
+            [0, 1, 3].map(|part| seen.push_str(&shown(&entry[part])));
         }
     }
     seen
@@ -186,17 +202,19 @@ fn await_same_offset(primary: &Server, replica: &Server) {
 }
 
 #[track_caller]
-fn assert_same(primary: &Server, replica: &Server) {
+fn assert_same(primary: &Server, replica: &Server, counts: bool) {
     let (mut first, mut second) = (primary.wire(), replica.wire());
     let mut keys: Vec<String> = first.say("KEYS *").array().iter().map(Answer::text).collect();
     keys.sort();
     assert_eq!(second.say("DBSIZE").integer(), keys.len() as i64);
     for key in keys {
-        assert_eq!(read(&mut first, &key), read(&mut second, &key), "{key}");
+        let counts = counts || !key.starts_with("late");
+        assert_eq!(read(&mut first, &key, counts), read(&mut second, &key, counts), "{key}");
     }
 }
 
-fn replicated(primary: &Server, replica: &Server) {
+/// `counts`: the primary tells its replicas how much groups of streams have read. Redis 7.0 does not.
+fn replicated(primary: &Server, replica: &Server, counts: bool) {
     // Given: values of all kinds, made before the replica comes and after.
     fill(primary, "early");
     follow(replica, primary);
@@ -204,7 +222,7 @@ fn replicated(primary: &Server, replica: &Server) {
     await_same_offset(primary, replica);
 
     // Then: both tell the same about each.
-    assert_same(primary, replica);
+    assert_same(primary, replica, counts);
 
     // And: what the replica took over it can change, once it is on its own.
     assert_eq!(replica.say("REPLICAOF NO ONE").text(), "OK");
@@ -228,7 +246,7 @@ fn redis_follows_tessera() {
     let Some(redis) = installed("redis-server") else { return };
     let temp = tempfile::tempdir().expect("a directory");
     let primary = Server::tessera(temp.path(), &[]);
-    replicated(&primary, &Server::peer(&redis, temp.path(), &[]));
+    replicated(&primary, &Server::peer(&redis, temp.path(), &[]), true);
 }
 
 #[test]
@@ -236,7 +254,7 @@ fn tessera_follows_redis() {
     let Some(redis) = installed("redis-server") else { return };
     let temp = tempfile::tempdir().expect("a directory");
     let primary = Server::peer(&redis, temp.path(), &[]);
-    replicated(&primary, &Server::tessera(temp.path(), &[]));
+    replicated(&primary, &Server::tessera(temp.path(), &[]), false);
 }
 
 #[test]
@@ -244,7 +262,7 @@ fn valkey_follows_tessera() {
     let Some(valkey) = valkey_server() else { return };
     let temp = tempfile::tempdir().expect("a directory");
     let primary = Server::tessera(temp.path(), &[]);
-    replicated(&primary, &Server::peer(&valkey, temp.path(), &[]));
+    replicated(&primary, &Server::peer(&valkey, temp.path(), &[]), true);
 }
 
 #[test]
@@ -252,7 +270,7 @@ fn tessera_follows_valkey() {
     let Some(valkey) = valkey_server() else { return };
     let temp = tempfile::tempdir().expect("a directory");
     let primary = Server::peer(&valkey, temp.path(), &[]);
-    replicated(&primary, &Server::tessera(temp.path(), &[]));
+    replicated(&primary, &Server::tessera(temp.path(), &[]), true);
 }
 
 #[test]
@@ -276,5 +294,5 @@ fn tessera_follows_tessera_with_fields_that_expire() {
         assert_eq!(replica.say(&line), Answer::Array(times), "{key}");
         assert_eq!(replica.say(&format!("HGET {key} goes")).text(), "2");
     }
-    replicated(&primary, &replica);
+    replicated(&primary, &replica, true);
 }

@@ -70,7 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["slot", "resp"]),
     ("tessera", &["server", "cli", "config", "store"]),
     ("bench", &["slot", "cli"]),
-    ("fuzz", &["slot", "resp", "config", "collections", "rdb", "cluster", "engine"]),
+    ("fuzz", &["slot", "resp", "config", "collections", "store", "rdb", "cluster", "engine"]),
 ];
 
 /// Crates below the rim: time, randomness, files, sockets and threads are arguments or somebody

@@ -4,31 +4,39 @@ use crate::{Meter, Vary};
 use std::io::{self, Read};
 use std::sync::LazyLock;
 use tessera_rdb::{
-    Checksum, Compression, Crc64, Entry, Error, Eviction, Item, Limits, Reader, Value, ValueRef,
-    Version, Writer, dump, encode_entry, parse_dump,
+    Checksum, Compression, Crc64, Entry, Error, Eviction, Item, Limits, Reader, ValueRef, Version,
+    Writer, dump, encode_entry, parse_dump,
 };
 use tessera_slot::Millis;
 
+use super::samples::{LEGACY, values};
+
 /// The default of `proto-max-bulk-len`: an input may claim that much.
-const LIMITS: Limits = Limits { string: 512 << 20 };
+pub(super) const LIMITS: Limits = Limits { string: 512 << 20 };
 /// What reading takes beside the data: the buffer, and the first step of a string that claims to be long.
 const FIXED_BYTES: usize = 2 << 20;
-/// LZF turns three bytes into 264 at most, and buffers grow by doubling.
-const UNPACKED_MAX: usize = 4 * 88;
+/// LZF turns three bytes into 264 at most, an element of a ziplist takes two bytes at least and some twenty when it is read, and
+/// buffers grow by doubling.
+const UNPACKED_MAX: usize = 4 * 88 * 10;
 
 static STREAMS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    [(Version::V10, Checksum::On), (Version::V11, Checksum::Off)]
+    [(Version::V10, Checksum::On), (Version::V11, Checksum::Off), (Version::V80, Checksum::On)]
         .into_iter()
         .map(|(version, checksum)| stream(version, checksum).expect("a vector takes all bytes"))
         .collect()
 });
 
-static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+pub(super) static PAYLOADS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     let mut payloads = Vec::new();
-    for value in [ValueRef::String(b"text"), ValueRef::String(&[b'a'; 500]), ValueRef::Integer(-7)]
-    {
-        payloads.push(dump(value, Compression::Lzf));
-        payloads.push(dump(value, Compression::Off));
+    for value in values() {
+        payloads.push(dump(&value, Compression::Lzf));
+        payloads.push(dump(&value, Compression::Off));
+    }
+    for (version, kind, body) in LEGACY {
+        let mut payload = [&[kind.to_byte()], *body].concat();
+        payload.extend_from_slice(&[*version, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        seal(&mut payload);
+        payloads.push(payload);
     }
     payloads
 });
@@ -43,15 +51,21 @@ fn stream(version: Version, checksum: Checksum) -> io::Result<Vec<u8>> {
         writer.resize_db(20_000, 3)?;
         let mut entries = Vec::new();
         let long = vec![b'x'; 400];
-        let values = [
+        let strings = [
             (ValueRef::String(b"value"), None, None),
             (ValueRef::Integer(70_000), Some(Millis(1 << 41)), None),
             (ValueRef::Integer(i64::MIN), None, Some(Eviction::Idle(20_000))),
             (ValueRef::String(&long), Some(Millis(0)), Some(Eviction::Frequency(255))),
         ];
-        for (value, expiry, eviction) in values {
+        for (value, expiry, eviction) in strings {
             encode_entry(&mut entries, b"key", expiry, eviction, value, Compression::Lzf);
             encode_entry(&mut entries, b"", expiry, eviction, value, Compression::Off);
+        }
+        for value in values() {
+            let kind = tessera_rdb::Encode::value_type(&value, version);
+            if kind.first_version() <= version {
+                encode_entry(&mut entries, b"other", None, None, &value, Compression::Lzf);
+            }
         }
         writer.entries(&entries)?;
     }
@@ -59,7 +73,7 @@ fn stream(version: Version, checksum: Checksum) -> io::Result<Vec<u8>> {
 }
 
 /// Puts the right checksum at the end.
-fn seal(input: &mut [u8]) {
+pub(super) fn seal(input: &mut [u8]) {
     if let Some((body, sum)) = input.split_last_chunk_mut::<8>() {
         *sum = Crc64::of(body).to_le_bytes();
     }
@@ -126,14 +140,13 @@ fn read(source: impl Read) -> (Vec<Item>, Option<Error>) {
 }
 
 fn check_entry(entry: Entry) {
-    let Value::String(text) = &entry.value;
     for compression in [Compression::Lzf, Compression::Off] {
+        let version = tessera_rdb::Encode::value_type(&entry.value, Version::V10).first_version();
         let mut writer =
-            Writer::new(Vec::new(), Version::V10, Checksum::On).expect("a vector takes all bytes");
+            Writer::new(Vec::new(), version, Checksum::On).expect("a vector takes all bytes");
         let mut encoded = Vec::new();
-        let value = ValueRef::String(text);
         let (expiry, eviction) = (entry.expires_at, entry.eviction);
-        encode_entry(&mut encoded, &entry.key, expiry, eviction, value, compression);
+        encode_entry(&mut encoded, &entry.key, expiry, eviction, &entry.value, compression);
         writer.entries(&encoded).expect("a vector takes all bytes");
         let bytes = writer.finish().expect("a vector takes all bytes");
         let (items, error) = read(&bytes[..]);
@@ -158,11 +171,11 @@ pub fn dump_payloads(bytes: &[u8]) {
     let value = parse_dump(&input, LIMITS);
     let allowed = FIXED_BYTES + UNPACKED_MAX * input.len();
     assert!(meter.peak() <= allowed, "{} bytes for {}", meter.peak(), input.len());
-    if let Ok(Value::String(text)) = value {
+    if let Ok(value) = value {
         for compression in [Compression::Lzf, Compression::Off] {
-            let payload = dump(ValueRef::String(&text), compression);
+            let payload = dump(&value, compression);
             let again = parse_dump(&payload, LIMITS).expect("what was written is read");
-            assert_eq!(again, Value::String(text.clone()));
+            assert_eq!(again, value);
         }
     }
 }

@@ -199,6 +199,16 @@ pub(super) enum Encoded<'a> {
     Bytes(&'a [u8]),
 }
 
+impl<'a> From<Element<'a>> for Encoded<'a> {
+    #[inline]
+    fn from(element: Element<'a>) -> Encoded<'a> {
+        match element {
+            Element::Integer(number) => Encoded::Integer(number),
+            Element::Bytes(bytes) => Encoded::of(bytes),
+        }
+    }
+}
+
 impl<'a> Encoded<'a> {
     #[inline]
     pub(super) fn of(text: &'a [u8]) -> Encoded<'a> {

@@ -337,6 +337,32 @@ impl Listpack {
         removed
     }
 
+    /// Adds several elements at the end, with one change of the allocation. Strings that are canonical integers become integers.
+    /// False: there is no room for so many bytes, and nothing was added.
+    pub fn extend<'e>(&mut self, elements: impl Iterator<Item = Element<'e>> + Clone) -> bool {
+        let (mut size, mut added) = (0usize, 0);
+        for element in elements.clone() {
+            size = size.saturating_add(Encoded::from(element).size());
+            added += 1;
+        }
+        if !self.has_room(size) {
+            return false;
+        }
+        let (count, mut at) = (self.count(), self.end());
+        self.splice(at, 0, size);
+        let bytes = self.bytes_mut();
+        for element in elements {
+            let encoded = Encoded::from(element);
+            let end = at + encoded.size();
+            encoded.write(&mut bytes[at..end]);
+            at = end;
+        }
+        if count != UNCOUNTED {
+            self.set_count(usize::from(count) + added);
+        }
+        true
+    }
+
     /// Adds all elements of another listpack at the end.
     pub fn append(&mut self, other: &Listpack) {
         let count = self.len() + other.len();
@@ -447,6 +473,25 @@ pub struct Iter<'a> {
     bytes: &'a [u8],
     front: usize,
     back: usize,
+}
+
+impl Iter<'_> {
+    /// Where the next element begins, if there is one.
+    #[inline]
+    pub fn place(&self) -> Option<Position> {
+        (self.front < self.back).then_some(Position(self.front as u32))
+    }
+
+    /// Passes over elements.
+    #[inline]
+    pub fn skip_elements(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.front >= self.back {
+                return;
+            }
+            self.front += size_at(self.bytes, self.front);
+        }
+    }
 }
 
 impl<'a> Iterator for Iter<'a> {

@@ -1,52 +1,164 @@
-//! The stream.
+//! The stream: entries with fields and values, in the order of their ids, and groups of consumers who share them.
+//!
+//! Entries stand in nodes of some hundred (`node.rs` has the format, which is that of RDB files), nodes in a
+//! two-level array (`nodes.rs`). A deleted entry is only marked; its node goes when all of its entries are deleted. What was there is
+//! remembered in five words (`entries.rs`), from which groups tell how far behind they are (`group.rs`).
+
+mod entries;
+mod entry;
+mod group;
+mod id;
+mod load;
+mod node;
+mod nodes;
+mod range;
+
+pub use entries::{Entries, Keep, StreamLimits, TooLarge};
+pub use entry::StreamEntry;
+pub use group::{Consumer, ConsumerId, Group, Pending};
+pub use id::{IdText, StreamId};
+pub use load::{GroupLoader, StreamHistory, StreamLoader};
+pub use range::{Range, RangeBack};
 
 use crate::collection::{Collection, Kind};
-use crate::listpack::Listpack;
+use std::collections::BTreeMap;
+use std::fmt::{self, Debug};
+use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
-/// A stream.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stream {
-    /// Few small elements.
-    Packed(Listpack),
+/// A stream: one word, which stands for a [`StreamBody`].
+pub struct Stream(NonNull<StreamBody>);
+
+/// What a stream consists of. The parts can be borrowed one by one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StreamBody {
+    /// The entries.
+    pub entries: Entries,
+    /// The consumer groups by their names.
+    pub groups: BTreeMap<Box<[u8]>, Group>,
 }
 
-/// The numbers of the forms in an entry.
-const PACKED: u8 = 0;
+// SAFETY: a stream owns its body.
+unsafe impl Send for Stream {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Stream {}
 
-// SAFETY: both directions agree on the numbers of the forms.
+impl Stream {
+    /// An empty stream.
+    pub fn new() -> Stream {
+        Stream::of(StreamBody::default())
+    }
+
+    fn of(body: StreamBody) -> Stream {
+        Stream(NonNull::from(Box::leak(Box::new(body))))
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Stream {
+        Stream::new()
+    }
+}
+
+impl Deref for Stream {
+    type Target = StreamBody;
+    #[inline]
+    fn deref(&self) -> &StreamBody {
+        // SAFETY: the pointer came from a box, and is the stream's own.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl DerefMut for Stream {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut StreamBody {
+        // SAFETY: as in `deref`; `self` is borrowed mutably.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // SAFETY: the pointer came from a box; nobody uses it any more.
+        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Stream {
+        Stream::of(StreamBody::clone(self))
+    }
+}
+
+impl PartialEq for Stream {
+    fn eq(&self, other: &Stream) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Stream {}
+
+impl Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Debug::fmt(&**self, f)
+    }
+}
+
+impl StreamBody {
+    /// The nodes as RDB files have them: the first id of each, and its listpack.
+    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &[u8])> {
+        self.entries.nodes.iter().map(|node| (node.first, node.listpack.as_bytes()))
+    }
+
+    fn bytes_of_nodes(&self, samples: usize) -> usize {
+        let nodes = self.entries.nodes.len();
+        let looked_at = if samples == 0 { nodes } else { samples.min(nodes) };
+        let bytes: usize =
+            self.entries.nodes.iter().take(looked_at).map(|node| node.listpack.memory()).sum();
+        if looked_at < nodes { bytes / looked_at * nodes } else { bytes }
+    }
+}
+
+/// The number of the only form in an entry.
+const FORM: u8 = 0;
+
+// SAFETY: the pointer goes in as it came out.
 unsafe impl Collection for Stream {
     const KIND: Kind = Kind::Stream;
 
+    #[inline]
     fn into_parts(self) -> (u8, NonNull<u8>) {
-        match self {
-            Stream::Packed(listpack) => (PACKED, listpack.into_raw()),
-        }
+        (FORM, std::mem::ManuallyDrop::new(self).0.cast())
     }
 
+    #[inline]
     unsafe fn from_parts(form: u8, pointer: NonNull<u8>) -> Stream {
-        debug_assert_eq!(form, PACKED);
-        // SAFETY: by the caller's promise.
-        unsafe { Stream::Packed(Listpack::from_raw(pointer)) }
+        debug_assert_eq!(form, FORM);
+        Stream(pointer.cast())
     }
 
     fn len(&self) -> usize {
-        match self {
-            Stream::Packed(listpack) => listpack.len(),
-        }
+        self.entries.len() as usize
     }
 
-    fn memory(&self, _: usize) -> usize {
-        match self {
-            Stream::Packed(listpack) => listpack.memory(),
-        }
+    fn memory(&self, samples: usize) -> usize {
+        let groups: usize =
+            self.groups.iter().map(|(name, group)| name.len() + 16 + group.memory()).sum();
+        size_of::<StreamBody>()
+            + self.bytes_of_nodes(samples)
+            + self.entries.nodes.memory()
+            + groups
     }
 
     fn free_effort(&self) -> usize {
-        1
+        let pending: usize = self.groups.values().map(|group| group.pending() / 4 + 1).sum();
+        self.entries.nodes.len() + pending
     }
 
     fn encoding(&self) -> &'static str {
-        "listpack"
+        "stream"
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -28,6 +28,11 @@ impl Engine {
         self.blocking.keys()
     }
 
+    /// How many keys clients wait for who want to know when they are deleted.
+    pub fn blocking_keys_for_deletion(&self) -> usize {
+        self.blocking.keys_for_deletion()
+    }
+
     /// Takes the right to answer a waiter. It still has to leave its queues.
     pub(crate) fn end_waiting(&self, waiter: &Waiter, ending: Ending) -> Option<Answer> {
         let operation = waiter.operation.lock().take()?;

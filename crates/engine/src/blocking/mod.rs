@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Offset, Slot};
-use tessera_store::{KeyHash, WaiterId};
+use tessera_store::{KeyHash, SlotGuard, WaiterId};
 
 /// Whether an operation could be carried out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,6 +146,8 @@ const SHARDS: usize = 16;
 pub(crate) struct Blocking {
     clients: AtomicUsize,
     keys: AtomicUsize,
+    /// Keys that somebody waits for who wants to know when they are deleted.
+    deletions: AtomicUsize,
     next: AtomicU64,
     waiters: [Mutex<BTreeMap<WaiterId, Arc<Waiter>>>; SHARDS],
 }
@@ -170,6 +172,23 @@ impl Blocking {
     /// How many keys are waited for.
     pub(crate) fn keys(&self) -> usize {
         self.keys.load(Relaxed)
+    }
+
+    /// How many keys are waited for by somebody who wants to know when they are deleted.
+    pub(crate) fn keys_for_deletion(&self) -> usize {
+        self.deletions.load(Relaxed)
+    }
+
+    /// Takes a waiter out of the queue of a key, if it stands there.
+    fn leave_key(&self, guard: &mut SlotGuard<'_>, key: &ReadyKey, id: WaiterId) {
+        let counts =
+            wants_deletion(id) && guard.waiters(key.db, &key.bytes, wants_deletion) == [id];
+        if guard.leave(key.db, &key.bytes, id) {
+            self.keys.fetch_sub(1, Relaxed);
+        }
+        if counts {
+            self.deletions.fetch_sub(1, Relaxed);
+        }
     }
 
     fn shard(&self, id: WaiterId) -> &Mutex<BTreeMap<WaiterId, Arc<Waiter>>> {
@@ -206,8 +225,12 @@ impl Blocking {
         let id = self.next.fetch_add(1, Relaxed) << 1 | u64::from(operation.wants_deletion());
         self.clients.fetch_add(1, Relaxed);
         for key in &keys {
-            if db.locks.guard(key.hash.slot()).wait(key.db, &key.bytes, id) {
+            let guard = db.locks.guard(key.hash.slot());
+            if guard.wait(key.db, &key.bytes, id) {
                 self.keys.fetch_add(1, Relaxed);
+            }
+            if wants_deletion(id) && guard.waiters(key.db, &key.bytes, wants_deletion) == [id] {
+                self.deletions.fetch_add(1, Relaxed);
             }
         }
         let also = operation.also_locks().map(|key| db.place(key).hash.slot());

@@ -199,7 +199,11 @@ impl Engine {
             Err(fail) => {
                 reply.buf.clear();
                 reply.error(fail.to_string());
-                crate::stats::bump(&db.told.stats.errors, 1);
+                self.stats.note_error(db.told.stats, &reply.buf[1..]);
+                // The client's last command is the one that waits.
+                if let Some(index) = waiter.info.last_command.load(Relaxed).checked_sub(1) {
+                    crate::stats::bump(&db.told.stats.by_command[index].failed, 1);
+                }
             }
         }
         Some(Answer { bytes: reply.buf, offset: self.log.offset(), close: false })
@@ -212,8 +216,8 @@ impl Engine {
             let slot = key.hash.slot();
             if !db.locks.covers(slot) {
                 others = true;
-            } else if db.locks.guard(slot).leave(key.db, &key.bytes, waiter.id) {
-                self.blocking.keys.fetch_sub(1, Relaxed);
+            } else {
+                self.blocking.leave_key(db.locks.guard(slot), key, waiter.id);
             }
         }
         others
@@ -222,9 +226,7 @@ impl Engine {
     /// Takes a waiter out of all queues.
     pub(crate) fn leave(&self, world: &mut World<'_>, waiter: &Waiter) {
         for key in &waiter.keys {
-            if world.lock(key.hash.slot()).leave(key.db, &key.bytes, waiter.id) {
-                self.blocking.keys.fetch_sub(1, Relaxed);
-            }
+            self.blocking.leave_key(&mut world.lock(key.hash.slot()), key, waiter.id);
         }
     }
 

@@ -60,7 +60,8 @@ fn of_fields(
         name.extend_from_slice(text);
         let value = texts.next_string().ok_or(Corrupt)?;
         let expiry = expiries.next().copied().flatten();
-        hash.add(&name, value, expiry.map(|at| at.0), limits)?;
+        // At the time 0 all fields are there: what expired then expired a moment later.
+        hash.add(&name, value, expiry.map(|at| at.0.max(ALL + 1)), limits)?;
     }
     Ok(hash)
 }

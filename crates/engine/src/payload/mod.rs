@@ -10,6 +10,7 @@ mod hash;
 mod list;
 mod set;
 mod sorted_set;
+mod stream;
 
 use tessera_collections::set::Limits as SetLimits;
 use tessera_collections::sorted_set::Limits as SortedSetLimits;
@@ -41,29 +42,45 @@ fn string_ref(string: StringRef<'_>) -> ValueRef<'_> {
     }
 }
 
+/// A collection that is in no entry, to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct CollectionPayload<'a>(pub &'a AnyCollection);
+
 impl Encode for Payload<'_> {
     fn value_type(&self, version: Version) -> ValueType {
-        let Some(any) = self.0.any_collection() else { return ValueType::String };
-        match &*any {
-            AnyCollection::List(_) => ValueType::ListQuicklist,
-            AnyCollection::Hash(hash) => hash::value_type(hash),
-            AnyCollection::Set(set) => set::value_type(set, version),
-            AnyCollection::SortedSet(set) => sorted_set::value_type(set),
-            AnyCollection::Stream(_) => ValueType::Stream2,
+        match self.0.any_collection() {
+            Some(any) => CollectionPayload(&any).value_type(version),
+            None => ValueType::String,
         }
     }
 
     fn encode(&self, encoder: &mut Encoder<'_>) {
-        if let Some(string) = self.0.string() {
-            return string_ref(string).encode(encoder);
+        match (self.0.string(), self.0.any_collection()) {
+            (Some(string), _) => string_ref(string).encode(encoder),
+            (None, Some(any)) => CollectionPayload(&any).encode(encoder),
+            (None, None) => unreachable!("what is no string is a collection"),
         }
-        let Some(any) = self.0.any_collection() else { return };
-        match &*any {
+    }
+}
+
+impl Encode for CollectionPayload<'_> {
+    fn value_type(&self, version: Version) -> ValueType {
+        match self.0 {
+            AnyCollection::List(_) => ValueType::ListQuicklist,
+            AnyCollection::Hash(hash) => hash::value_type(hash),
+            AnyCollection::Set(set) => set::value_type(set, version),
+            AnyCollection::SortedSet(set) => sorted_set::value_type(set),
+            AnyCollection::Stream(_) => stream::value_type(version),
+        }
+    }
+
+    fn encode(&self, encoder: &mut Encoder<'_>) {
+        match self.0 {
             AnyCollection::List(list) => list::encode(list, encoder),
             AnyCollection::Hash(hash) => hash::encode(hash, encoder),
             AnyCollection::Set(set) => set::encode(set, encoder),
             AnyCollection::SortedSet(set) => sorted_set::encode(set, encoder),
-            _ => {}
+            AnyCollection::Stream(stream) => stream::encode(stream, encoder),
         }
     }
 }
@@ -133,7 +150,7 @@ pub fn take_in(value: RdbValue, thresholds: &Thresholds) -> Result<Value, Refuse
         RdbValue::SortedSet(value) => {
             sorted_set::take_in(value, thresholds.sorted_set).map(collection)
         }
-        _ => Err(Refused::Corrupt("")),
+        RdbValue::Stream(value) => stream::take_in(*value).map(collection),
     }
 }
 

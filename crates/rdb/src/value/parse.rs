@@ -41,7 +41,7 @@ pub(crate) fn parse_value<R: Read>(
         T::HashListpack => Value::Hash(Hash::Listpack(input.string()?)),
         T::HashExpiry | T::HashExpiryPreGa => Value::Hash(expiring_hash(input, kind)?),
         T::HashListpackExpiry => {
-            let next_expiry = Some(Millis(u64::from_le_bytes(input.array()?)));
+            let next_expiry = Some(expiry(input)?);
             Value::Hash(Hash::ExpiringListpack { next_expiry, listpack: input.string()? })
         }
         T::HashListpackExpiryPreGa => {
@@ -176,7 +176,7 @@ fn zipmap_hash<R: Read>(input: &mut Input<R>) -> Result<Hash, Error> {
 fn expiring_hash<R: Read>(input: &mut Input<R>, kind: ValueType) -> Result<Hash, Error> {
     let earliest = match kind {
         ValueType::HashExpiryPreGa => None,
-        _ => Some(u64::from_le_bytes(input.array()?)),
+        _ => Some(expiry(input)?.0),
     };
     let count = input.plain_length()?;
     let (mut texts, mut expiries) = (Strings::new(), Vec::new());
@@ -184,17 +184,27 @@ fn expiring_hash<R: Read>(input: &mut Input<R>, kind: ValueType) -> Result<Hash,
         let at = match (input.plain_length()?, earliest) {
             (0, _) => None,
             (at, None) => Some(at),
-            (later, Some(earliest)) => Some(
-                earliest
-                    .checked_add(later - 1)
-                    .ok_or_else(|| input.corrupt("an expiry beyond all time"))?,
-            ),
+            (later, Some(earliest)) => Some(earliest.saturating_add(later - 1)),
         };
-        expiries.push(at.map(Millis));
+        expiries.push(at.map(|at| in_time(input, at)).transpose()?);
         texts.push_with(|bytes| input.append_string(bytes))?;
         texts.push_with(|bytes| input.append_string(bytes))?;
     }
     Ok(Hash::Fields { texts, expiries })
+}
+
+fn expiry<R: Read>(input: &mut Input<R>) -> Result<Millis, Error> {
+    let at = u64::from_le_bytes(input.array()?);
+    in_time(input, at)
+}
+
+/// Times are signed numbers everywhere else.
+fn in_time<R: Read>(input: &Input<R>, at: u64) -> Result<Millis, Error> {
+    if i64::try_from(at).is_ok() {
+        Ok(Millis(at))
+    } else {
+        Err(input.corrupt("an expiry beyond all time"))
+    }
 }
 
 /// Valkey 9's form: field, value, expiry in Unix ms or -1 for never.

@@ -1,28 +1,7 @@
 //! Streams as plain data.
 
+pub use tessera_collections::StreamId;
 use tessera_slot::Millis;
-
-/// The id of a stream's entry.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
-pub struct StreamId {
-    /// Unix ms.
-    pub ms: u64,
-    /// Tells entries of one millisecond apart.
-    pub seq: u64,
-}
-
-impl StreamId {
-    /// As it stands in the file: two big-endian numbers, so that bytes sort as ids do.
-    pub fn to_bytes(self) -> [u8; 16] {
-        (u128::from(self.ms) << 64 | u128::from(self.seq)).to_be_bytes()
-    }
-
-    /// The id that stands in 16 bytes.
-    pub fn from_bytes(bytes: [u8; 16]) -> StreamId {
-        let both = u128::from_be_bytes(bytes);
-        StreamId { ms: (both >> 64) as u64, seq: both as u64 }
-    }
-}
 
 /// A stream, as it stands in the file.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

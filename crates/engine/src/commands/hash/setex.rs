@@ -163,11 +163,12 @@ fn delete(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>, fields: Fields<'
             }
         }
         if !gone.is_empty() {
-            cx.stats.bump(|stats| &stats.expired_fields, gone.len() as u64);
             removed(cx, found, key, "hexpired", gone.len());
             tell(cx, &[b"HDEL", key], &gone);
         }
     }
-    cx.reply.integer(i64::from(gone.len() == fields.len()));
+    // All of them count as set, and as expired.
+    cx.stats.bump(|stats| &stats.expired_fields, fields.len() as u64);
+    cx.reply.integer(1);
     Ok(())
 }

@@ -4,7 +4,7 @@ use super::{READ, SORTED_SET};
 use crate::command::Command;
 use crate::commands::element_scan::{self, Options, Page, Scanned};
 use crate::{Args, Cx, Db, Done};
-use tessera_collections::{DoubleText, SortedSet};
+use tessera_collections::{DoubleText, SortedSet, all_digits};
 
 pub(super) const ZSCAN: Command = Command::new("zscan", -3, zscan)
     .flags(READ)
@@ -25,11 +25,18 @@ fn zscan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     };
     let options = Options::parse(args, 3, Scanned::SortedSet)?;
     let set = found.get();
+    let is_packed = set.as_listpack().is_some();
     let mut page = Page::begin(cx.reply, &options);
     let next = page.walk(cursor, |page, cursor| {
         set.scan(cursor, |member, score| {
-            if page.show(member) && page.wants_more() {
+            if !page.show(member) || !page.wants_more() {
+                return;
+            }
+            if is_packed {
                 page.add(DoubleText::default().format(score).as_bytes());
+            } else {
+                // As Redis does, which here writes more digits than elsewhere.
+                page.add(all_digits(score).as_bytes());
             }
         })
     });

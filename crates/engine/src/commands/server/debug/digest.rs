@@ -9,7 +9,8 @@ use crate::{Args, Cx, Db, Done, Fail};
 use sha1::{Digest as _, Sha1};
 use std::ops::ControlFlow;
 use tessera_collections::{
-    AnyCollection, Digits, Direction, DoubleText, Element, Hash, List, Set, SortedSet,
+    AnyCollection, Digits, Direction, DoubleText, Element, Hash, List, Set, SortedSet, Stream,
+    StreamId,
 };
 use tessera_slot::Millis;
 use tessera_store::{Entry, Lookup, NewValue, ScanCursor};
@@ -61,7 +62,8 @@ impl Digest {
             self.chain(string::text(value, &mut itoa::Buffer::new()));
         }
         match entry.any_collection().as_deref() {
-            None | Some(AnyCollection::Stream(_)) => {}
+            None => {}
+            Some(AnyCollection::Stream(stream)) => self.add_stream(stream),
             Some(AnyCollection::List(list)) => self.add_list(list),
             Some(AnyCollection::Set(set)) => self.add_set(set),
             Some(AnyCollection::SortedSet(set)) => self.add_sorted_set(set),
@@ -90,6 +92,17 @@ impl Digest {
             part.chain_element(member);
             part.chain(text.format(score).as_bytes());
             self.join_digest(part);
+        }
+    }
+
+    /// The entries alone, not the groups.
+    fn add_stream(&mut self, stream: &Stream) {
+        for entry in stream.entries.range(StreamId::MIN, StreamId::MAX) {
+            self.chain(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (field, value) in entry.pairs() {
+                self.chain_element(field);
+                self.chain_element(value);
+            }
         }
     }
 

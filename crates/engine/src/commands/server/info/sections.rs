@@ -84,7 +84,7 @@ fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("clients_in_timeout_table", 0);
     lines.add("total_watched_keys", all.iter().map(|client| watching(client)).sum::<usize>());
     lines.add("total_blocking_keys", cx.engine.blocking_keys());
-    lines.add("total_blocking_keys_on_nokey", 0);
+    lines.add("total_blocking_keys_on_nokey", cx.engine.blocking_keys_for_deletion());
 }
 
 /// Bytes as Redis writes them for people: `1.50M`.

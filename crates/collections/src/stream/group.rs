@@ -1,0 +1,214 @@
+//! Consumer groups: who has been given which entries, and has not acknowledged them yet.
+
+use super::entries::Entries;
+use super::id::StreamId;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A consumer of a group, in short. Good as long as the consumer is not deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ConsumerId(u32);
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pending {
+    /// Who has it.
+    pub consumer: ConsumerId,
+    /// When it was delivered last, Unix ms.
+    pub time: i64,
+    /// How often it was delivered.
+    pub count: u64,
+}
+
+/// A consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    name: Box<[u8]>,
+    /// When it last asked for anything, Unix ms.
+    pub seen: i64,
+    /// When it last got anything, Unix ms.
+    pub active: Option<i64>,
+    pending: BTreeSet<StreamId>,
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// How many entries it has not acknowledged.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The ids of these entries from `start` on.
+    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
+        self.pending.range(start..).copied()
+    }
+}
+
+/// A consumer group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Group {
+    /// The last id that was delivered.
+    pub last_id: StreamId,
+    /// How many entries of the stream had been added up to that id, if it is known.
+    pub entries_read: Option<u64>,
+    pending: BTreeMap<StreamId, Pending>,
+    names: BTreeMap<Box<[u8]>, ConsumerId>,
+    /// By their ids; those of deleted consumers are given out again.
+    consumers: Vec<Option<Consumer>>,
+    free: Vec<ConsumerId>,
+}
+
+impl Group {
+    /// A group that goes on behind this id.
+    pub fn new(last_id: StreamId, entries_read: Option<u64>) -> Group {
+        Group { last_id, entries_read, ..Group::default() }
+    }
+
+    /// How many entries are not acknowledged.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The entries that are not acknowledged, from `start` on.
+    pub fn pending_from(
+        &self,
+        start: StreamId,
+    ) -> impl DoubleEndedIterator<Item = (StreamId, Pending)> {
+        self.pending.range(start..).map(|(&id, &pending)| (id, pending))
+    }
+
+    /// What is known of an entry that is not acknowledged.
+    pub fn pending_at(&self, id: StreamId) -> Option<Pending> {
+        self.pending.get(&id).copied()
+    }
+
+    /// How many consumers there are.
+    pub fn consumers(&self) -> usize {
+        self.names.len()
+    }
+
+    /// All consumers in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
+        self.names.values().map(|&id| self.consumer(id))
+    }
+
+    /// A consumer by its name.
+    pub fn find(&self, name: &[u8]) -> Option<ConsumerId> {
+        self.names.get(name).copied()
+    }
+
+    /// A consumer.
+    ///
+    /// # Panics
+    /// If it was deleted.
+    pub fn consumer(&self, id: ConsumerId) -> &Consumer {
+        self.consumers[id.0 as usize].as_ref().expect("this consumer was not deleted")
+    }
+
+    /// A consumer, to be changed.
+    ///
+    /// # Panics
+    /// If it was deleted.
+    pub fn consumer_mut(&mut self, id: ConsumerId) -> &mut Consumer {
+        self.consumers[id.0 as usize].as_mut().expect("this consumer was not deleted")
+    }
+
+    /// The consumer of this name, and whether it is new. `now`: when it was seen, Unix ms.
+    pub fn find_or_make(&mut self, name: &[u8], now: i64) -> (ConsumerId, bool) {
+        if let Some(id) = self.find(name) {
+            return (id, false);
+        }
+        let consumer =
+            Consumer { name: name.into(), seen: now, active: None, pending: BTreeSet::new() };
+        let id = match self.free.pop() {
+            Some(id) => {
+                self.consumers[id.0 as usize] = Some(consumer);
+                id
+            }
+            None => {
+                self.consumers.push(Some(consumer));
+                ConsumerId(self.consumers.len() as u32 - 1)
+            }
+        };
+        self.names.insert(name.into(), id);
+        (id, true)
+    }
+
+    /// Deletes a consumer with all that it has not acknowledged; gives how many entries these were.
+    pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
+        let id = self.names.remove(name)?;
+        let consumer = self.consumers[id.0 as usize].take().expect("it has a name");
+        self.free.push(id);
+        for id in &consumer.pending {
+            self.pending.remove(id);
+        }
+        Some(consumer.pending.len())
+    }
+
+    /// An entry is a consumer's from now on, whoever had it before.
+    pub fn assign(&mut self, id: StreamId, pending: Pending) {
+        let old = self.pending.insert(id, pending);
+        if let Some(old) = old.filter(|old| old.consumer != pending.consumer) {
+            self.consumer_mut(old.consumer).pending.remove(&id);
+        }
+        self.consumer_mut(pending.consumer).pending.insert(id);
+    }
+
+    /// An entry that its consumer has is delivered once more.
+    pub fn deliver_again(&mut self, id: StreamId, time: i64) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.time = time;
+            pending.count = pending.count.saturating_add(1);
+        }
+    }
+
+    /// An entry is acknowledged, or is gone. False: it was not pending.
+    pub fn acknowledge(&mut self, id: StreamId) -> bool {
+        let Some(pending) = self.pending.remove(&id) else { return false };
+        self.consumer_mut(pending.consumer).pending.remove(&id);
+        true
+    }
+
+    /// An entry is read by the group: what it has read last moves on. False: it is not behind that.
+    pub fn advance(&mut self, entries: &Entries, id: StreamId) -> bool {
+        if id <= self.last_id {
+            return false;
+        }
+        match self.entries_read {
+            Some(read) if !entries.has_gap_from(id) => self.entries_read = Some(read + 1),
+            _ if entries.added() > 0 => self.entries_read = entries.added_until(id),
+            _ => {}
+        }
+        self.last_id = id;
+        true
+    }
+
+    /// How many entries the group has still to read, if that can be told.
+    pub fn lag(&self, entries: &Entries) -> Option<i64> {
+        if entries.added() == 0 {
+            return Some(0);
+        }
+        let read = match self.entries_read {
+            Some(read) if !entries.has_gap_from(self.last_id) => read,
+            _ => entries.added_until(self.last_id)?,
+        };
+        Some((entries.added() as i64).wrapping_sub(read as i64))
+    }
+
+    /// Bytes of memory, about: what the ordered trees need is two thirds full on average.
+    pub(super) fn memory(&self) -> usize {
+        let pending = self.pending.len() * 3 / 2 * (size_of::<(StreamId, Pending)>() + 2);
+        let consumers: usize = self
+            .iter()
+            .map(|consumer| {
+                let ids = consumer.pending.len() * 3 / 2 * (size_of::<StreamId>() + 2);
+                2 * consumer.name.len() + ids + size_of::<(Box<[u8]>, ConsumerId)>()
+            })
+            .sum();
+        let slots = self.consumers.capacity() * size_of::<Option<Consumer>>();
+        size_of::<Group>() + pending + consumers + slots
+    }
+}
