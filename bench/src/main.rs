@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tessera_bench::generator::{self, Load};
 use tessera_bench::requests::{Order, Workload};
 use tessera_bench::server::{self, Program};
-use tessera_bench::{compare, families, growth, topology};
+use tessera_bench::{compare, families, growth, lru, topology};
 
 #[derive(Parser)]
 #[command(about = "Load for Redis-compatible servers, and comparisons of two of them")]
@@ -30,6 +30,8 @@ enum Command {
     Memory(FamiliesArgs),
     /// Load many keys into an empty server and report the slowest command.
     Growth(GrowthArgs),
+    /// Compare how well two servers choose what to evict.
+    Lru(LruArgs),
 }
 
 #[derive(Args)]
@@ -177,6 +179,33 @@ struct GrowthArgs {
     keys: u64,
 }
 
+#[derive(Args)]
+struct LruArgs {
+    #[command(flatten)]
+    servers: Servers,
+    /// Values of maxmemory-policy.
+    #[arg(long, value_delimiter = ',', default_value = "allkeys-lru,allkeys-lfu")]
+    policies: Vec<String>,
+    /// How many different keys.
+    #[arg(short = 'r', long, default_value_t = 200_000)]
+    keys: u64,
+    /// How many of them fit.
+    #[arg(long, default_value_t = 20_000)]
+    capacity: u64,
+    /// How many reads.
+    #[arg(short = 'n', long, default_value_t = 1_000_000)]
+    requests: u64,
+    /// Reads a second.
+    #[arg(long, default_value_t = 50_000.0)]
+    rate: f64,
+    /// The exponent of Zipf's law.
+    #[arg(long, default_value_t = 0.9)]
+    skew: f64,
+    /// Bytes of a value.
+    #[arg(short = 'd', long, default_value_t = 200)]
+    value_size: usize,
+}
+
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Load(args) => run_load(&args),
@@ -184,6 +213,7 @@ fn main() -> Result<()> {
         Command::Families(args) => families::run(&families_plan(args)?),
         Command::Memory(args) => families::run_memory(&families_plan(args)?),
         Command::Growth(args) => run_growth(&args),
+        Command::Lru(args) => run_lru(args),
     }
 }
 
@@ -297,6 +327,21 @@ fn run_growth(args: &GrowthArgs) -> Result<()> {
         pipeline: args.pipeline,
         value_size: args.shape.value_size,
         cluster: args.servers.cluster,
+        server_core,
+    })
+}
+
+fn run_lru(args: LruArgs) -> Result<()> {
+    let server_core = args.servers.pin()?;
+    lru::run(&lru::Plan {
+        programs: std::iter::once(args.servers.ours()).chain(args.servers.peer()).collect(),
+        policies: args.policies,
+        keys: args.keys,
+        capacity: args.capacity,
+        requests: args.requests,
+        rate: args.rate,
+        skew: args.skew,
+        value_size: args.value_size,
         server_core,
     })
 }

@@ -189,6 +189,12 @@ impl<'w, 'k> Db<'w, 'k> {
         self.access
     }
 
+    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the idle time, in seconds, and the counter of
+    /// uses that it brings the policy takes what it can use.
+    pub fn access_of(&self, idle_seconds: Option<u64>, frequency: Option<u8>) -> u32 {
+        self.keyspace.access_of(idle_seconds, frequency, self.now)
+    }
+
     /// Looks a key up in order to change it. A key whose time has come is removed first; on a replica, which clients may
     /// write to only if it is configured so, without a word to others.
     #[inline]

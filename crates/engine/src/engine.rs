@@ -87,6 +87,7 @@ pub struct Engine {
     /// Stands in where no client is.
     pub(crate) nobody: Arc<crate::ClientInfo>,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
+    pub(crate) eviction: crate::evict::Eviction,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
     config_version: AtomicU64,
@@ -110,6 +111,7 @@ impl Engine {
             seed: options.seed,
             threads: options.threads,
         });
+        keyspace.set_lfu(crate::evict::lfu(&options.config));
         let backlog = options.config.replication.repl_backlog_size.0;
         Engine {
             keyspace: Arc::new(keyspace),
@@ -126,6 +128,7 @@ impl Engine {
             events: Default::default(),
             nobody: Arc::new(crate::ClientInfo::new(0, String::new(), String::new(), -1, 0, 0)),
             replica_keys: Default::default(),
+            eviction: crate::evict::Eviction::new(options.threads),
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
             config_lock: Mutex::new(()),
@@ -164,6 +167,7 @@ impl Engine {
 
     /// Replaces the configuration. The caller holds `config_lock`, or is alone.
     pub fn set_config(&self, config: Config) {
+        self.keyspace.set_lfu(crate::evict::lfu(&config));
         self.config.store(Arc::new(config));
         self.config_version.fetch_add(1, Relaxed);
     }

@@ -97,6 +97,11 @@ impl Engine {
                 Refusal::Wait => Outcome::Wait(Park::WritesPaused),
             };
         }
+        if turn.config.memory.maxmemory.0 != 0
+            && !self.may_take_memory(world, turn, session, command)
+        {
+            return self.deny_memory(world, turn, session, prepared, command, args, reply);
+        }
         if session.transaction.is_some() && !crate::transaction::runs_at_once(command) {
             return self.in_transaction(world, turn, session, prepared, command, args, reply);
         }
@@ -193,7 +198,7 @@ impl Engine {
             index: session.db,
             now: turn.now,
             hashes: turn.hashes,
-            access: (turn.now.0 / 1000) as u32,
+            access: self.keyspace.fresh_access(turn.now),
             touch: !session.no_touch,
             expired: expired_keys(session.is_primary, mode, self.pause_end(turn.now).is_some()),
             told: self.told(self.stats.thread(turn.thread), turn.config),
@@ -510,6 +515,31 @@ impl Engine {
                     && routing.is_replicated_here(slot);
                 if may_read { None } else { moved() }
             }
+        }
+    }
+
+    /// Refuses a command for want of memory, unless its keys belong to another node.
+    #[cold]
+    #[allow(clippy::too_many_arguments)] // as above
+    fn deny_memory<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &mut Session,
+        prepared: Prepared,
+        command: &'static Command,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let mut fail = Fail::text("OOM command not allowed when used memory > 'maxmemory'.");
+        if self.mode().any(Mode::CLUSTER)
+            && let Err(other) = self.check_slots(world, turn, session, prepared, command, args)
+        {
+            fail = other;
+        }
+        match self.give_up_exec(world, turn, session, command, fail.into()) {
+            Refusal::Fail(fail) => self.refuse(session, reply, turn, Some(prepared.index), fail),
+            Refusal::Wait => Outcome::Wait(Park::WritesPaused),
         }
     }
 

@@ -92,6 +92,10 @@ pub trait Host: Send + Sync {
     /// Lines of INFO that only the rim knows: (section, name, value). A line whose name the section has already takes its
     /// place (`used_memory_rss`, `instantaneous_ops_per_sec`, `config_file` …); others are added at the section's end.
     fn info(&self) -> Vec<(&'static str, &'static str, String)>;
+    /// A monotonic clock, microseconds, for work that may take only so long. A rim without one has no such limits.
+    fn clock_us(&self) -> u64 {
+        0
+    }
     /// DEBUG SLEEP: stops the calling thread for a while.
     ///
     /// # Errors

@@ -31,6 +31,8 @@ pub struct ThreadStats {
     pub expired: AtomicU64,
     /// Fields of hashes removed because their time had come.
     pub expired_fields: AtomicU64,
+    /// Keys removed for want of memory.
+    pub evicted: AtomicU64,
     /// Error replies.
     pub errors: AtomicU64,
     /// Bytes received.
@@ -64,6 +66,7 @@ impl ThreadStats {
             hits: AtomicU64::new(0),
             misses: AtomicU64::new(0),
             expired: AtomicU64::new(0),
+            evicted: AtomicU64::new(0),
             expired_fields: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             net_in: AtomicU64::new(0),
@@ -159,6 +162,7 @@ impl Stats {
                 &thread.hits,
                 &thread.misses,
                 &thread.expired,
+                &thread.evicted,
                 &thread.expired_fields,
                 &thread.errors,
                 &thread.net_in,

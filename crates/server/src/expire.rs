@@ -1,9 +1,10 @@
-//! The thread that removes keys whose time has come, and takes the samples for INFO's rates on its way.
+//! The thread that removes keys whose time has come, or for which there is no room, and takes the samples for INFO's rates on its way.
 
 use crate::server::{Asked, Server};
 use crate::time;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
-use tessera_engine::ExpireCursor;
+use tessera_engine::{ExpireCursor, Room};
 
 /// Pause between two walks, milliseconds.
 const PERIOD: u64 = 100;
@@ -26,9 +27,26 @@ pub(crate) fn run(server: &Server, thread: usize) {
             .engine
             .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < budget);
         server.sample();
-        if expired.removed > 0 {
+        let evicted = make_room(server, thread, || started.elapsed() < budget);
+        if expired.removed > 0 || evicted {
             server.wake_feeders(usize::MAX);
         }
         pause = if expired.complete && expired.removed == 0 { IDLE_PERIOD } else { PERIOD };
+    }
+}
+
+/// Evicts what no command has evicted yet. Whether something was.
+fn make_room(server: &Server, thread: usize, time_left: impl Fn() -> bool) -> bool {
+    let engine = &server.engine;
+    let config = engine.config();
+    let evicted = || engine.stats.thread(thread).evicted.load(Relaxed);
+    let before = evicted();
+    loop {
+        // Entered anew each time, since whoever wants the world alone must not wait.
+        let mut world = engine.keyspace.enter(thread);
+        let room = engine.make_room(&mut world, thread, time::unix(), &config);
+        if room != Room::Running || !time_left() {
+            return evicted() != before;
+        }
     }
 }

@@ -19,14 +19,6 @@ use tessera_store::Flushed;
 /// What commands reach of the server.
 pub(crate) struct Rim(pub(crate) Arc<Server>);
 
-/// Frees flushed tables on a thread of their own.
-pub(crate) fn free_later(flushed: Flushed) {
-    let spawned = std::thread::Builder::new().name("free".to_owned()).spawn(move || drop(flushed));
-    if let Err(error) = spawned {
-        tracing::debug!("Freeing in the foreground: {error}");
-    }
-}
-
 /// Follows a primary from now on, or becomes one (`None`). Returns when the old primary's stream is no longer applied.
 pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     let engine = &server.engine;
@@ -197,6 +189,10 @@ impl Host for Rim {
         info(&self.0)
     }
 
+    fn clock_us(&self) -> u64 {
+        crate::time::monotonic_us()
+    }
+
     fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
         std::thread::sleep(time);
         Ok(())
@@ -226,7 +222,7 @@ impl Host for Rim {
     }
 
     fn free_later(&self, flushed: Flushed) {
-        free_later(flushed);
+        self.0.engine.keyspace.discards().flushed(flushed);
     }
 }
 

@@ -158,6 +158,8 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
             IoThread::new(index, Arc::clone(&server), listeners.take().unwrap_or_default())?;
         threads.spawn(format!("io-{index}"), move || thread.run())?;
     }
+    let freeing = Arc::clone(&server.engine.keyspace);
+    threads.spawn("free".to_owned(), move || freeing.discards().work())?;
     spawn_others(&server, &quit, &mut threads, nodes_file, bus_listeners)?;
     if let Some(primary) = &config.replication.replicaof.0 {
         let primary = Primary { host: primary.host.clone(), port: primary.port };
@@ -315,6 +317,7 @@ fn stop(server: &Arc<Server>, quit: &Flag, threads: Threads) {
     quit.set();
     server.follow.quit();
     server.sync.quit();
+    server.engine.keyspace.discards().close();
     for thread in threads.0 {
         let _ = thread.join();
     }

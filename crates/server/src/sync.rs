@@ -3,16 +3,19 @@
 
 use crate::io::Mailbox;
 use crate::server::random_id;
+use crate::time;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tessera_config::table::memory::MaxmemoryPolicy;
 use tessera_engine::Engine;
 use tessera_engine::payload::Payload;
 use tessera_log::{Reader, ReplId};
-use tessera_rdb::{Checksum, Compression, Version, Writer, encode_entry};
-use tessera_store::{Entry, Snapshot, SnapshotSink};
+use tessera_rdb::{Checksum, Compression, Eviction, Version, Writer, encode_entry};
+use tessera_slot::Millis;
+use tessera_store::{Entry, Lfu, Snapshot, SnapshotSink};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
 const PIPE_BYTES: usize = 8 << 20;
@@ -199,7 +202,57 @@ impl SyncService {
 /// Entries that writers handed over, encoded, in the order of their databases' numbers within a batch.
 struct Handed {
     entries: Mutex<Vec<(usize, Vec<u8>)>>,
+    manner: Manner,
+}
+
+/// How entries are written.
+#[derive(Clone, Copy)]
+struct Manner {
     compression: Compression,
+    /// What the policy of eviction knows about keys goes with them.
+    clock: Clock,
+    /// When the snapshot was begun.
+    now: Millis,
+}
+
+/// What the access clocks of entries are to whoever reads the snapshot.
+#[derive(Clone, Copy)]
+enum Clock {
+    Unused,
+    Idle,
+    Frequency(Lfu),
+}
+
+impl Manner {
+    fn of(engine: &Engine) -> Manner {
+        let config = engine.config();
+        let policy = config.memory.maxmemory_policy;
+        Manner {
+            compression: match config.persistence.rdbcompression {
+                true => Compression::Lzf,
+                false => Compression::Off,
+            },
+            clock: match (engine.keyspace.lfu(), policy) {
+                (Some(lfu), _) => Clock::Frequency(lfu),
+                (None, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru) => Clock::Idle,
+                (None, _) => Clock::Unused,
+            },
+            now: time::unix(),
+        }
+    }
+
+    fn eviction(self, entry: &Entry) -> Option<Eviction> {
+        match self.clock {
+            Clock::Unused => None,
+            Clock::Idle => {
+                let idle = (self.now.0 / 1000).saturating_sub(u64::from(entry.access()));
+                Some(Eviction::Idle(idle))
+            }
+            Clock::Frequency(lfu) => {
+                Some(Eviction::Frequency(lfu.frequency(entry.access(), self.now)))
+            }
+        }
+    }
 }
 
 impl SnapshotSink for Handed {
@@ -209,12 +262,13 @@ impl SnapshotSink for Handed {
             entries.push((db, Vec::with_capacity(256)));
         }
         let (_, bytes) = entries.last_mut().expect("just pushed");
-        encode(bytes, entry, self.compression);
+        encode(bytes, entry, self.manner);
     }
 }
 
-fn encode(out: &mut Vec<u8>, entry: &Entry, compression: Compression) {
-    encode_entry(out, entry.key(), entry.expiry(), None, Payload::of(entry), compression);
+fn encode(out: &mut Vec<u8>, entry: &Entry, manner: Manner) {
+    let (payload, eviction) = (Payload::of(entry), manner.eviction(entry));
+    encode_entry(out, entry.key(), entry.expiry(), eviction, payload, manner.compression);
 }
 
 /// A snapshot on its way.
@@ -235,11 +289,7 @@ struct Job {
 
 impl Job {
     fn start(engine: &Arc<Engine>, pipes: Vec<Arc<Pipe>>, stall: Duration) -> Option<Job> {
-        let compression = match engine.config().persistence.rdbcompression {
-            true => Compression::Lzf,
-            false => Compression::Off,
-        };
-        let handed = Arc::new(Handed { entries: Mutex::default(), compression });
+        let handed = Arc::new(Handed { entries: Mutex::default(), manner: Manner::of(engine) });
         let mut world = engine.keyspace.enter_exclusive();
         // Redis 7.0 reads version 10. Fields that expire are only in Valkey 9's version.
         let version = if world.has_aging() { Version::V80 } else { Version::V10 };
@@ -270,7 +320,7 @@ impl Job {
     fn run(mut self, thread: usize) -> bool {
         let started = std::time::Instant::now();
         let Some(mut writer) = self.header() else { return false };
-        let compression = self.handed.compression;
+        let manner = self.handed.manner;
         let mut more = true;
         while more {
             let mut batch: Vec<(usize, Vec<u8>)> = Vec::new();
@@ -283,7 +333,7 @@ impl Job {
                     }
                     let (_, out) = batch.last_mut().expect("just pushed");
                     let before = out.len();
-                    encode(out, entry, compression);
+                    encode(out, entry, manner);
                     bytes += out.len() - before;
                 });
             }

@@ -19,6 +19,11 @@ pub(crate) fn monotonic() -> Millis {
     Millis(ORIGIN.elapsed().as_millis() as u64 + 3_600_000)
 }
 
+/// Microseconds since some moment before now; never goes back.
+pub(crate) fn monotonic_us() -> u64 {
+    ORIGIN.elapsed().as_micros() as u64
+}
+
 /// Both clocks.
 pub(crate) fn now() -> Now {
     Now { mono: monotonic(), unix: unix() }

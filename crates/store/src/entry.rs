@@ -511,7 +511,16 @@ impl Entry {
         }
     }
 
-    /// The access clock, in the unit of the eviction policy.
+    /// About how many allocations are freed with the entry.
+    #[inline]
+    pub fn free_effort(&self) -> usize {
+        match self.kind() {
+            Kind::String => 1,
+            _ => self.any_collection().map_or(1, |any| any.free_effort()),
+        }
+    }
+
+    /// The access clock; what it means the keyspace knows ([`crate::Keyspace::lfu`]).
     pub fn access(&self) -> u32 {
         self.header().access
     }

@@ -1,11 +1,15 @@
 //! All slots, and the world lock above them.
 
+use crate::access::{AccessClock, Lfu};
+use crate::discard::Discards;
 use crate::entry::Entry;
 use crate::hash::KeyHash;
+use crate::sample::NoneExpires;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
 use crossbeam_utils::CachePadded;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{Millis, SLOT_COUNT, Slot, SlotState};
@@ -41,6 +45,11 @@ pub struct Keyspace {
     placement: Placement,
     databases: usize,
     snapshots: Snapshots,
+    access: AccessClock,
+    discards: Discards,
+    none_expires: NoneExpires,
+    /// Whether a database other than 0 was ever written to.
+    has_others: AtomicBool,
 }
 
 impl Keyspace {
@@ -54,6 +63,10 @@ impl Keyspace {
             placement: options.placement,
             databases: options.databases.max(1),
             snapshots: Snapshots::default(),
+            access: AccessClock::default(),
+            discards: Discards::default(),
+            none_expires: NoneExpires::default(),
+            has_others: AtomicBool::new(false),
         }
     }
 
@@ -103,6 +116,63 @@ impl Keyspace {
     pub fn enter_exclusive(&self) -> WorldExclusive<'_> {
         let shards = self.world.iter().map(|shard| shard.write()).collect();
         WorldExclusive(World { keyspace: self, hold: Hold::Alone(shards) })
+    }
+
+    /// Chooses what the access clocks of entries mean: how often they are used, or (`None`) when.
+    pub fn set_lfu(&self, lfu: Option<Lfu>) {
+        self.access.set(lfu);
+    }
+
+    /// How uses are counted; `None`: access clocks are times of last use, Unix seconds.
+    #[inline]
+    pub fn lfu(&self) -> Option<Lfu> {
+        self.access.lfu()
+    }
+
+    /// The access clock of an entry that is made now.
+    #[inline]
+    pub fn fresh_access(&self, now: Millis) -> u32 {
+        self.access.fresh(now)
+    }
+
+    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the seconds since it was last used, and the
+    /// counter of its uses, the policy takes what it can use.
+    pub fn access_of(&self, idle_seconds: Option<u64>, counter: Option<u8>, now: Millis) -> u32 {
+        match (self.access.lfu(), idle_seconds, counter) {
+            (Some(_), _, Some(counter)) => Lfu::clock(counter, now),
+            (None, Some(idle), _) => (now.0 / 1000).saturating_sub(idle) as u32,
+            _ => self.access.fresh(now),
+        }
+    }
+
+    /// The access clock of an entry that is used, when a new one's would be `fresh`.
+    #[inline]
+    pub(crate) fn used_access(&self, clock: u32, fresh: u32) -> u32 {
+        self.access.used(clock, fresh)
+    }
+
+    /// What is freed in the background.
+    #[inline]
+    pub fn discards(&self) -> &Discards {
+        &self.discards
+    }
+
+    #[inline]
+    pub(crate) fn none_expires(&self) -> &NoneExpires {
+        &self.none_expires
+    }
+
+    /// Whether a database other than 0 may have keys.
+    pub(crate) fn has_other_databases(&self) -> bool {
+        self.has_others.load(Relaxed)
+    }
+
+    /// A database other than 0 gets keys.
+    #[inline]
+    pub(crate) fn note_other_databases(&self) {
+        if !self.has_others.load(Relaxed) {
+            self.has_others.store(true, Relaxed);
+        }
     }
 
     #[inline]
@@ -199,6 +269,10 @@ impl Flushed {
     pub fn keys(&self) -> usize {
         self.0.iter().map(Table::len).sum()
     }
+
+    pub(crate) fn into_tables(self) -> impl Iterator<Item = Table<Entry>> {
+        self.0.into_iter()
+    }
 }
 
 impl<'k> WorldExclusive<'k> {
@@ -259,6 +333,7 @@ impl<'k> WorldExclusive<'k> {
         if a == b {
             return;
         }
+        self.0.keyspace.note_other_databases();
         for slot in Slot::all() {
             let databases = self.0.keyspace.databases;
             let mut guard = self.lock(slot);

@@ -12,17 +12,22 @@
 //! Deliberately not here: commands, file formats, clocks, threads. Values other than strings are
 //! `tessera_collections`'. Everything public is safe to use.
 
+mod access;
 mod alloc;
+mod discard;
 mod entry;
 mod hash;
 mod keyspace;
 mod lookup;
 mod marks;
+mod sample;
 mod scan;
 mod slot;
 mod snapshot;
 
-pub use alloc::{CountingAlloc, HUGE_PAGES, used_memory};
+pub use access::Lfu;
+pub use alloc::{CountingAlloc, HUGE_PAGES, taken_by_thread, used_memory};
+pub use discard::Discards;
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 pub use hash::KeyHash;
 pub use keyspace::{
@@ -30,6 +35,7 @@ pub use keyspace::{
 };
 pub use lookup::{Found, Lookup, Vacant};
 pub use marks::{Version, WaiterId};
+pub use sample::{Among, Survey};
 pub use scan::ScanCursor;
 pub use slot::{ManySlots, SlotGuard};
 pub use snapshot::{Snapshot, SnapshotBusy, SnapshotSink};

@@ -1,6 +1,8 @@
 //! What a lookup found, and what can be done with it. All changes of entries go through here, so
 //! that a running snapshot always gets to see the old one first.
 
+use crate::alloc::taken_by_thread;
+use crate::discard::bytes_later;
 use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 use crate::hash::KeyHash;
 use crate::marks::Change;
@@ -53,7 +55,8 @@ impl<'g, 'k> Found<'g, 'k> {
     /// Removes the entry and frees it; what is left is the place of its key, which `key` repeats.
     pub fn vacate<'key>(mut self, key: &'key [u8]) -> Vacant<'g, 'k, 'key> {
         self.preserve();
-        drop(self.take());
+        let entry = self.take();
+        self.guard.keyspace.discards().entry(entry);
         Vacant { guard: self.guard, db: self.db, key, hash: self.hash }
     }
 }
@@ -119,14 +122,22 @@ impl Found<'_, '_> {
         self.entry().expiry()
     }
 
-    /// Sets the access clock: no change that a snapshot cares about.
+    /// The key is used: its access clock goes on. `fresh` is the clock of an entry that is made now
+    /// ([`crate::Keyspace::fresh_access`]). No change that a snapshot cares about.
     #[inline]
-    pub fn touch(&mut self, access: u32) {
+    pub fn touch(&mut self, fresh: u32) {
+        let keyspace = self.guard.keyspace;
         let mut entry = self.entry_mut();
+        let used = keyspace.used_access(entry.access(), fresh);
         // A store that changes nothing would still make the cache line dirty.
-        if entry.access() != access {
-            entry.set_access(access);
+        if entry.access() != used {
+            entry.set_access(used);
         }
+    }
+
+    /// Sets the access clock as it is.
+    pub fn set_access(&mut self, access: u32) {
+        self.entry_mut().set_access(access);
     }
 
     /// Tells those who watch the key, or wait for it, of a change.
@@ -161,25 +172,39 @@ impl Found<'_, '_> {
         }
     }
 
-    /// Replaces value and expiry. The access clock is set.
+    /// Replaces value and expiry. That is a use of the key, as [`Found::touch`] has it.
     #[inline]
-    pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) {
+    pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, fresh: u32) {
         self.preserve();
         self.note_new();
+        self.note_expiry(expiry);
+        let keyspace = self.guard.keyspace;
         let mut entry = self.entry_mut();
+        let access = keyspace.used_access(entry.access(), fresh);
         if entry.try_replace(&value, expiry) {
             entry.set_access(access);
             return;
         }
         let mut new = Entry::new(entry.key(), value, expiry, access);
         new.set_epoch(entry.epoch());
-        *entry = new;
+        let old = std::mem::replace(&mut *entry, new);
+        drop(entry);
+        keyspace.discards().entry(old);
+    }
+
+    /// A key may get an expiry.
+    #[inline]
+    fn note_expiry(&self, expiry: Option<Millis>) {
+        if expiry.is_some() {
+            self.guard.keyspace.none_expires().refute();
+        }
     }
 
     /// Sets or removes the expiry.
     pub fn set_expiry(&mut self, expiry: Option<Millis>) {
         self.preserve();
         self.note_new();
+        self.note_expiry(expiry);
         let mut entry = self.entry_mut();
         if entry.expiry().is_some() == expiry.is_some() {
             entry.set_expiry_in_place(expiry);
@@ -229,7 +254,18 @@ impl Found<'_, '_> {
     /// Removes the entry and frees it.
     pub fn delete(mut self) {
         self.preserve();
-        drop(self.take());
+        let entry = self.take();
+        self.guard.keyspace.discards().entry(entry);
+    }
+
+    /// Removes the entry and frees it. About how many bytes that has given back, or will where it is freed in the background;
+    /// what its table gives back is counted only if that happens at once.
+    pub fn evict(self) -> usize {
+        let later = bytes_later(&self.entry());
+        let before = taken_by_thread();
+        self.delete();
+        let now = usize::try_from(before - taken_by_thread()).unwrap_or(0);
+        now + later.unwrap_or(0)
     }
 
     /// Takes the entry out; `self` must not be used for it any more.
@@ -239,6 +275,12 @@ impl Found<'_, '_> {
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         // SAFETY: as in `entry`; `self` is not used for it any more.
         let entry = unsafe { self.table().remove(place, hash.code, !walking, hasher) };
+        let table = self.table();
+        if table.is_empty() && !walking {
+            // There are many slots: what their last keys leave behind would add up to a megabyte.
+            *table = Table::default();
+            self.guard.data.drop_empty_tables();
+        }
         self.guard.note_layout();
         entry
     }
@@ -256,6 +298,12 @@ impl<'g, 'k> Vacant<'g, 'k, '_> {
     pub fn fill(self, value: NewValue<'_>, expiry: Option<Millis>, access: u32) -> Found<'g, 'k> {
         let Vacant { guard, db, key, hash } = self;
         let keyspace = guard.keyspace;
+        if expiry.is_some() {
+            keyspace.none_expires().refute();
+        }
+        if db > 0 {
+            keyspace.note_other_databases();
+        }
         let mut entry = Entry::new(key, value, expiry, access);
         entry.set_epoch(keyspace.snapshots().epoch());
         let table = guard.data.table_mut(db, keyspace.databases());

@@ -61,7 +61,12 @@ impl SlotHint {
     }
 
     pub(crate) fn seems_empty(&self) -> bool {
-        self.count.load(Ordering::Relaxed) == 0
+        self.bucket_count() == 0
+    }
+
+    /// How many buckets database 0 had when somebody last looked.
+    pub(crate) fn bucket_count(&self) -> usize {
+        self.count.load(Ordering::Relaxed) as usize
     }
 
     #[inline]
@@ -103,6 +108,18 @@ impl SlotData {
             others.resize_with(databases - 1, Table::default);
         }
         &mut others[db - 1]
+    }
+
+    /// Gives the tables of databases 1 and up back, if none has buckets.
+    #[inline]
+    pub(crate) fn drop_empty_tables(&mut self) {
+        let Some(rare) = &mut self.rare else { return };
+        if rare.others.iter().all(|table| table.bucket_count() == 0) {
+            rare.others = Vec::new();
+            if !self.marked {
+                self.rare = None;
+            }
+        }
     }
 
     /// The marks on keys, if there are any.

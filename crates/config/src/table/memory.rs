@@ -29,25 +29,26 @@ family! {
     /// Limits of memory, eviction, freeing, defragmentation.
     Memory in memory {
         /// Most bytes of data; 0: without limit.
-        maxmemory: Bytes = Bytes(0), "maxmemory", bytes(0, u64::MAX);
+        maxmemory: Bytes = Bytes(0), "maxmemory", bytes(0, u64::MAX).effective();
         /// What goes when `maxmemory` is reached.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction,
-            "maxmemory-policy", choice(MaxmemoryPolicy::WORDS);
+            "maxmemory-policy", choice(MaxmemoryPolicy::WORDS).effective();
         /// Keys compared for one eviction.
-        maxmemory_samples: u32 = 5, "maxmemory-samples", integer(1, 64);
+        maxmemory_samples: u32 = 5, "maxmemory-samples", integer(1, 64).effective();
         /// How much time evictions may take, 0 to 100.
-        maxmemory_eviction_tenacity: u32 = 10, "maxmemory-eviction-tenacity", integer(0, 100);
+        maxmemory_eviction_tenacity: u32 = 10,
+            "maxmemory-eviction-tenacity", integer(0, 100).effective();
         /// Most bytes of all clients' buffers, or a part of `maxmemory`; 0: without limit.
         maxmemory_clients: BytesOrPercent = BytesOrPercent::Bytes(Bytes(0)),
             "maxmemory-clients", Spec::new(Kind::MemoryOrPercent(100));
         /// How hard to look for expired keys, 1 to 10.
         active_expire_effort: u32 = 1, "active-expire-effort", integer(1, 10).effective();
         /// How slowly the counter of uses grows.
-        lfu_log_factor: u32 = 10, "lfu-log-factor", COUNT;
+        lfu_log_factor: u32 = 10, "lfu-log-factor", COUNT.effective();
         /// Minutes after which the counter of uses is lowered by one; 0: never.
-        lfu_decay_time: u32 = 1, "lfu-decay-time", COUNT;
-        /// Free evicted values in the background.
-        lazyfree_lazy_eviction: bool = true, "lazyfree-lazy-eviction", FLAG;
+        lfu_decay_time: u32 = 1, "lfu-decay-time", COUNT.effective();
+        /// Free evicted values in the background, here and (by UNLINK instead of DEL) on replicas.
+        lazyfree_lazy_eviction: bool = true, "lazyfree-lazy-eviction", FLAG.effective();
         /// Free expired values in the background, here and (by UNLINK instead of DEL) on replicas.
         lazyfree_lazy_expire: bool = true, "lazyfree-lazy-expire", FLAG.effective();
         /// Free values that go as a side effect in the background, here and on replicas.

@@ -41,7 +41,7 @@ family! {
         replica_priority: u32 = 100, "replica-priority", COUNT.also(&["slave-priority"]).effective();
         /// A replica leaves evictions to its primary.
         replica_ignore_maxmemory: bool = true,
-            "replica-ignore-maxmemory", FLAG.also(&["slave-ignore-maxmemory"]);
+            "replica-ignore-maxmemory", FLAG.also(&["slave-ignore-maxmemory"]).effective();
         /// A replica frees its old data in the background before a full sync.
         replica_lazy_flush: bool = true, "replica-lazy-flush", FLAG.also(&["slave-lazy-flush"]);
         /// Address that a replica gives as its own; empty: the socket's.

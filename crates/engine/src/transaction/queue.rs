@@ -86,7 +86,7 @@ impl Engine {
     }
 
     /// In cluster mode: fails if the command's keys are not served here just now. EXEC looks again.
-    fn check_slots<'k>(
+    pub(crate) fn check_slots<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
         turn: &mut Turn<'_>,

@@ -292,7 +292,7 @@ impl Control {
             Effect::DropKeys(slots) => self.drop_keys(&slots),
             Effect::DropAllKeys => {
                 let flushed = engine.keyspace.enter_exclusive().flush(None);
-                crate::host::free_later(flushed);
+                engine.keyspace.discards().flushed(flushed);
             }
             Effect::Follow { host, port, .. } => {
                 crate::host::follow(&self.server, Some(Primary { host: host.to_string(), port }));
@@ -343,7 +343,7 @@ impl Control {
             world.flush_slot(slot, None, &mut flushed);
         }
         drop(world);
-        crate::host::free_later(flushed);
+        engine.keyspace.discards().flushed(flushed);
         self.server.wake_feeders(usize::MAX);
         engine.stats.thread(self.thread).dirty.fetch_add(1, Relaxed);
     }

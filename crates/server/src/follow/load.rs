@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tessera_cluster::{Event, PrimaryLink};
 use tessera_engine::payload::{Refused, Thresholds, take_in};
 use tessera_engine::{Engine, Mode};
-use tessera_rdb::{Entry, Item, Limits, Reader};
+use tessera_rdb::{Entry, Eviction, Item, Limits, Reader};
 use tessera_replication::{LinkEvent, Position};
 use tessera_slot::{Millis, Offset};
 use tessera_store::{Keyspace, Lookup, NewValue, Value};
@@ -58,7 +58,7 @@ impl Follower {
         // Nobody may continue from a history whose data is half gone.
         engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
-        crate::host::free_later(flushed);
+        engine.keyspace.discards().flushed(flushed);
         server.disconnect_replicas();
         self.publish();
         let started = std::time::Instant::now();
@@ -90,7 +90,7 @@ impl Follower {
                 // Who has begun to follow this node meanwhile has seen what is gone now.
                 engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
-                crate::host::free_later(flushed);
+                engine.keyspace.discards().flushed(flushed);
                 server.disconnect_replicas();
                 LinkEvent::LoadFailed
             }
@@ -129,10 +129,11 @@ fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loa
     loop {
         match reader.next_item().map_err(|error| error.to_string())? {
             Item::SelectDb(index) => db = known(index as usize)?,
-            Item::Entry(Entry { key, expires_at, value, .. }) => {
+            Item::Entry(Entry { key, expires_at, value, eviction }) => {
                 match take_in(value, &thresholds) {
                     Ok(value) => {
-                        store(keyspace, thread, db, &key, value, expires_at);
+                        let access = access(keyspace, eviction);
+                        store(keyspace, thread, db, &key, value, expires_at, access);
                         keys += 1;
                     }
                     Err(Refused::Empty) => {
@@ -165,6 +166,16 @@ fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loa
     }
 }
 
+/// The access clock of a key of which the payload says this.
+fn access(keyspace: &Keyspace, eviction: Option<Eviction>) -> u32 {
+    let (idle, counter) = match eviction {
+        None => (None, None),
+        Some(Eviction::Idle(seconds)) => (Some(seconds), None),
+        Some(Eviction::Frequency(counter)) => (None, Some(counter)),
+    };
+    keyspace.access_of(idle, counter, crate::time::unix())
+}
+
 fn store(
     keyspace: &Keyspace,
     thread: usize,
@@ -172,14 +183,15 @@ fn store(
     key: &[u8],
     value: Value,
     expiry: Option<Millis>,
+    access: u32,
 ) {
     let hash = keyspace.locate(key);
     let mut world = keyspace.enter(thread);
     let mut guard = world.lock(hash.slot());
     let value = NewValue::Owned(value);
     match guard.lookup(db, key, hash) {
-        Lookup::Found(mut found) => found.replace(value, expiry, 0),
-        Lookup::Vacant(vacant) => vacant.insert(value, expiry, 0),
+        Lookup::Found(mut found) => found.replace(value, expiry, access),
+        Lookup::Vacant(vacant) => vacant.insert(value, expiry, access),
     }
 }
 

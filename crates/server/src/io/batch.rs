@@ -121,7 +121,9 @@ impl IoThread {
         }
         let engine = &*self.server.engine;
         let started = Instant::now();
-        let mut world = Some(engine.keyspace.enter(self.index));
+        let mut world = engine.keyspace.enter(self.index);
+        engine.make_room(&mut world, self.index, self.now, &self.config);
+        let mut world = Some(world);
         let Batch { requests, spans, hashes, slots } = &mut self.batch;
         let mut spans_start = 0;
         let mut run = 0u64;
@@ -133,6 +135,12 @@ impl IoThread {
             // CLIENT KILL earlier in this batch counts.
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
                 continue;
+            }
+            if conn.reply.buf.capacity() == 0
+                && let Some(buffer) = self.spare.pop()
+            {
+                // Else each turn would leave one more buffer than the one before.
+                conn.reply.buf = buffer;
             }
             let (bytes, session, reply) = conn.parts(request.start);
             let mut turn =

@@ -45,6 +45,23 @@ fn text(value: Option<StringRef<'_>>) -> Vec<u8> {
 }
 
 #[test]
+fn a_slot_without_keys_takes_no_memory() {
+    let keyspace = keyspace(Placement::Local, 1);
+    let mut world = keyspace.enter(0);
+    set(&mut world, 0, b"k", b"v");
+    let slot = keyspace.locate(b"k").slot();
+    assert!(world.lock(slot).table_memory() > 0 && !keyspace.seems_empty(slot));
+    delete(&mut world, 0, b"k");
+    assert!(world.lock(slot).table_memory() == 0 && keyspace.seems_empty(slot));
+    set(&mut world, 3, b"k", b"v");
+    assert!(world.lock(slot).data.table_count() > 1);
+    delete(&mut world, 3, b"k");
+    assert_eq!(world.lock(slot).data.table_count(), 1, "nor do databases without keys");
+    set(&mut world, 0, b"k", b"w");
+    assert_eq!(get(&mut world, 0, b"k"), Some(b"w".to_vec()));
+}
+
+#[test]
 fn threads_count_together() {
     let keyspace = keyspace(Placement::Cluster, 4);
     const KEYS: usize = 50;

@@ -149,9 +149,7 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         cx.reply.ok();
         return Ok(());
     }
-    let access = db
-        .access()
-        .saturating_sub(options.idle.map_or(0, |idle| u32::try_from(idle).unwrap_or(u32::MAX)));
+    let access = db.access_of(options.idle, options.frequency);
     let config = cx.config;
     if !exists {
         cx.notify_new(key.bytes);
@@ -159,6 +157,7 @@ fn restore(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = match db.lookup(key) {
         Lookup::Found(mut found) => {
             found.replace(NewValue::Owned(value), expiry, access);
+            found.set_access(access);
             found
         }
         Lookup::Vacant(vacant) => vacant.fill(NewValue::Owned(value), expiry, access),

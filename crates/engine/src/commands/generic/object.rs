@@ -77,19 +77,31 @@ fn encoding(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 }
 
 fn freq(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    if db.look(db.key(args.at(2), 0)).is_some() {
-        return Err(Fail::text(
-            "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
-             Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
-        ));
+    let lfu = db.keyspace().lfu();
+    match (db.look(db.key(args.at(2), 0)), lfu) {
+        (None, _) => cx.reply.null(),
+        (Some(found), Some(lfu)) => {
+            cx.reply.integer(i64::from(lfu.frequency(found.entry().access(), cx.now)));
+        }
+        (Some(_), None) => {
+            return Err(Fail::text(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. \
+                 Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
     }
-    cx.reply.null();
     Ok(())
 }
 
 fn idletime(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let access = db.access();
+    let (access, is_lfu) = (db.access(), db.keyspace().lfu().is_some());
     match db.look(db.key(args.at(2), 0)) {
+        Some(_) if is_lfu => {
+            return Err(Fail::text(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. \
+                 Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
         Some(found) => {
             cx.reply.integer(i64::from(access.saturating_sub(found.entry().access())));
         }

@@ -3,7 +3,7 @@
 use super::{GENERIC, WRITE, WRITE_FAST};
 use crate::command::Command;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
-use tessera_store::NewValue;
+use tessera_store::{Lookup, NewValue};
 
 pub(super) const RENAME: Command = Command::new("rename", 3, rename)
     .flags(WRITE)
@@ -41,7 +41,11 @@ fn move_entry(
         let found = db.find(from).expect("it was there, and its slot is locked");
         let access = found.entry().access();
         let (value, expiry) = found.remove();
-        crate::db::store(db.lookup(to), NewValue::Owned(value), expiry, access);
+        let vacant = match db.lookup(to) {
+            Lookup::Vacant(vacant) => vacant,
+            Lookup::Found(found) => found.vacate(to.bytes),
+        };
+        vacant.insert(NewValue::Owned(value), expiry, access);
         cx.changed(1);
         // What the new name held was deleted: to the world it is a new key either way.
         cx.notify_new(to.bytes);

@@ -112,6 +112,8 @@ fn rewrite(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 
 fn resetstat(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     cx.engine.stats.reset();
+    cx.engine.eviction.reset();
+    cx.engine.keyspace.discards().reset_freed();
     cx.reply.ok();
     Ok(())
 }

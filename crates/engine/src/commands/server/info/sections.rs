@@ -126,17 +126,20 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("maxmemory_policy", directive(cx, "maxmemory-policy"));
     lines.add("mem_fragmentation_ratio", "1.00");
     lines.add("mem_fragmentation_bytes", 0);
-    lines.add("mem_not_counted_for_evict", 0);
+    lines.add("mem_not_counted_for_evict", cx.engine.uncounted_memory());
     lines.add("mem_replication_backlog", backlog);
     lines.add("mem_total_replication_buffers", backlog);
-    lines.add("mem_clients_slaves", 0);
+    let log = &cx.engine.log;
+    let behind = if log.reader_count() > 0 { cx.engine.uncounted_memory() } else { 0 };
+    lines.add("mem_clients_slaves", behind);
     lines.add("mem_clients_normal", 0);
     lines.add("mem_cluster_links", 0);
     lines.add("mem_aof_buffer", 0);
     lines.add("mem_allocator", "mimalloc");
     lines.add("active_defrag_running", 0);
-    lines.add("lazyfree_pending_objects", 0);
-    lines.add("lazyfreed_objects", 0);
+    let discards = cx.engine.keyspace.discards();
+    lines.add("lazyfree_pending_objects", discards.pending());
+    lines.add("lazyfreed_objects", discards.freed());
 }
 
 fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
@@ -183,9 +186,12 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("expired_fields", stats.sum(|thread| &thread.expired_fields));
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_time_cap_reached_count", 0);
-    lines.add("evicted_keys", 0);
+    lines.add("evicted_keys", stats.sum(|thread| &thread.evicted));
     lines.add("evicted_clients", 0);
     lines.add("evicted_scripts", 0);
+    let (exceeded, exceeded_now) = cx.engine.eviction.exceeded_ms(cx.now);
+    lines.add("total_eviction_exceeded_time", exceeded);
+    lines.add("current_eviction_exceeded_time", exceeded_now);
     lines.add("keyspace_hits", stats.sum(|thread| &thread.hits));
     lines.add("keyspace_misses", stats.sum(|thread| &thread.misses));
     lines.add("pubsub_channels", 0);

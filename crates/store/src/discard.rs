@@ -1,0 +1,194 @@
+//! What takes long to free is freed in the background: no command waits for the end of a value of ten million elements.
+//!
+//! Whatever drops an entry in `lookup.rs` passes here. A value of more than [`MANY`] allocations goes into a queue, and so do
+//! flushed tables. A thread that belongs to the rim frees what is queued ([`Discards::work`]); as long as there is none, things
+//! are freed at once.
+
+use crate::entry::Entry;
+use crate::keyspace::Flushed;
+use parking_lot::{Condvar, Mutex};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// A value of more allocations is left to the background; Redis' number.
+const MANY: usize = 64;
+/// Elements that are looked at to estimate a value's size.
+const SAMPLES: usize = 5;
+
+enum Parcel {
+    /// An entry, with an estimate of its bytes.
+    Entry(Entry, u64),
+    Tables(Flushed),
+}
+
+#[derive(Default)]
+struct Queue {
+    parcels: VecDeque<Parcel>,
+    /// Threads that free.
+    workers: usize,
+    closed: bool,
+}
+
+/// The queue of what is to be freed.
+#[derive(Default)]
+pub struct Discards {
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    pending: AtomicU64,
+    pending_bytes: AtomicU64,
+    freed: AtomicU64,
+}
+
+impl Discards {
+    /// Frees an entry, now or later.
+    #[inline]
+    pub(crate) fn entry(&self, entry: Entry) {
+        if entry.free_effort() > MANY {
+            self.later(entry);
+        }
+    }
+
+    #[cold]
+    fn later(&self, entry: Entry) {
+        let bytes = entry.memory(SAMPLES) as u64;
+        self.put(Parcel::Entry(entry, bytes), 1, bytes);
+    }
+
+    /// Frees flushed tables, now or later.
+    pub fn flushed(&self, flushed: Flushed) {
+        let keys = flushed.keys() as u64;
+        if keys > 0 {
+            self.put(Parcel::Tables(flushed), keys, 0);
+        }
+    }
+
+    fn put(&self, parcel: Parcel, objects: u64, bytes: u64) {
+        let mut queue = self.queue.lock();
+        if queue.workers == 0 || queue.closed {
+            drop(queue);
+            return drop(parcel);
+        }
+        self.pending.fetch_add(objects, Relaxed);
+        self.pending_bytes.fetch_add(bytes, Relaxed);
+        queue.parcels.push_back(parcel);
+        self.wake.notify_one();
+    }
+
+    /// Frees what is queued, and waits for more, until [`Discards::close`]. For a thread of its own.
+    pub fn work(&self) {
+        let mut queue = self.queue.lock();
+        queue.workers += 1;
+        while !queue.closed {
+            match queue.parcels.pop_front() {
+                None => self.wake.wait(&mut queue),
+                Some(parcel) => {
+                    drop(queue);
+                    self.free(parcel);
+                    queue = self.queue.lock();
+                }
+            }
+        }
+        queue.workers -= 1;
+    }
+
+    fn free(&self, parcel: Parcel) {
+        let done = |objects: usize| {
+            self.pending.fetch_sub(objects as u64, Relaxed);
+            self.freed.fetch_add(objects as u64, Relaxed);
+        };
+        match parcel {
+            Parcel::Entry(entry, bytes) => {
+                drop(entry);
+                self.pending_bytes.fetch_sub(bytes, Relaxed);
+                done(1);
+            }
+            Parcel::Tables(flushed) => flushed.into_tables().for_each(|table| {
+                let keys = table.len();
+                drop(table);
+                done(keys);
+            }),
+        }
+    }
+
+    /// Ends [`Discards::work`]; what is still queued is freed with the keyspace, what comes is freed at once.
+    pub fn close(&self) {
+        self.queue.lock().closed = true;
+        self.wake.notify_all();
+    }
+
+    /// How many objects wait to be freed; a flushed database counts as its keys.
+    pub fn pending(&self) -> u64 {
+        self.pending.load(Relaxed)
+    }
+
+    /// About how many bytes of single values wait to be freed.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending_bytes.load(Relaxed)
+    }
+
+    /// How many objects have been freed in the background.
+    pub fn freed(&self) -> u64 {
+        self.freed.load(Relaxed)
+    }
+
+    /// Counts anew (CONFIG RESETSTAT).
+    pub fn reset_freed(&self) {
+        self.freed.store(0, Relaxed);
+    }
+}
+
+/// About how many bytes the removal of an entry gives back, where that happens in the background; `None`: it is freed at once.
+pub(crate) fn bytes_later(entry: &Entry) -> Option<usize> {
+    (entry.free_effort() > MANY).then(|| entry.memory(SAMPLES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Keyspace, KeyspaceOptions, Lookup, NewValue, Placement};
+    use tessera_slot::Millis;
+
+    fn keyspace() -> Keyspace {
+        let placement = Placement::Local;
+        Keyspace::new(KeyspaceOptions { databases: 1, placement, seed: 1, threads: 1 })
+    }
+
+    fn fill(keyspace: &Keyspace, keys: usize) {
+        let mut world = keyspace.enter(0);
+        for i in 0..keys {
+            let key = format!("k{i}").into_bytes();
+            let hash = keyspace.locate(&key);
+            match world.lock(hash.slot()).lookup(0, &key, hash) {
+                Lookup::Vacant(vacant) => vacant.insert(NewValue::Integer(1), None, 0),
+                Lookup::Found(mut found) => found.set_expiry(Some(Millis(1))),
+            }
+        }
+    }
+
+    #[test]
+    fn flushed_tables_count_as_their_keys_until_they_are_freed() {
+        let keyspace = keyspace();
+        fill(&keyspace, 1000);
+        let flushed = keyspace.enter_exclusive().flush(None);
+        // Without a worker nothing is left for later.
+        keyspace.discards().flushed(flushed);
+        assert_eq!((keyspace.discards().pending(), keyspace.discards().freed()), (0, 0));
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| keyspace.discards().work());
+            while keyspace.discards().queue.lock().workers == 0 {
+                std::thread::yield_now();
+            }
+            fill(&keyspace, 1000);
+            let flushed = keyspace.enter_exclusive().flush(None);
+            keyspace.discards().flushed(flushed);
+            while keyspace.discards().pending() > 0 {
+                std::thread::yield_now();
+            }
+            assert_eq!(keyspace.discards().freed(), 1000);
+            keyspace.discards().reset_freed();
+            assert_eq!(keyspace.discards().freed(), 0);
+            keyspace.discards().close();
+            worker.join().expect("it ends when it is told to");
+        });
+    }
+}
