@@ -167,7 +167,7 @@ fn load(payload: &[u8]) -> HashMap<Vec<u8>, Vec<u8>> {
     loop {
         match reader.next_item().unwrap() {
             Item::Entry(entry) => {
-                let Value::String(text) = entry.value;
+                let Value::String(text) = entry.value else { panic!("only strings were set") };
                 data.insert(entry.key, text);
             }
             Item::End => break,

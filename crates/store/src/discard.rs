@@ -144,7 +144,6 @@ pub(crate) fn bytes_later(entry: &Entry) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{Keyspace, KeyspaceOptions, Lookup, NewValue, Placement};
     use tessera_slot::Millis;
 
