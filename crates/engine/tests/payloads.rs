@@ -442,7 +442,7 @@ fn replicas_get_the_moment_and_what_they_can_read() {
     let payload = dump_of(&mut client, "from");
     client.command(&[b"RESTORE", &b"to"[..], b"500", &payload]);
     client.command(&[b"RESTORE", &b"to"[..], b"1", &payload, b"REPLACE", b"ABSTTL"]);
-    let newer = dump(&Value::Set(Set::Listpack(listpack(&["a", "1"]))), Compression::Off);
+    let newer = dump(Value::Set(Set::Listpack(listpack(&["a", "1"]))), Compression::Off);
     client.command(&[b"RESTORE", &b"set"[..], b"0", &newer]);
     let older = dump_of(&mut client, "set");
     assert_eq!((newer[newer.len() - 10], older[older.len() - 10]), (11, 10));

@@ -320,7 +320,7 @@ fn modules_and_later_streams_are_named() {
 }
 
 fn servers() -> Vec<PathBuf> {
-    let others = ["VALKEY_SERVER", "REDIS8_SERVER"].map(|name| std::env::var_os(name));
+    let others = ["VALKEY_SERVER", "REDIS8_SERVER"].map(std::env::var_os);
     let others = others.into_iter().flatten().map(PathBuf::from);
     installed("redis-server").into_iter().chain(others).collect()
 }
