@@ -176,7 +176,7 @@ fn read_stream(wire: &mut Wire, key: &str, counts: bool) -> String {
         let pending = wire.say(&format!("XPENDING {key} {name} - + 1000"));
         for entry in pending.array() {
             let entry = entry.array();
-            [0, 1, 3].iter().for_each(|&part| seen.push_str(&shown(&entry[part])));
+            [0, 1, 3].iter().for_each(|&part: &usize| seen.push_str(&shown(&entry[part])));
         }
     }
     seen
