@@ -121,7 +121,11 @@ fn commands_describe_themselves() {
         ),
         ("command info nosuch get|x", "*2|$-1|$-1"),
         ("command list filterby module x", "*0"),
-        ("command list filterby aclcat BLOCKING", "*1|$4|wait"),
+        (
+            "command list filterby aclcat BLOCKING",
+            "*11|$5|blpop|$5|brpop|$6|blmpop|$6|blmove|$10|brpoplpush|$8|bzpopmin|$8|bzpopmax|\
+             $6|bzmpop|$5|xread|$10|xreadgroup|$4|wait",
+        ),
         ("command list filterby aclcat", "-ERR syntax error"),
         ("command list filterby pattern *setnx", "*3|$5|setnx|$6|msetnx|$6|hsetnx"),
     ]);
