@@ -115,7 +115,7 @@ const SCENARIOS: &[Scenario] = &[
            k:{100000} {x32} k:{100000} {x32}"],
     ),
     scenario("PFADD", None, &["PFADD hll:{1000} element:{100000}"]),
-    scenario("SETBIT", None, &["SETBIT bits:{100} {100000} 1"]),
+    scenario("SETBIT", None, &["SETBIT bits:{100000} 77 1"]),
     scenario(
         "GEOSEARCH",
         Some((10_000, "GEOADD geo 0.{1000000} 0.{1000000} place:{n}")),

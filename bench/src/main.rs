@@ -221,7 +221,9 @@ fn program(path: &Path, extra: &[String]) -> Program {
     let name = path
         .file_name()
         .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    Program { name, path: path.to_owned(), extra: extra.to_vec() }
+    // Absolute: the server starts in a directory of its own. What is not there is said when it is started.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    Program { name, path, extra: extra.to_vec() }
 }
 
 /// A duration that a measurement can have.

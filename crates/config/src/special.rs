@@ -297,7 +297,8 @@ impl Setting for Percentiles {
                 .filter(|number: &f64| number.is_finite())
                 .ok_or_else(|| "Invalid latency-tracking-info-percentiles parameters".to_owned())?;
             if (0.0..=100.0).contains(&number) {
-                Ok(number)
+                // As precise as it is shown, so that a rewritten file says the same.
+                Ok((number * 1e6).round() / 1e6)
             } else {
                 Err("latency-tracking-info-percentiles parameters should sit between [0.0,100.0]"
                     .to_owned())
@@ -494,6 +495,9 @@ mod tests {
     #[test]
     fn percentiles() {
         assert_eq!(shown::<Percentiles>("50 99.900 100"), Ok("50 99.9 100".into()));
+        let parse =
+            |text: &str| Percentiles::parse(&Percentiles::default(), &[text.into()], &Kind::List);
+        assert_eq!(parse("99.2147483"), parse("99.214748"));
         assert!(shown::<Percentiles>("101").is_err());
         assert!(shown::<Percentiles>("nan").is_err());
     }
