@@ -432,21 +432,7 @@ fn told(commands: &[&str]) -> Vec<String> {
     let mut reader = client.follow();
     client.now = START.plus(1000);
     commands.iter().for_each(|command| drop(client.run(command)));
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    let words = |command: &str| {
-        command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
-    };
-    let commands = text.split('*').filter(|command| !command.is_empty()).map(words);
-    commands.skip_while(|command| command == "SELECT 0").collect()
+    harness::told(&mut reader).into_iter().skip_while(|command| command == "SELECT 0").collect()
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::Client;
+use harness::{Client, told};
 use tessera_config::Config;
 use tessera_engine::{Outcome, Park};
 
@@ -263,26 +263,6 @@ fn a_chain_of_moves_is_one_turn() {
     );
 }
 
-/// What the log has got since `reader` was made: commands with blanks between their words.
-fn logged(reader: &mut tessera_log::Reader) -> Vec<String> {
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    let commands = text.split('*').filter(|command| !command.is_empty());
-    commands
-        .map(|command| {
-            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
-        })
-        .collect()
-}
-
 #[test]
 fn replicas_get_what_does_not_wait() {
     let mut client = Client::new();
@@ -302,7 +282,7 @@ fn replicas_get_what_does_not_wait() {
     waits(&mut other, "blmove l m right right 0");
     client.run("rpush l h i");
     assert_eq!(
-        logged(&mut reader),
+        told(&mut reader),
         [
             "SELECT 0",
             "rpush l a b c d e f g",
@@ -332,7 +312,7 @@ fn what_changes_nothing_is_not_written() {
     ] {
         client.run(line);
     }
-    assert_eq!(logged(&mut reader), Vec::<String>::new());
+    assert_eq!(told(&mut reader), Vec::<String>::new());
 }
 
 #[test]

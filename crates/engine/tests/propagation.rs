@@ -16,23 +16,7 @@ fn history_with(config: tessera_config::Config, commands: &[&str]) -> Vec<String
     let mut reader = client.follow();
     client.now = START.plus(5);
     commands.iter().for_each(|command| drop(client.run(command)));
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    let commands = text.split('*').filter(|command| !command.is_empty());
-    commands
-        .map(|command| {
-            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
-        })
-        .skip_while(|command| command == "SELECT 0")
-        .collect()
+    harness::told(&mut reader).into_iter().skip_while(|command| command == "SELECT 0").collect()
 }
 
 #[test]

@@ -346,23 +346,9 @@ fn history(before: &[&str], command: &str) -> Vec<String> {
     before.iter().for_each(|line| drop(client.run(line)));
     let mut reader = client.follow();
     client.run(command);
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    let commands = text.split('*').filter(|command| !command.is_empty());
+    let mut commands = harness::told(&mut reader);
+    commands.retain(|command| command != "SELECT 0");
     commands
-        .map(|command| {
-            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
-        })
-        .filter(|command| command != "SELECT 0")
-        .collect()
 }
 
 #[test]

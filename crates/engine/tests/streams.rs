@@ -19,24 +19,11 @@ fn with_group(entries: u64) -> Client {
     client
 }
 
-/// What the history got since `reader` was made, one command a line.
+/// What the history got since `reader` was made, without what only frames it.
 fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    text.split('*')
-        .filter(|command| !command.is_empty())
-        .map(|command| command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" "))
-        .map(|command| command.trim().to_owned())
-        .filter(|command| !["SELECT 0", "MULTI", "EXEC"].contains(&command.as_str()))
-        .collect()
+    let mut commands = harness::told(reader);
+    commands.retain(|command| !["SELECT 0", "MULTI", "EXEC"].contains(&command.as_str()));
+    commands
 }
 
 /// The answers that came for clients which waited.

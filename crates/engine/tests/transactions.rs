@@ -2,27 +2,8 @@
 
 mod harness;
 
-use harness::{Client, START};
+use harness::{Client, START, told};
 use tessera_engine::{Mode, Outcome, Park};
-
-/// What the history got since the reader was placed: commands, with spaces between their arguments.
-fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
-    let mut bytes = Vec::new();
-    loop {
-        let chunk = reader.peek().expect("the history goes on").to_vec();
-        if chunk.is_empty() {
-            break;
-        }
-        bytes.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
-    }
-    let text = String::from_utf8(bytes).expect("text");
-    let commands = text.split('*').filter(|command| !command.is_empty());
-    commands
-        .map(|command| command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" "))
-        .map(|command| command.trim().to_owned())
-        .collect()
-}
 
 #[test]
 fn commands_are_kept_and_run_as_one() {

@@ -21,7 +21,7 @@ impl Hash {
             }
             Hash::Table(fields) => {
                 for _ in 0..PATIENCE {
-                    let field = fields.table().pick_fairly(&mut random)?;
+                    let field = fields.table().draw_item(&mut random)?;
                     if !is_expired(&field, as_of) {
                         return Some(seen(field));
                     }
@@ -75,7 +75,7 @@ impl Hash {
         {
             let mut drawn = BTreeSet::new();
             while drawn.len() < wanted {
-                let Some(field) = fields.table().pick_fairly(&mut random) else { return };
+                let Some(field) = fields.table().draw_item(&mut random) else { return };
                 let field = seen(field);
                 if drawn.insert(field.address()) {
                     see(field);

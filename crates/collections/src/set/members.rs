@@ -153,9 +153,7 @@ impl Members {
 
     /// Some member, each as likely as any other; `None` if there is none.
     pub fn draw(&self, random: impl FnMut() -> u64) -> Option<&[u8]> {
-        let place = self.0.draw(random)?;
-        // SAFETY: the place was just found.
-        Some(text_of(unsafe { self.0.item(place) }))
+        self.0.draw_item(random).map(text_of)
     }
 
     /// Takes some member out, each as likely as any other; `None` if there is none.

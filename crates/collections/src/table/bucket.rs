@@ -173,21 +173,6 @@ impl<T: Item> Bucket<T> {
         &self.0
     }
 
-    /// Item number `index` of the bucket and its chain, or how many items there are.
-    pub(super) fn nth(&self, index: usize) -> Result<Ref<'_, T>, usize> {
-        let (mut seen, mut at) = (0, Some(self));
-        while let Some(bucket) = at {
-            for word in bucket.0.iter().filter(|word| word.is_item()) {
-                if seen == index {
-                    return Ok(word.item());
-                }
-                seen += 1;
-            }
-            at = bucket.overflow();
-        }
-        Err(seen)
-    }
-
     /// The words with this tag, one bit each, without a branch: which word matches cannot be predicted.
     #[inline]
     pub(super) fn matching(&self, tag: u16) -> u32 {

@@ -1,7 +1,7 @@
 //! Drawing an item at random, each as likely as any other.
 
 use super::bucket::Bucket;
-use super::{Item, Place, Table};
+use super::{Item, Place, Ref, Table};
 
 /// Places that are drawn from for each bucket of the table at its next full size. An average bucket has 3.5 to 7 items then.
 const PLACES: u64 = 20;
@@ -15,6 +15,13 @@ fn below(random: u64, end: u64) -> usize {
 }
 
 impl<T: Item> Table<T> {
+    /// Some item, as [`Table::draw`] chooses it.
+    pub fn draw_item(&self, random: impl FnMut() -> u64) -> Option<Ref<'_, T>> {
+        let place = self.draw(random)?;
+        // SAFETY: the place was just found.
+        Some(unsafe { self.item(place) })
+    }
+
     /// The place of some item, each as likely as any other; `random` gives numbers all of whose bits are random. `None`: there
     /// is none.
     ///

@@ -396,38 +396,6 @@ impl<T: Item> Table<T> {
         true
     }
 
-    /// Some item, each as likely as any other. `random` gives numbers all of whose bits are random.
-    ///
-    /// Draws a bucket and a place among 32, until there is an item in that place: so an item's chance does not
-    /// depend on how many others share its bucket. (Just before a table has doubled one bucket in 80,000 is fuller; what is beyond is not drawn.)
-    pub fn pick_fairly(&self, mut random: impl FnMut() -> u64) -> Option<Ref<'_, T>> {
-        /// Places of a bucket and its chain that are drawn from.
-        const PLACES: usize = 32;
-        /// Tables up to so many buckets are counted through.
-        const FEW: usize = 4;
-        if self.len == 0 {
-            return None;
-        }
-        let count = self.buckets.len();
-        if count <= FEW {
-            let mut index = (random() >> 16) as usize % self.len as usize;
-            return (0..count).find_map(|bucket| match self.buckets.at(bucket).nth(index) {
-                Ok(item) => Some(item),
-                Err(here) => {
-                    index -= here;
-                    None
-                }
-            });
-        }
-        loop {
-            let drawn = random();
-            let bucket = (drawn >> 32) as usize % count;
-            if let Ok(item) = self.buckets.at(bucket).nth(drawn as usize % PLACES) {
-                return Some(item);
-            }
-        }
-    }
-
     /// One step of a scan: shows the items of the bucket at `cursor` and gives the next cursor, 0 at the
     /// end. The cursor counts in reverse-binary order of the hash's index bits, so that every
     /// item which is there throughout is shown, however the table grows or shrinks meanwhile.

@@ -241,3 +241,23 @@ impl Client {
         self.engine.log.start_full_sync().1
     }
 }
+
+/// What the history has got since the reader was placed, or was last asked: commands, with spaces between their arguments.
+pub fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
+    let mut bytes = Vec::new();
+    loop {
+        let chunk = reader.peek().expect("the history goes on").to_vec();
+        if chunk.is_empty() {
+            break;
+        }
+        bytes.extend_from_slice(&chunk);
+        reader.advance(chunk.len());
+    }
+    let text = String::from_utf8(bytes).expect("text");
+    let commands = text.split('*').filter(|command| !command.is_empty());
+    commands
+        .map(|command| {
+            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
+        })
+        .collect()
+}
