@@ -225,9 +225,14 @@ pub struct Command {
     pub flags: Flags,
     /// Where the keys stand.
     pub keys: Keys,
+    /// The keys that stand in the same places in all calls, as COMMAND INFO names them (first, last, step), where `keys` has to search for
+    /// others.
+    pub fixed_keys: (i64, i64, i64),
     /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
     /// each. Empty: what follows from the flags.
     pub key_uses: &'static [&'static str],
+    /// How a call uses its keys, where that depends on its arguments.
+    pub use_by: Option<fn(Args<'_>) -> &'static str>,
     /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
     pub alone_if: Option<fn(Args<'_>) -> bool>,
     /// The family.
@@ -257,7 +262,9 @@ impl Command {
             handler,
             flags: Flags::NONE,
             keys: Keys::None,
+            fixed_keys: (0, 0, 0),
             key_uses: &[],
+            use_by: None,
             alone_if: None,
             group: Group::Generic,
             since: "1.0.0",
@@ -282,9 +289,21 @@ impl Command {
         self
     }
 
+    /// Says that the first argument is a key in all calls, though [`Keys::Search`] may find others.
+    pub const fn key_first(mut self) -> Command {
+        self.fixed_keys = (1, 1, 1);
+        self
+    }
+
     /// Sets how the keys are used: once for all, or for each.
     pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
         self.key_uses = key_uses;
+        self
+    }
+
+    /// Sets how a call uses its keys by its arguments, beside what [`Command::uses`] says of all calls.
+    pub const fn uses_by(mut self, use_by: fn(Args<'_>) -> &'static str) -> Command {
+        self.use_by = Some(use_by);
         self
     }
 

@@ -24,6 +24,7 @@ const CATEGORIES: &[&str] = &["@set", "@sortedset", "@list", "@dangerous"];
 
 pub(super) const SORT: Command =
     Command { keys: Keys::Search(sort_keys), ..Command::new("sort", -2, sort) }
+        .key_first()
         .flags(Flags::WRITE.or(Flags::DENYOOM))
         .uses(&["RO access", "OW update"])
         .alone_if(names_other_keys)

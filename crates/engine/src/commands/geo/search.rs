@@ -38,6 +38,7 @@ pub(super) const GEOSEARCHSTORE: Command = Command::new("geosearchstore", -8, ge
 pub(super) const GEORADIUS: Command = Command {
     keys: Keys::Search(|args| Ok(with_stored(args))),
     ..Command::new("georadius", -6, georadius)
+        .key_first()
         .flags(WRITE.or(Flags::MOVABLE_KEYS))
         .uses(&["RO access", "OW update"])
         .doc(
@@ -52,6 +53,7 @@ pub(super) const GEORADIUS: Command = Command {
 pub(super) const GEORADIUSBYMEMBER: Command = Command {
     keys: Keys::Search(|args| Ok(with_stored(args))),
     ..Command::new("georadiusbymember", -5, georadiusbymember)
+        .key_first()
         .flags(WRITE.or(Flags::MOVABLE_KEYS))
         .uses(&["RO access", "OW update"])
         .doc(

@@ -2,7 +2,7 @@
 
 use super::docs;
 use super::{ALWAYS, SERVER};
-use crate::command::{Command, Keys};
+use crate::command::{Command, Flags, Keys};
 use crate::commands::{self, find_named, help};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_config::glob_match;
@@ -139,13 +139,15 @@ fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
     reply.bulk(commands::joined_name(command, parent).as_bytes());
     reply.integer(i64::from(command.arity));
     let mut flags: Vec<&str> = command.flags.words().collect();
-    if matches!(command.keys, Keys::Search(_)) {
+    // What SORT names by a pattern is not among its arguments at all.
+    let moves = matches!(command.keys, Keys::Search(_)) || command.alone_if.is_some();
+    if moves && !command.flags.has(Flags::MOVABLE_KEYS) {
         flags.push("movablekeys");
     }
     simple_set(reply, &flags);
     let (first, last, step) = match command.keys {
         Keys::Range { first, last, step } => (first as i64, i64::from(last), step as i64),
-        Keys::None | Keys::Search(_) => (0, 0, 0),
+        Keys::None | Keys::Search(_) => command.fixed_keys,
     };
     [first, last, step].into_iter().for_each(|number| reply.integer(number));
     simple_set(reply, &command.all_categories());
@@ -231,8 +233,11 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
     for (ordinal, at) in positions.into_iter().enumerate() {
         cx.reply.array(2);
         cx.reply.bulk(args.at(2 + at));
-        let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
-        simple_set(cx.reply, &uses);
+        let uses = match command.use_by {
+            Some(use_by) => use_by(args.tail(2)),
+            None => command.key_use(ordinal),
+        };
+        simple_set(cx.reply, &uses.split(' ').collect::<Vec<_>>());
     }
     Ok(())
 }

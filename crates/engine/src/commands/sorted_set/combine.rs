@@ -60,7 +60,7 @@ pub(super) const ZINTERCARD: Command = Command {
 };
 pub(super) const ZUNIONSTORE: Command = Command {
     keys: Keys::Search(|args| with_destination(args, "zunionstore")),
-    ..Command::new("zunionstore", -4, zunionstore).flags(STORE_KEYS).uses(STORE).doc(
+    ..Command::new("zunionstore", -4, zunionstore).key_first().flags(STORE_KEYS).uses(STORE).doc(
         SORTED_SET,
         "2.0.0",
         UNION_COST,
@@ -70,7 +70,7 @@ pub(super) const ZUNIONSTORE: Command = Command {
 };
 pub(super) const ZINTERSTORE: Command = Command {
     keys: Keys::Search(|args| with_destination(args, "zinterstore")),
-    ..Command::new("zinterstore", -4, zinterstore).flags(STORE_KEYS).uses(STORE).doc(
+    ..Command::new("zinterstore", -4, zinterstore).key_first().flags(STORE_KEYS).uses(STORE).doc(
         SORTED_SET,
         "2.0.0",
         INTER_COST,
@@ -80,7 +80,7 @@ pub(super) const ZINTERSTORE: Command = Command {
 };
 pub(super) const ZDIFFSTORE: Command = Command {
     keys: Keys::Search(|args| with_destination(args, "zdiffstore")),
-    ..Command::new("zdiffstore", -4, zdiffstore).flags(STORE_KEYS).uses(STORE).doc(
+    ..Command::new("zdiffstore", -4, zdiffstore).key_first().flags(STORE_KEYS).uses(STORE).doc(
         SORTED_SET,
         "6.2.0",
         DIFF_COST,
