@@ -20,7 +20,7 @@ pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
     let id = integer(args.at(2))?;
     let client = u64::try_from(id).ok().and_then(|id| cx.engine.clients.get(id));
     let waiter = client.and_then(|client| client.waiter.lock().clone());
-    let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(waiter, ending));
+    let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(cx.stats, waiter, ending));
     cx.reply.integer(i64::from(answer.is_some()));
     if let (Some(waiter), Some(answer)) = (waiter, answer) {
         cx.engine.host().answer(waiter.client(), answer);
