@@ -247,6 +247,8 @@ pub struct Command {
     /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
     /// each. Empty: what follows from the flags.
     pub key_uses: &'static [&'static str],
+    /// How a call uses its keys, where that depends on its arguments.
+    pub use_by: Option<fn(Args<'_>) -> &'static str>,
     /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
     pub alone_if: Option<fn(Args<'_>) -> bool>,
     /// The family.
@@ -277,6 +279,7 @@ impl Command {
             flags: Flags::NONE,
             keys: Keys::None,
             key_uses: &[],
+            use_by: None,
             alone_if: None,
             group: Group::Generic,
             since: "1.0.0",
@@ -304,6 +307,12 @@ impl Command {
     /// Sets how the keys are used: once for all, or for each.
     pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
         self.key_uses = key_uses;
+        self
+    }
+
+    /// Sets how a call uses its keys by its arguments, beside what [`Command::uses`] says of all calls.
+    pub const fn uses_by(mut self, use_by: fn(Args<'_>) -> &'static str) -> Command {
+        self.use_by = Some(use_by);
         self
     }
 

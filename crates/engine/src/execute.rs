@@ -260,7 +260,10 @@ impl Engine {
         let Cx { outcome, after, .. } = cx;
         let counters = &stats.by_command[index as usize];
         crate::stats::bump(&counters.calls, 1);
-        crate::stats::bump(&session.info.commands, 1);
+        // One that waits is counted by the rim, when it is through.
+        if !matches!(outcome, Outcome::Wait(_)) {
+            crate::stats::bump(&session.info.commands, 1);
+        }
         if let Err(fail) = done {
             reply.buf.truncate(start);
             reply.error(fail.to_string());

@@ -46,8 +46,15 @@ pub enum DebugRequest {
 
 /// The rim, as commands see it. Nothing here blocks for long.
 pub trait Host: Send + Sync {
-    /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`.
-    fn cluster(&self, client: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome;
+    /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`. A client that may not wait is answered at once, also
+    /// while the node is still busy with what the answer tells.
+    fn cluster(
+        &self,
+        client: &Arc<ClientInfo>,
+        args: Args<'_>,
+        may_wait: bool,
+        reply: &mut Reply,
+    ) -> Outcome;
     /// What commands are routed by; `None` outside cluster mode.
     fn routing(&self) -> Option<Arc<RoutingView>>;
     /// Starts to shut the server down. Does not return an answer to the client unless it fails.
@@ -61,7 +68,8 @@ pub trait Host: Send + Sync {
     /// for the client's thread.
     fn answer(&self, client: &ClientInfo, answer: crate::Answer);
     /// REPLICAOF host port, or (`None`) NO ONE. With [`Outcome::Next`] the role has changed, and the caller answers; with
-    /// [`Outcome::Wait`] the client is answered with `OK` when it has: that may be only after this command.
+    /// [`Outcome::Wait`] the client is answered with `OK` when it has: that may be only after this command. A client that may not
+    /// wait, as in a transaction, is answered by the caller in any case, and the role follows at once.
     ///
     /// # Errors
     /// Why nothing can be done about it.
@@ -69,6 +77,7 @@ pub trait Host: Send + Sync {
         &self,
         client: &Arc<ClientInfo>,
         primary: Option<(&str, u16)>,
+        may_wait: bool,
     ) -> Result<Outcome, Fail>;
     /// The state of replication.
     fn replication(&self) -> Replication;

@@ -69,6 +69,11 @@ fn counting_takes_a_start_alone() {
         ("bitcount k 1", ":22"),
         ("bitcount k -1", ":4"),
         ("bitcount k 100", ":0"),
+        ("rpush list a", ":1"),
+        (
+            "bitcount list -6 -7",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
         ("bitcount k x", "-ERR value is not an integer or out of range"),
         ("bitcount k 0 x BAD", "-ERR syntax error"),
         ("bitcount k 0 x BIT", "-ERR value is not an integer or out of range"),

@@ -214,6 +214,14 @@ fn client_unblock_ends_waiting() {
     assert_eq!(other.run(&format!("client unblock {id} ERROR")), ":1");
     let text = "-UNBLOCKED client unblocked via CLIENT UNBLOCK|".to_owned();
     assert_eq!(answers(&other), [(id, text)]);
+    // The error counts for the command that waited.
+    let mut client = other.another();
+    client.run("blpop a 0");
+    assert_eq!(other.run(&format!("client unblock {} ERROR", client.session.info.id)), ":1");
+    let stats = other.run("info errorstats commandstats");
+    assert!(stats.contains("errorstat_UNBLOCKED:count=2|"), "{stats}");
+    let waited = stats.split('|').find(|line| line.starts_with("cmdstat_blpop:"));
+    assert!(waited.is_some_and(|line| line.ends_with("failed_calls=1")), "{stats}");
     assert_eq!((other.engine.blocked_clients(), other.engine.blocking_keys()), (0, 0));
 }
 

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Client, START};
+use harness::{Client, START, limited_output};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tessera_engine::{Event, EventSink, ExpireCursor, Mode};
@@ -514,4 +514,15 @@ fn what_each_command_tells() {
         client.run(command);
         assert_eq!(*notes.0.lock().unwrap(), events, "{command}");
     }
+}
+
+#[test]
+fn any_number_of_repetitions_ends_with_the_limit_of_the_output() {
+    let mut client = Client::with(limited_output());
+    client.run("hset s a 1 b 2");
+    for count in ["-9223372036854775807", "-1000000000"] {
+        let length = client.run(&format!("hrandfield s {count}")).len();
+        assert!((500..2000).contains(&length), "{length}");
+    }
+    assert!(client.run("hrandfield s -5").starts_with("*5|"));
 }

@@ -25,6 +25,8 @@ fn what_depends_on_time_or_state_becomes_what_was_done() {
         ("set k v", "set k v"),
         ("set k v EX 10", "SET k v PXAT 1700000010005"),
         ("set k v EXAT 1700000100", "SET k v PXAT 1700000100000"),
+        ("set k v pxat 1700000100001", "set k v pxat 1700000100001"),
+        ("set k v NX pxat 1700000100001", "SET k v PXAT 1700000100001"),
         ("set k v PXAT 1700000100001 GET", "SET k v PXAT 1700000100001"),
         ("set a v PXAT 1", "UNLINK a"),
         ("set k v NX", "SET k v"),

@@ -56,6 +56,43 @@ fn counters_go_back_to_zero() {
 }
 
 #[test]
+fn exec_of_a_spoiled_transaction_counts_as_failed() {
+    let mut client = Client::new();
+    for command in ["multi", "set", "exec"] {
+        client.run(command);
+    }
+    let stats = client.run("info errorstats commandstats");
+    let line = |name: &str| {
+        let line = stats.split('|').find(|line| line.starts_with(name));
+        line.unwrap_or_else(|| panic!("{name} in {stats}")).to_owned()
+    };
+    assert!(line("cmdstat_exec:").starts_with("cmdstat_exec:calls=1,"));
+    assert!(line("cmdstat_exec:").ends_with("rejected_calls=0,failed_calls=1"));
+    assert!(line("cmdstat_set:").ends_with("rejected_calls=1,failed_calls=0"));
+    assert!(line("errorstat_EXECABORT:").ends_with("count=1"));
+}
+
+#[test]
+fn how_keys_are_used_may_depend_on_the_call() {
+    let mut client = Client::new();
+    for (call, uses) in [
+        ("set k v", "+OW|+update"),
+        ("set k v nx get", "+RW|+access|+update"),
+        ("bitfield k get u8 0 overflow sat get u8 8", "+RO|+access"),
+        ("bitfield k get u8 0 set u8 0 1", "+RW|+access|+update"),
+        ("bitfield k get u8", "+RW|+access|+update"),
+    ] {
+        let answer = client.run(&format!("command getkeysandflags {call}"));
+        assert!(answer.ends_with(uses), "{call}: {answer}");
+    }
+    for name in ["sort", "sort_ro", "georadius", "zunionstore"] {
+        let info = client.run(&format!("command info {name}"));
+        assert!(info.contains("|:1|:1|:1|"), "{info}");
+        assert_eq!(info.matches("movablekeys").count(), 1, "{info}");
+    }
+}
+
+#[test]
 fn sections_of_info() {
     let mut client = Client::new();
     client.run("set k v EX 10");

@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::Client;
+use harness::{Client, limited_output};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use tessera_engine::{Event, EventSink};
@@ -439,4 +439,15 @@ fn what_each_command_tells() {
         client.run(command);
         assert_eq!(*notes.0.lock().unwrap(), told, "{command}");
     }
+}
+
+#[test]
+fn any_number_of_repetitions_ends_with_the_limit_of_the_output() {
+    let mut client = Client::with(limited_output());
+    client.run("sadd s a b");
+    for count in ["-9223372036854775807", "-1000000000"] {
+        let length = client.run(&format!("srandmember s {count}")).len();
+        assert!((500..2000).contains(&length), "{length}");
+    }
+    assert!(client.run("srandmember s -5").starts_with("*5|"));
 }

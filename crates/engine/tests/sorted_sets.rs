@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::{Client, START};
+use harness::{Client, START, limited_output};
 use tessera_config::Config;
 use tessera_engine::{Outcome, Park};
 use tessera_resp::Protocol;
@@ -287,4 +287,15 @@ fn clients_wait_for_members() {
         ("bzmpop 0 0 a MIN", "-ERR numkeys should be greater than 0"),
     ]);
     client.now = START.plus(1);
+}
+
+#[test]
+fn any_number_of_repetitions_ends_with_the_limit_of_the_output() {
+    let mut client = Client::with(limited_output());
+    client.run("zadd s 1 a 2 b");
+    for count in ["-9223372036854775807", "-1000000000"] {
+        let length = client.run(&format!("zrandmember s {count}")).len();
+        assert!((500..2000).contains(&length), "{length}");
+    }
+    assert!(client.run("zrandmember s -5").starts_with("*5|"));
 }

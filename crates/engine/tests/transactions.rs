@@ -49,6 +49,25 @@ fn what_spoils_a_transaction() {
 }
 
 #[test]
+fn what_is_asked_of_the_cluster_in_a_transaction_is_answered_at_once() {
+    let mut config = tessera_config::Config::default();
+    config.cluster.enabled = true;
+    let mut client = Client::with(config);
+    client.expect(&[
+        ("multi", "+OK"),
+        ("cluster replicas x", "+QUEUED"),
+        ("exec", "*1|+CORE"),
+        ("cluster replicas x", "+CORE"),
+    ]);
+    assert_eq!(*client.host.calls.lock().unwrap(), ["at once", "replicas", "replicas"]);
+    client.expect(&[
+        ("multi", "+OK"),
+        ("cluster bumpepoch", "-ERR Command not allowed inside a transaction"),
+        ("discard", "+OK"),
+    ]);
+}
+
+#[test]
 fn a_transaction_may_contain_anything_else() {
     let mut client = Client::new();
     client.expect(&[

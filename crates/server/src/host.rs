@@ -52,16 +52,23 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.unblock_all(0);
     crate::logging::set_role(true);
     server.follow.set(Some(primary));
+    server.note_stale();
 }
 
 impl Host for Rim {
-    fn cluster(&self, client: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    fn cluster(
+        &self,
+        client: &Arc<ClientInfo>,
+        args: Args<'_>,
+        may_wait: bool,
+        reply: &mut Reply,
+    ) -> Outcome {
         let Some(cluster) = &self.0.cluster else {
             reply.error("ERR This instance has cluster support disabled");
             return Outcome::Next;
         };
         let argv: Vec<&[u8]> = args.from(1).collect();
-        cluster.command(&self.0.engine, client, &argv, reply)
+        cluster.command(&self.0.engine, client, &argv, may_wait, reply)
     }
 
     fn routing(&self) -> Option<Arc<RoutingView>> {
@@ -97,6 +104,7 @@ impl Host for Rim {
         &self,
         client: &Arc<ClientInfo>,
         primary: Option<(&str, u16)>,
+        may_wait: bool,
     ) -> Result<Outcome, Fail> {
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
@@ -113,17 +121,20 @@ impl Host for Rim {
                 .spawn(move || {
                     server.follow.carry_out(|order| {
                         follow(&server, order.primary);
-                        server.complete(&order.client, Value::ok());
+                        if let Some(client) = &order.client {
+                            server.complete(client, Value::ok());
+                        }
                     });
                 })
                 .map(drop)
         };
-        let order = Order { client: Arc::clone(client), primary };
+        let order = Order { client: may_wait.then(|| Arc::clone(client)), primary };
         self.0
             .follow
             .order(order, start)
             .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
-        Ok(Outcome::Wait(Park::Elsewhere))
+        // Who does not wait must not be completed either: it may be waiting for something else by then.
+        Ok(if may_wait { Outcome::Wait(Park::Elsewhere) } else { Outcome::Next })
     }
 
     fn replication(&self) -> Replication {
@@ -300,10 +311,10 @@ fn replication(server: &Server) -> Replication {
     let online = replicas.iter().filter(|replica| replica.online).count();
     let mut info: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| info.push((name.to_owned(), value));
-    let primary = server.follow.primary();
-    add("role", if primary.is_some() { "slave" } else { "master" }.to_owned());
-    if let Some(primary) = &primary {
-        follow_lines(server, primary, &mut add);
+    let followed = server.follow.shown();
+    add("role", if followed.is_some() { "slave" } else { "master" }.to_owned());
+    if let Some((primary, status)) = &followed {
+        follow_lines(server, primary, status.as_ref(), &mut add);
     }
     add("connected_slaves", replicas.len().to_string());
     let config = server.engine.config();
@@ -324,6 +335,8 @@ fn replication(server: &Server) -> Replication {
     let (second_id, second_offset) = second.unwrap_or_else(|| ("0".repeat(40), -1));
     let (end, first) = (log.offset(), log.first_offset());
     let active = log.is_active();
+    // A full synchronisation takes one connection.
+    add("replicas_waiting_psync", "0".to_owned());
     add("master_failover_state", "no-failover".to_owned());
     add("master_replid", identity.id.to_string());
     add("master_replid2", second_id);
@@ -334,16 +347,20 @@ fn replication(server: &Server) -> Replication {
     let first_byte = if active { first.0 + 1 } else { 0 };
     add("repl_backlog_first_byte_offset", first_byte.to_string());
     add("repl_backlog_histlen", (end.0 - first.0.min(end.0)).to_string());
-    let role = role(server, primary.as_ref(), &replicas);
+    let role = role(server, followed, &replicas);
     Replication { info, role: Some(role), replicas: online }
 }
 
-fn follow_lines(server: &Server, primary: &Primary, add: &mut dyn FnMut(&str, String)) {
-    let status = server.follow.status();
+fn follow_lines(
+    server: &Server,
+    primary: &Primary,
+    status: Option<&FollowStatus>,
+    add: &mut dyn FnMut(&str, String),
+) {
     let config = server.engine.config();
     let offset = server.engine.log.offset();
-    let is_up = status.as_ref().is_some_and(FollowStatus::is_up);
-    let link = status.as_ref().map(|status| status.link);
+    let is_up = status.is_some_and(FollowStatus::is_up);
+    let link = status.map(|status| status.link);
     let is_syncing = link.is_some_and(|link| link.phase == LinkPhase::Sync);
     add("master_host", primary.host.clone());
     add("master_port", primary.port.to_string());
@@ -371,15 +388,15 @@ fn follow_lines(server: &Server, primary: &Primary, add: &mut dyn FnMut(&str, St
 /// The answer to ROLE.
 fn role(
     server: &Server,
-    primary: Option<&Primary>,
+    followed: Option<(Primary, Option<FollowStatus>)>,
     replicas: &[crate::server::ReplicaEntry],
 ) -> Value {
     let offset = server.engine.log.offset();
-    if let Some(primary) = primary {
-        let phase = server.follow.status().map_or(LinkPhase::Connect, |status| status.link.phase);
+    if let Some((primary, status)) = followed {
+        let phase = status.map_or(LinkPhase::Connect, |status| status.link.phase);
         return Value::Array(vec![
             Value::bulk("slave"),
-            Value::bulk(primary.host.as_str()),
+            Value::bulk(primary.host),
             Value::Integer(i64::from(primary.port)),
             Value::bulk(phase.name()),
             Value::Integer(offset.0 as i64),

@@ -28,6 +28,8 @@ pub(crate) struct Server {
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
     pub(crate) stop: Stop,
     pub(crate) sampler: crate::rates::Sampler,
+    /// Since when nobody reads the history, by the monotonic clock.
+    unread_since: Mutex<Option<Millis>>,
     pub(crate) paths: Paths,
     /// By I/O thread: whether it serves replicas.
     feeders: Box<[AtomicBool]>,
@@ -134,6 +136,7 @@ impl Server {
             cluster,
             stop: Stop::default(),
             sampler: Default::default(),
+            unread_since: Mutex::default(),
             paths,
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
@@ -236,9 +239,40 @@ impl Server {
         self.sampler.sample(crate::time::monotonic(), totals);
     }
 
+    /// Has commands know whether this node's data may be old, since it follows a primary without a link to it.
+    pub(crate) fn note_stale(&self) {
+        self.follow.tell_stale(|is_stale| self.engine.set_mode(Mode::STALE, is_stale));
+    }
+
     /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links alive.
     pub(crate) fn replication_tick(&self) {
-        self.replication_tick_with(&self.engine.config());
+        let config = self.engine.config();
+        self.replication_tick_with(&config);
+        self.expire_history(config.replication.repl_backlog_ttl * 1000, crate::time::monotonic());
+    }
+
+    /// Frees the history of a primary which has had no replica for `ttl` milliseconds; 0: never.
+    fn expire_history(&self, ttl: u64, now: Millis) {
+        let is_unread = || {
+            let log = &self.engine.log;
+            let is_primary = !self.engine.mode().any(Mode::REPLICA);
+            is_primary && log.is_active() && log.reader_count() == 0
+        };
+        let mut since = self.unread_since.lock();
+        if ttl == 0 || !is_unread() {
+            *since = None;
+        } else if now.since(*since.get_or_insert(now)) >= ttl {
+            *since = None;
+            let world = self.engine.keyspace.enter_exclusive();
+            if is_unread() {
+                self.engine.log.deactivate();
+                tracing::info!(
+                    "Replication backlog freed after {} seconds without connected replicas.",
+                    ttl / 1000
+                );
+            }
+            drop(world);
+        }
     }
 
     /// As [`Server::replication_tick`], with a configuration that is about to be set.

@@ -586,6 +586,94 @@ fn replicaof_answers_when_the_role_has_changed() {
 }
 
 #[test]
+fn replicaof_in_a_transaction_completes_nothing_that_comes_after_it() {
+    let (_guard, server) = start(&["--io-threads", "2"]);
+    let mut wire = server.wire();
+    for _ in 0..100 {
+        // Nobody listens there.
+        for command in ["MULTI", "REPLICAOF 127.0.0.1 1", "EXEC"] {
+            wire.say(command);
+        }
+        assert!(wire.say("SET k v").text().starts_with("READONLY"));
+        assert_eq!(wire.say("REPLICAOF NO ONE").text(), "OK");
+        assert_eq!(wire.say("SET k v").text(), "OK");
+    }
+}
+
+#[test]
+fn a_history_that_nobody_reads_is_freed() {
+    let (_a, primary) = start(&["--repl-backlog-ttl", "1"]);
+    let (_b, mut other) = start(&[]);
+    let mut wire = primary.wire();
+    assert_eq!(other.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+    let active = |wire: &mut Wire, wanted: &str| {
+        eventually("the history is kept, or not", || {
+            match wire.info("replication", "repl_backlog_active") {
+                active if active == wanted => Ok(()),
+                active => Err(active),
+            }
+        });
+    };
+    active(&mut wire, "1");
+    other.kill();
+    active(&mut wire, "0");
+}
+
+#[test]
+fn a_transaction_that_changes_the_role_sees_the_new_one() {
+    let [(_a, primary), (_b, other)] = [(); 2].map(|()| start(&[]));
+    let mut wire = other.wire();
+    assert_eq!(wire.say("MULTI").text(), "OK");
+    let follow = format!("REPLICAOF 127.0.0.1 {}", primary.port);
+    for command in [follow.as_str(), "ROLE", "INFO replication"] {
+        assert_eq!(wire.say(command).text(), "QUEUED");
+    }
+    let Answer::Array(answers) = wire.say("EXEC") else { panic!("EXEC answers an array") };
+    assert_eq!(answers[1].array()[0].text(), "slave");
+    let info = answers[2].text();
+    assert_eq!(field_of(&info, "role"), "slave");
+    assert_eq!(field_of(&info, "master_port"), primary.port.to_string());
+    assert_eq!(field_of(&info, "master_link_status"), "down");
+}
+
+#[test]
+fn a_replica_without_a_link_knows_that_it_is_stale_once_replicaof_has_answered() {
+    let (_guard, server) = start(&["--replica-serve-stale-data", "no"]);
+    let (mut wire, mut other) = (server.wire(), server.wire());
+    for _ in 0..10 {
+        assert_eq!(wire.say("SET k v").text(), "OK");
+        // Nobody listens there.
+        assert_eq!(other.say("REPLICAOF 127.0.0.1 1").text(), "OK");
+        assert!(wire.say("GET k").text().starts_with("MASTERDOWN"));
+        assert_eq!(other.say("REPLICAOF NO ONE").text(), "OK");
+        assert_eq!(wire.say("GET k").text(), "v");
+    }
+}
+
+#[test]
+fn a_command_that_waits_is_counted_for_its_client_when_it_is_through() {
+    let (_guard, server) = start(&[]);
+    let (mut waiting, mut other) = (server.wire(), server.wire());
+    let id = waiting.say("CLIENT ID").integer();
+    let mut counted = || {
+        let line = other.say(&format!("CLIENT LIST ID {id}")).text();
+        let field = |name: &str| {
+            let found = line.split([' ', '\n']).find_map(|part| part.strip_prefix(name));
+            found.unwrap_or_else(|| panic!("{name} in {line}")).to_owned()
+        };
+        (field("cmd="), field("tot-cmds="))
+    };
+    waiting.send(b"BLPOP list 0\r\n").expect("sent");
+    eventually("it waits", || match counted() {
+        (command, count) if command == "blpop" => Ok(assert_eq!(count, "1")),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(server.say("RPUSH list a").integer(), 1);
+    waiting.answer().expect("a reply");
+    assert_eq!(counted().1, "2");
+}
+
+#[test]
 fn a_replica_of_a_replica_writes_to_the_same_database() {
     let [(_a, primary), (_b, middle), (_c, last)] = [(); 3].map(|()| start(&[]));
     let follow = |replica: &Server, of: &Server| {

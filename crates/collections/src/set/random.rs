@@ -55,12 +55,12 @@ impl Set {
         }
     }
 
-    /// Shows `count` members by chance, each drawn from all of them. Of an empty set there are none.
+    /// Shows `count` members by chance, each drawn from all of them, as long as `see` wants more. Of an empty set there are none.
     pub fn draw_many(
         &self,
         count: usize,
         mut random: impl FnMut() -> u64,
-        mut see: impl FnMut(Element<'_>),
+        mut see: impl FnMut(Element<'_>) -> bool,
     ) {
         // A listpack is walked once, not for each of the members.
         let walked: Vec<Element<'_>> = match self {
@@ -73,7 +73,9 @@ impl Set {
                 len => Some(walked[below(random(), len)]),
             };
             let Some(drawn) = drawn else { return };
-            see(drawn);
+            if !see(drawn) {
+                return;
+            }
         }
     }
 

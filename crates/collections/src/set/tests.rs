@@ -133,8 +133,15 @@ proptest! {
         set.draw_many(count, random_of(seed), |member| {
             drawn += 1;
             assert!(texts.contains(&member.to_vec()));
+            true
         });
         prop_assert_eq!(drawn, count);
+        let mut wanted = 2;
+        set.draw_many(count, random_of(seed), |_| {
+            wanted -= 1;
+            wanted > 0
+        });
+        prop_assert_eq!(2 - wanted, count.min(2));
     }
 
     #[test]

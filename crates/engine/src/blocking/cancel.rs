@@ -1,8 +1,9 @@
 //! How waiting ends without being served.
 
 use super::{Answer, Waiter};
-use crate::{ClientInfo, Engine, Fail, Session};
+use crate::{ClientInfo, Engine, Fail, Session, ThreadStats};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_slot::SlotState;
 use tessera_store::World;
@@ -33,8 +34,13 @@ impl Engine {
         self.blocking.keys_for_deletion()
     }
 
-    /// Takes the right to answer a waiter. It still has to leave its queues.
-    pub(crate) fn end_waiting(&self, waiter: &Waiter, ending: Ending) -> Option<Answer> {
+    /// Takes the right to answer a waiter. It still has to leave its queues. `stats`: of the calling thread.
+    pub(crate) fn end_waiting(
+        &self,
+        stats: &ThreadStats,
+        waiter: &Waiter,
+        ending: Ending,
+    ) -> Option<Answer> {
         let operation = waiter.operation.lock().take()?;
         self.blocking.forget(waiter);
         let mut reply = Reply::new(waiter.protocol);
@@ -45,16 +51,33 @@ impl Engine {
         };
         match fail {
             None => operation.timed_out(&mut reply),
-            Some(fail) => reply.error(fail.to_string()),
+            Some(fail) => self.fail_waiter(stats, waiter, &fail, &mut reply),
         }
         Some(Answer { bytes: reply.buf, offset: self.log.offset(), close })
+    }
+
+    /// Answers a waiter an error, which counts as a failure of the command that waited.
+    pub(crate) fn fail_waiter(
+        &self,
+        stats: &ThreadStats,
+        waiter: &Waiter,
+        fail: &Fail,
+        reply: &mut Reply,
+    ) {
+        let text = fail.to_string();
+        self.stats.note_error(stats, text.as_bytes());
+        // The client's last command is the one that waits.
+        if let Some(index) = waiter.info.last_command.load(Relaxed).checked_sub(1) {
+            crate::stats::bump(&stats.by_command[index].failed, 1);
+        }
+        reply.error(text);
     }
 
     /// A client's time is up: gives its answer. `None`: it is being served just now, and will get that answer.
     /// `thread` is the number of the calling thread, which is not inside the world.
     pub fn time_out(&self, thread: usize, client: &ClientInfo) -> Option<Answer> {
         let waiter = client.waiter.lock().clone()?;
-        let answer = self.end_waiting(&waiter, Ending::TimedOut)?;
+        let answer = self.end_waiting(self.stats.thread(thread), &waiter, Ending::TimedOut)?;
         self.leave(&mut self.keyspace.enter(thread), &waiter);
         Some(answer)
     }
@@ -110,7 +133,7 @@ impl Engine {
         for waiter in all {
             let mut world = self.keyspace.enter(thread);
             let Some(ending) = choose(&mut world, &waiter) else { continue };
-            if let Some(answer) = self.end_waiting(&waiter, ending) {
+            if let Some(answer) = self.end_waiting(self.stats.thread(thread), &waiter, ending) {
                 self.leave(&mut world, &waiter);
                 self.host().answer(&waiter.info, answer);
             }

@@ -6,7 +6,6 @@ use crate::db::{Db, Locks};
 use crate::{Cx, Engine, Fail, Outcome, Session, Turn};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::Reply;
 use tessera_slot::{Millis, Slot};
@@ -198,12 +197,7 @@ impl Engine {
             Err(Fail::WrongType) if !operation.wants_deletion() => return None,
             Err(fail) => {
                 reply.buf.clear();
-                reply.error(fail.to_string());
-                self.stats.note_error(db.told.stats, &reply.buf[1..]);
-                // The client's last command is the one that waits.
-                if let Some(index) = waiter.info.last_command.load(Relaxed).checked_sub(1) {
-                    crate::stats::bump(&db.told.stats.by_command[index].failed, 1);
-                }
+                self.fail_waiter(db.told.stats, waiter, &fail, &mut reply);
             }
         }
         Some(Answer { bytes: reply.buf, offset: self.log.offset(), close: false })

@@ -11,12 +11,15 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod repeated;
 mod server;
 mod set;
 mod sorted_set;
 mod stream;
 mod string;
 mod transaction;
+
+pub(crate) use cluster::changes_cluster;
 
 use crate::command::Command;
 use crate::{Args, Fail};

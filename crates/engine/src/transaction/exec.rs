@@ -35,7 +35,13 @@ impl Engine {
     ) -> Outcome {
         let Some(transaction) = session.transaction.take() else { return Outcome::Next };
         session.set_transaction(None);
-        let ran = self.try_exec(world, turn, session, &transaction, reply);
+        let ran = match transaction.is_broken {
+            true => {
+                self.fail_broken(turn, index, reply);
+                Ok(Outcome::Next)
+            }
+            false => self.try_exec(world, turn, session, &transaction, reply),
+        };
         if !matches!(ran, Err(Refusal::Wait)) && !session.watched.is_empty() {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.unwatch_all(world, session);
@@ -56,6 +62,14 @@ impl Engine {
         }
     }
 
+    /// EXEC of a transaction with a command that was refused: it has run, and failed.
+    fn fail_broken(&self, turn: &Turn<'_>, index: u32, reply: &mut Reply) {
+        let text = "EXECABORT Transaction discarded because of previous errors.";
+        self.stats.count_error(turn.thread, text.as_bytes());
+        crate::stats::bump(&self.stats.thread(turn.thread).by_command[index as usize].failed, 1);
+        reply.error(text);
+    }
+
     fn try_exec<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
@@ -64,10 +78,6 @@ impl Engine {
         transaction: &Transaction,
         reply: &mut Reply,
     ) -> Result<Outcome, Refusal> {
-        if transaction.is_broken {
-            let text = "EXECABORT Transaction discarded because of previous errors.";
-            return Err(Fail::text(text).into());
-        }
         let (plan, reach) = self.plan(turn.hashes, &transaction.queue);
         let is_cluster = self.mode().any(Mode::CLUSTER) && !session.is_primary;
         if is_cluster && turn.hashes.windows(2).any(|pair| pair[0].slot() != pair[1].slot()) {

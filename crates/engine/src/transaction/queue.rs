@@ -17,7 +17,7 @@ pub(crate) fn runs_at_once(command: &Command) -> bool {
 fn is_barred(command: &Command) -> bool {
     command.flags.has(Flags::NO_MULTI)
         || command.name == "replconf"
-        || command.group == Group::Cluster && command.flags.has(Flags::ADMIN)
+        || command.group == Group::Cluster && crate::commands::changes_cluster(command)
 }
 
 impl Session {

@@ -41,7 +41,16 @@ impl FakeHost {
 }
 
 impl Host for FakeHost {
-    fn cluster(&self, _: &Arc<ClientInfo>, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    fn cluster(
+        &self,
+        _: &Arc<ClientInfo>,
+        args: Args<'_>,
+        may_wait: bool,
+        reply: &mut Reply,
+    ) -> Outcome {
+        if !may_wait {
+            self.note("at once");
+        }
         self.note(String::from_utf8_lossy(args.at(1)).to_ascii_lowercase());
         reply.simple("CORE");
         Outcome::Next
@@ -63,6 +72,7 @@ impl Host for FakeHost {
         &self,
         _: &Arc<ClientInfo>,
         primary: Option<(&str, u16)>,
+        _: bool,
     ) -> Result<Outcome, Fail> {
         self.note(format!("replicate {primary:?}"));
         Ok(Outcome::Next)
@@ -99,6 +109,13 @@ impl Host for FakeHost {
     fn free_later(&self, flushed: Flushed) {
         drop(flushed);
     }
+}
+
+/// A configuration that disconnects clients whose output reaches 1,000 bytes.
+pub fn limited_output() -> Config {
+    let mut config = Config::default();
+    config.network.client_output_buffer_limit.normal.hard_bytes = 1000;
+    config
 }
 
 /// An engine with one client.

@@ -172,9 +172,7 @@ impl Control {
             let config = self.server.engine.config();
             self.ping.set_period(u64::from(config.replication.repl_ping_replica_period) * 1000);
         }
-        let is_stale =
-            self.server.follow.primary().is_some() && !self.server.follow.is_link_usable();
-        self.server.engine.set_mode(Mode::STALE, is_stale);
+        self.server.note_stale();
         if self.ping.poll(now) && self.server.engine.log.reader_count() > 0 {
             self.ping_replicas();
         }

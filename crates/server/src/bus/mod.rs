@@ -126,6 +126,7 @@ impl ClusterHandle {
         engine: &Engine,
         client: &Arc<ClientInfo>,
         argv: &[&[u8]],
+        may_wait: bool,
         reply: &mut Reply,
     ) -> Outcome {
         let view = KeyspaceView(engine);
@@ -134,7 +135,7 @@ impl ClusterHandle {
         let value = core.command(crate::time::now(), &context, argv);
         // An answer speaks of the core's state, which the node has only when all that led to it is done: a client that is
         // told `cluster_state:ok` may write at once.
-        if self.hand_over(&mut core) {
+        if self.hand_over(&mut core) || !may_wait {
             drop(core);
             reply.value(&value);
             return Outcome::Next;

@@ -27,9 +27,10 @@ pub(crate) struct Primary {
 }
 
 /// A client's REPLICAOF.
+#[derive(Clone)]
 pub(crate) struct Order {
-    /// Who is to be answered when it is carried out.
-    pub(crate) client: Arc<ClientInfo>,
+    /// Who is to be answered when it is carried out; `None`: nobody waits for it.
+    pub(crate) client: Option<Arc<ClientInfo>>,
     /// Whom to follow; `None`: NO ONE.
     pub(crate) primary: Option<Primary>,
 }
@@ -70,12 +71,22 @@ struct State {
     quit: bool,
 }
 
+impl State {
+    fn is_link_usable(&self) -> bool {
+        match (&self.wanted, &self.status) {
+            (None, _) => true,
+            (Some(_), Some(status)) => status.is_up(),
+            (Some(_), None) => false,
+        }
+    }
+}
+
 /// The handle of the thread that follows a primary.
 #[derive(Default)]
 pub(crate) struct Follow {
     state: Mutex<State>,
     changed: Condvar,
-    /// Orders of clients that wait for them, oldest first: [`Follow::order`].
+    /// Orders of clients that wait for them, oldest first, with the one that is being carried out: [`Follow::order`].
     orders: Mutex<VecDeque<Order>>,
     /// Held while an order is carried out.
     carrying_out: Mutex<()>,
@@ -118,9 +129,10 @@ impl Follow {
     /// Carries out the oldest order: in the order in which clients gave them, whichever thread comes first.
     pub(crate) fn carry_out(&self, how: impl FnOnce(Order)) {
         let _turn = self.carrying_out.lock();
-        let oldest = self.orders.lock().pop_front();
+        let oldest = self.orders.lock().front().cloned();
         if let Some(order) = oldest {
             how(order);
+            self.orders.lock().pop_front();
         }
     }
 
@@ -149,19 +161,27 @@ impl Follow {
         self.state.lock().incomplete = incomplete;
     }
 
-    /// Whom this node follows.
-    pub(crate) fn primary(&self) -> Option<Primary> {
-        self.state.lock().wanted.clone()
+    /// Whom this node follows, as clients are shown it: from the moment in which one has ordered it. And how it goes.
+    pub(crate) fn shown(&self) -> Option<(Primary, Option<FollowStatus>)> {
+        let orders = self.orders.lock();
+        let state = self.state.lock();
+        match orders.back() {
+            Some(order) if order.primary != state.wanted => {
+                order.primary.clone().map(|primary| (primary, None))
+            }
+            _ => state.wanted.clone().map(|primary| (primary, state.status.clone())),
+        }
     }
 
     /// Whether this node may serve replicas: it is a primary, or its own link is up.
     pub(crate) fn is_link_usable(&self) -> bool {
+        self.state.lock().is_link_usable()
+    }
+
+    /// Says whether this node follows somebody without a link to it. No change of either comes between.
+    pub(crate) fn tell_stale(&self, tell: impl FnOnce(bool)) {
         let state = self.state.lock();
-        match (&state.wanted, &state.status) {
-            (None, _) => true,
-            (Some(_), Some(status)) => status.is_up(),
-            (Some(_), None) => false,
-        }
+        tell(state.wanted.is_some() && !state.is_link_usable());
     }
 
     /// A replica of this replica wants to know how far everybody is: passed on upwards.
@@ -185,7 +205,7 @@ mod tests {
         let follow = Follow::default();
         let primary = |port| Some(Primary { host: "h".to_owned(), port });
         let client = || Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
-        let order_of = |primary| Order { client: client(), primary };
+        let order_of = |primary| Order { client: Some(client()), primary };
         let given = [primary(1), None, primary(2), None, primary(3)];
         let (done, carried_out) = mpsc::channel();
         std::thread::scope(|scope| {

@@ -365,6 +365,7 @@ impl IoThread {
         answer(conn);
         if park != Park::WritesPaused {
             conn.session.settle_reply(&mut conn.reply, start);
+            conn.info().commands.fetch_add(1, Relaxed);
         }
         self.ready.push(index);
         self.touched.push(index);

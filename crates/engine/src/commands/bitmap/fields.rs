@@ -15,6 +15,7 @@ pub(super) const BITFIELD: Command = Command::new("bitfield", -2, bitfield)
     .flags(WRITE)
     .keys(1, 1, 1)
     .uses(&["RW access update variable_flags"])
+    .uses_by(bitfield_use)
     .doc(
         BITMAP,
         "3.2.0",
@@ -31,6 +32,23 @@ pub(super) const BITFIELD_RO: Command =
         "Reads integers of any width at any bit of a key's string.",
         "key [GET encoding offset]...",
     );
+
+/// How BITFIELD uses its key: it only reads if all that it asks is GET.
+fn bitfield_use(args: Args<'_>) -> &'static str {
+    let mut at = 2;
+    while at < args.len() {
+        let length = match () {
+            () if args.is(at, "get") => 3,
+            () if args.is(at, "overflow") => 2,
+            () => usize::MAX,
+        };
+        if length > args.len() - at {
+            return "RW access update";
+        }
+        at += length;
+    }
+    "RO access"
+}
 
 /// What is done with a field.
 #[derive(Clone, Copy)]

@@ -24,7 +24,7 @@ pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
         return Ok(());
     }
     let waiter = client.and_then(|client| client.waiter.lock().clone());
-    let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(waiter, ending));
+    let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(cx.stats, waiter, ending));
     cx.reply.integer(i64::from(answer.is_some()));
     if let (Some(waiter), Some(answer)) = (waiter, answer) {
         cx.engine.host().answer(waiter.client(), answer);

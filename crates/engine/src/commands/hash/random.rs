@@ -2,7 +2,7 @@
 
 use super::{HASH, READ, bulk};
 use crate::command::Command;
-use crate::commands::integer;
+use crate::commands::{integer, repeated::Room};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{FieldRef, Hash};
 use tessera_resp::{Protocol, Reply};
@@ -18,9 +18,6 @@ pub(super) const HRANDFIELD: Command = Command::new("hrandfield", -2, hrandfield
         "Answers fields of a hash that chance chooses.",
         "key [count [WITHVALUES]]",
     );
-
-/// The longest answer, bytes: a count below zero may ask for any number.
-const LONGEST: usize = 1 << 30;
 
 fn hrandfield(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     if args.len() > 2 {
@@ -82,6 +79,7 @@ fn several(
         }
     };
     let random = || engine.random();
+    let room = Room::of(cx);
     let reply = &mut *cx.reply;
     if let Ok(count) = usize::try_from(count) {
         reply.array(count.min(hash.live_len(as_of)) * flat);
@@ -89,16 +87,12 @@ fn several(
         return Ok(());
     }
     let count = if hash.live_len(as_of) == 0 { 0 } else { count.unsigned_abs() };
-    let start = reply.buf.len();
     reply.array(usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(flat));
     let mut shown = 0;
     hash.pick_many(count, as_of, random, |field| {
         show(reply, field);
         shown += 1;
-        reply.buf.len() - start < LONGEST
+        room.is_left(reply)
     });
-    if shown < count {
-        return Err(Fail::text("ERR value is out of range"));
-    }
-    Ok(())
+    if shown < count { room.used_up() } else { Ok(()) }
 }

@@ -292,8 +292,11 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
     for (ordinal, at) in positions.into_iter().enumerate() {
         cx.reply.array(2);
         cx.reply.bulk(args.at(2 + at));
-        let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
-        simple_set(cx.reply, &uses);
+        let uses = match command.use_by {
+            Some(use_by) => use_by(args.tail(2)),
+            None => command.key_use(ordinal),
+        };
+        simple_set(cx.reply, &uses.split(' ').collect::<Vec<_>>());
     }
     Ok(())
 }

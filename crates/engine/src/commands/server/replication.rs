@@ -64,13 +64,13 @@ fn replicaof(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     }
     let client = &cx.session.info;
     cx.outcome = if args.is(1, "no") && args.is(2, "one") {
-        cx.engine.host().replicate(client, None)?
+        cx.engine.host().replicate(client, None, cx.may_block)?
     } else {
         let port = integer(args.at(2)).ok().and_then(|port| u16::try_from(port).ok());
         let port = port.ok_or(Fail::text("ERR Invalid master port"))?;
         let host =
             std::str::from_utf8(args.at(1)).map_err(|_| Fail::text("ERR Invalid master host"))?;
-        cx.engine.host().replicate(client, Some((host, port)))?
+        cx.engine.host().replicate(client, Some((host, port)), cx.may_block)?
     };
     if cx.outcome == Outcome::Next {
         cx.reply.ok();

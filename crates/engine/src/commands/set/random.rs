@@ -2,7 +2,7 @@
 
 use super::{READ, SET, SHRINK_FAST, limits, reply_member, told_of_loss};
 use crate::command::Command;
-use crate::commands::integer;
+use crate::commands::{integer, repeated::Room};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, Element, Set};
 
@@ -124,8 +124,16 @@ fn srandmember(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         (Some(set), None) => set.draw(random).into_iter().for_each(show),
         (Some(set), Some(count)) if count < 0 => {
             let count = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
+            let (room, mut shown) = (Room::of(cx), 0);
             cx.reply.array(count);
-            set.draw_many(count, random, |member| reply_member(cx.reply, member));
+            set.draw_many(count, random, |member| {
+                reply_member(cx.reply, member);
+                shown += 1;
+                room.is_left(cx.reply)
+            });
+            if shown < count {
+                return room.used_up();
+            }
         }
         (Some(set), Some(count)) => {
             let count = usize::try_from(count).unwrap_or(usize::MAX).min(set.len());

@@ -2,7 +2,7 @@
 
 use super::{READ, SORTED_SET, reply_member, reply_score};
 use crate::command::Command;
-use crate::commands::integer;
+use crate::commands::{integer, repeated::Room};
 use crate::{Args, Cx, Db, Done, Engine, Fail};
 use std::collections::HashSet;
 use tessera_collections::{Collection, SortedSet};
@@ -19,9 +19,6 @@ pub(super) const ZRANDMEMBER: Command = Command::new("zrandmember", -2, zrandmem
         "Answers one or several random members.",
         "key [count [WITHSCORES]]",
     );
-
-/// The most members that are answered with repetitions: the answer must fit into memory.
-const REPEATED_MAX: u64 = 1 << 28;
 
 /// An evenly distributed number below `below`.
 fn draw(engine: &Engine, below: usize) -> usize {
@@ -75,15 +72,13 @@ fn zrandmember(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         cx.reply.array(0);
         return Ok(());
     };
-    if count < 0 && count.unsigned_abs() > REPEATED_MAX {
-        return Err(out_of_range());
-    }
     let (set, engine) = (found.get(), cx.engine);
     let len = set.len();
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
     let total = if count < 0 { wanted } else { wanted.min(len) };
+    let room = Room::of(cx);
     let nested = with_scores && cx.reply.protocol == Protocol::Resp3;
-    cx.reply.array(if with_scores && !nested { total * 2 } else { total });
+    cx.reply.array(if with_scores && !nested { total.saturating_mul(2) } else { total });
     let mut show = |rank: usize| {
         for (member, score) in set.range(rank..rank + 1, false) {
             if nested {
@@ -94,12 +89,15 @@ fn zrandmember(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
                 reply_score(cx.reply, score);
             }
         }
+        room.is_left(cx.reply)
     };
     if count < 0 {
-        (0..wanted).for_each(|_| show(draw(engine, len)));
-    } else {
-        distinct(engine, total, len).into_iter().for_each(show);
+        return match (0..wanted).position(|_| !show(draw(engine, len))) {
+            Some(last) if last + 1 < wanted => room.used_up(),
+            _ => Ok(()),
+        };
     }
+    distinct(engine, total, len).into_iter().for_each(|rank| _ = show(rank));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ pub(super) const SET: Command = Command::new("set", -3, set)
     .flags(WRITE)
     .keys(1, 1, 1)
     .uses(&["RW access update variable_flags"])
+    .uses_by(set_use)
     .doc(
         STRING,
         "1.0.0",
@@ -48,6 +49,14 @@ pub(super) const GETSET: Command =
         "Sets the string of a key and answers the one it had.",
         "key value",
     );
+
+/// How SET uses its key: GET makes it read what was there.
+fn set_use(args: Args<'_>) -> &'static str {
+    match (3..args.len()).any(|at| args.is(at, "get")) {
+        true => "RW access update",
+        false => "OW update",
+    }
+}
 
 /// When SET sets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +139,9 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     }
     let kept = there.and_then(|entry| entry.expiry());
     if let Some(at) = moment {
-        put_until(db, cx, args.at(1), value, at);
+        let is_plain = options.condition == Condition::Always && !options.get;
+        let says_moment = matches!(options.expiry, ExpiryOption::Time(TimeForm::PxAt, _));
+        put_until(db, cx, args.at(1), value, at, is_plain && says_moment);
         return Ok(());
     }
     let keep = options.expiry == ExpiryOption::Word;
@@ -149,8 +160,16 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Sets the string of the command's only key until a moment. If that has passed already, the key is deleted.
-fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at: Millis) {
+/// Sets the string of the command's only key until a moment. If that has passed already, the key is deleted. `as_is`: the
+/// command says just that, and replicas get it as it came.
+fn put_until(
+    db: &mut Db<'_, '_>,
+    cx: &mut Cx<'_>,
+    key: &[u8],
+    value: &[u8],
+    at: Millis,
+    as_is: bool,
+) {
     let (access, past) = (db.access(), db.is_past(at));
     match (db.lookup(db.key(key, 0)), past) {
         (lookup, false) => {
@@ -159,10 +178,12 @@ fn put_until(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], value: &[u8], at:
             super::told_of_set(cx, is_new, key);
             cx.notify(EventClass::Generic, "expire", key);
             // Replicas get the moment, not the distance to it.
-            cx.propagate_instead(|| {
-                let at = at.to_string();
-                [b"SET", key, value, b"PXAT", at.as_bytes()].map(<[u8]>::to_vec).to_vec()
-            });
+            if !as_is {
+                cx.propagate_instead(|| {
+                    let at = at.to_string();
+                    [b"SET", key, value, b"PXAT", at.as_bytes()].map(<[u8]>::to_vec).to_vec()
+                });
+            }
         }
         (Lookup::Found(found), true) => {
             found.delete();
@@ -191,14 +212,14 @@ fn setnx(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 fn setex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let at = TimeForm::Ex.moment(args.at(2), db.now, "setex")?;
     cx.reply.ok();
-    put_until(db, cx, args.at(1), args.at(3), at);
+    put_until(db, cx, args.at(1), args.at(3), at, false);
     Ok(())
 }
 
 fn psetex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let at = TimeForm::Px.moment(args.at(2), db.now, "psetex")?;
     cx.reply.ok();
-    put_until(db, cx, args.at(1), args.at(3), at);
+    put_until(db, cx, args.at(1), args.at(3), at, false);
     Ok(())
 }
 
