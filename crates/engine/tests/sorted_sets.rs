@@ -288,3 +288,13 @@ fn clients_wait_for_members() {
     ]);
     client.now = START.plus(1);
 }
+
+#[test]
+fn rev_is_said_once() {
+    Client::new().expect(&[
+        ("zadd z 1 a 2 b", ":2"),
+        ("zrange z 0 -1 rev", "*2|$1|b|$1|a"),
+        ("zrange z 0 -1 rev rev", "-ERR syntax error"),
+        ("zrangestore y z 0 -1 rev rev", "-ERR syntax error"),
+    ]);
+}

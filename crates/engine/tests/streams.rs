@@ -433,3 +433,17 @@ fn replicas_are_told_what_became_of_it() {
         assert_eq!(told(&mut reader), expected, "{command}");
     }
 }
+
+#[test]
+fn what_was_trimmed_before_it_was_read_counts_as_read() {
+    let mut client = Client::new();
+    client.run("xgroup create x g $ mkstream");
+    client.run("xadd x 3 a 1");
+    client.run("xreadgroup group g bob count 1 streams x >");
+    for line in ["xadd x 3-1 a 1", "xtrim x minid 10-2", "xadd x 11-0 a 1"] {
+        client.run(line);
+    }
+    client.run("xreadgroup group g alice streams x >");
+    let groups = client.run("xinfo groups x");
+    assert!(groups.ends_with("$12|entries-read|:3|$3|lag|:0"), "{groups}");
+}

@@ -30,12 +30,13 @@ pub(super) const BITPOS: Command =
 fn bitcount(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let asked = Asked::parse(args, 2)?;
     let count = match db.read(db.key(args.at(1), 0)) {
-        Some(found) if !asked.is_reversed() => {
+        Some(found) => {
             let (entry, mut buffer) = (found.entry(), itoa::Buffer::new());
             let bytes = text(string_of(&entry)?, &mut buffer);
-            asked.bits(bytes.len()).map_or(0, |range| count_ones(bytes, range))
+            let range = asked.bits(bytes.len()).filter(|_| !asked.is_reversed());
+            range.map_or(0, |range| count_ones(bytes, range))
         }
-        _ => 0,
+        None => 0,
     };
     cx.reply.integer(count as i64);
     Ok(())
