@@ -447,3 +447,17 @@ fn what_was_trimmed_before_it_was_read_counts_as_read() {
     let groups = client.run("xinfo groups x");
     assert!(groups.ends_with("$12|entries-read|:3|$3|lag|:0"), "{groups}");
 }
+
+#[test]
+fn a_lag_is_not_known_behind_a_deleted_entry() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("xadd x 13-0 a 1", "$4|13-0"),
+        ("xgroup create x g 11-2", "+OK"),
+        ("xgroup create x h 12-5", "+OK"),
+        ("xsetid x 60-0 entriesadded 1 maxdeletedid 12-3", "+OK"),
+    ]);
+    let groups = client.run("xinfo groups x");
+    let lags: Vec<&str> = groups.split("$3|lag|").skip(1).map(|lag| &lag[..2]).collect();
+    assert_eq!(lags, ["$-", ":1"], "{groups}");
+}

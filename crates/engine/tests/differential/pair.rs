@@ -142,7 +142,7 @@ impl<'a> Pair<'a> {
         }
         let digest = name(request) == "DEBUG" && word(request, 1) == "DIGEST-VALUE";
         let mut is_scored = |key: &Vec<u8>| self.peer.command(&[&b"TYPE"[..], key]) == b"+zset\r\n";
-        digest && request[2..].iter().any(&mut is_scored)
+        digest && (self.queue.is_some() || request[2..].iter().any(&mut is_scored))
     }
 
     /// Ranges of members of a sorted set whose scores are not the same: what a skip list finds then depends on the heights of its nodes.
