@@ -210,6 +210,13 @@ const ON_PURPOSE: &[Purpose] = &[
         },
     },
     Purpose {
+        what: "XREAD finds nothing at the + of a stream whose last id is 0-0; in Valkey 8.1 that is an error",
+        from: &[Kind::Valkey8],
+        holds: |case| {
+            case.is("XREAD") && case.theirs.bytes() == b"ERR the stream last element ID is 0-0"
+        },
+    },
+    Purpose {
         what: "LSET and LINSERT that change nothing leave a short list a listpack",
         from: &[Kind::Valkey8],
         holds: |case| {

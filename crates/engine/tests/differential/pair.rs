@@ -123,7 +123,7 @@ impl<'a> Pair<'a> {
         if queued && (chance.is_some() || dumped) || unasked(self.kind, now, request).is_some() {
             return None;
         }
-        if self.kind == Kind::Redis70 && self.is_beyond(request) || self.is_undefined(request) {
+        if self.is_beyond(request) || self.is_undefined(request) {
             return None;
         }
         self.used.insert(name.clone());
@@ -134,10 +134,11 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// What the older server would answer otherwise: digests are made of digits of scores, of which it writes others. And lets a consumer be there
-    /// before something is claimed for it.
+    /// Digests of sorted sets, which are made of digits of scores that servers write in several ways. And lets a consumer be there before
+    /// something is claimed for it, where the other server makes none.
     fn is_beyond(&mut self, request: &Request) -> bool {
-        for [key, group, consumer] in consumers(request) {
+        let early = if self.kind == Kind::Redis70 { consumers(request) } else { Vec::new() };
+        for [key, group, consumer] in early {
             self.both(&[&b"XGROUP"[..], b"CREATECONSUMER", key, group, consumer]);
         }
         let digest = name(request) == "DEBUG" && word(request, 1) == "DIGEST-VALUE";
@@ -195,10 +196,9 @@ impl<'a> Pair<'a> {
                 self.client.host.answers.lock().expect("no test has panicked with it");
             ours = answers.drain(..).flat_map(|(_, answer)| answer).collect();
         }
-        let (mut theirs, waited) = self.peer.may_block(request);
+        let (theirs, waited) = self.peer.may_block(request);
         if waits != waited {
-            ours = format!("-waits: {waits}\r\n").into_bytes();
-            theirs = format!("-waits: {waited}\r\n").into_bytes();
+            ours = format!("-waits: {waits}, the other: {waited}\r\n").into_bytes();
         }
         (ours, theirs)
     }
@@ -272,6 +272,8 @@ enum Chance {
     Clock,
     /// The elements of a set as they lie in its table.
     Unsorted,
+    /// Elements of the same weight.
+    Ties,
 }
 
 impl Chance {
@@ -289,8 +291,12 @@ impl Chance {
             "HSCAN" | "ZSCAN" => Some(Chance::Walk { cursor: 2, size: 2 }),
             "XADD" if request.iter().any(|arg| arg == b"*") => Some(Chance::Clock),
             "SORT" | "SORT_RO" => {
-                let by = (2..request.len()).find(|&at| word(request, at) == "BY")?;
-                (!request.get(by + 1)?.contains(&b'*')).then_some(Chance::Unsorted)
+                let has = |option: &str| (2..request.len()).find(|&at| word(request, at) == option);
+                let sorts = request.get(has("BY")? + 1)?.contains(&b'*');
+                match sorts {
+                    true => has("ALPHA").map(|_| Chance::Ties),
+                    false => Some(Chance::Unsorted),
+                }
             }
             _ => None,
         }
@@ -310,7 +316,12 @@ impl Pair<'_> {
                 }
                 difference
             }
-            Chance::Unsorted => self.unsorted(request),
+            Chance::Unsorted => {
+                let key = request.get(1).cloned().unwrap_or_default();
+                let is_set = self.peer.command(&[&b"TYPE"[..], &key]) == b"+set\r\n";
+                self.unsorted(is_set, request)
+            }
+            Chance::Ties => self.unsorted(true, request),
         }
     }
 
@@ -388,12 +399,10 @@ impl Pair<'_> {
         })
     }
 
-    /// SORT that is told not to sort: a set has no order then.
-    fn unsorted(&mut self, request: &Request) -> Option<Difference> {
-        let key = request.get(1).cloned().unwrap_or_default();
-        let is_set = self.peer.command(&[&b"TYPE"[..], &key]) == b"+set\r\n";
+    /// SORT whose elements may come in any order.
+    fn unsorted(&mut self, any_order: bool, request: &Request) -> Option<Difference> {
         let (ours, theirs) = self.both(request);
-        if !is_set {
+        if !any_order {
             return self.compare(request, &ours, &theirs);
         }
         let has = |option: &str| (2..request.len()).find(|&at| word(request, at) == option);
