@@ -197,7 +197,7 @@ impl<'a> Pair<'a> {
             ours = answers.drain(..).flat_map(|(_, answer)| answer).collect();
         }
         let (theirs, waited) = self.peer.may_block(request);
-        if waits != waited {
+        if waits != waited && !ours.starts_with(b"-") {
             ours = format!("-waits: {waits}, the other: {waited}\r\n").into_bytes();
         }
         (ours, theirs)
