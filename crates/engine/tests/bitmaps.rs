@@ -164,3 +164,18 @@ fn a_field_may_end_past_the_last_byte_that_a_bit_may_have() {
     Client::with(config)
         .expect(&[("bitfield k set i64 8388607 -1", "*1|:0"), ("bitcount k", ":64")]);
 }
+
+#[test]
+fn bitcount_of_another_type_is_an_error_whatever_the_range() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("zadd z 2 a", ":1"),
+        (
+            "bitcount z -3 -231",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value",
+        ),
+        ("set s abc", "+OK"),
+        ("bitcount s -1 -3", ":0"),
+        ("bitcount s -3 -1", ":10"),
+    ]);
+}

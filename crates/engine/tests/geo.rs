@@ -101,3 +101,13 @@ fn the_older_forms() {
         ("command getkeys georadius s 15 37 100 km STORE t", "*2|$1|s|$1|t"),
     ]);
 }
+
+#[test]
+fn scores_that_are_no_places_have_places_too() {
+    Client::new().expect(&[
+        ("zadd z inf a 1e308 b 0 c -1 d", ":4"),
+        ("geopos z a", "*1|*2|$22|-179.99999731779098511|$21|-85.05112751263942528"),
+        ("geopos z c", "*1|*2|$22|-179.99999731779098511|$21|-85.05112751263942528"),
+        ("geodist z a b", "$6|0.0000"),
+    ]);
+}

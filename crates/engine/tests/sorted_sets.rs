@@ -299,3 +299,13 @@ fn any_number_of_repetitions_ends_with_the_limit_of_the_output() {
     }
     assert!(client.run("zrandmember s -5").starts_with("*5|"));
 }
+
+#[test]
+fn rev_is_said_once() {
+    Client::new().expect(&[
+        ("zadd z 1 a 2 b", ":2"),
+        ("zrange z 0 -1 rev", "*2|$1|b|$1|a"),
+        ("zrange z 0 -1 rev rev", "-ERR syntax error"),
+        ("zrangestore y z 0 -1 rev rev", "-ERR syntax error"),
+    ]);
+}

@@ -433,3 +433,31 @@ fn replicas_are_told_what_became_of_it() {
         assert_eq!(told(&mut reader), expected, "{command}");
     }
 }
+
+#[test]
+fn what_was_trimmed_before_it_was_read_counts_as_read() {
+    let mut client = Client::new();
+    client.run("xgroup create x g $ mkstream");
+    client.run("xadd x 3 a 1");
+    client.run("xreadgroup group g bob count 1 streams x >");
+    for line in ["xadd x 3-1 a 1", "xtrim x minid 10-2", "xadd x 11-0 a 1"] {
+        client.run(line);
+    }
+    client.run("xreadgroup group g alice streams x >");
+    let groups = client.run("xinfo groups x");
+    assert!(groups.ends_with("$12|entries-read|:3|$3|lag|:0"), "{groups}");
+}
+
+#[test]
+fn a_lag_is_not_known_behind_a_deleted_entry() {
+    let mut client = Client::new();
+    client.expect(&[
+        ("xadd x 13-0 a 1", "$4|13-0"),
+        ("xgroup create x g 11-2", "+OK"),
+        ("xgroup create x h 12-5", "+OK"),
+        ("xsetid x 60-0 entriesadded 1 maxdeletedid 12-3", "+OK"),
+    ]);
+    let groups = client.run("xinfo groups x");
+    let lags: Vec<&str> = groups.split("$3|lag|").skip(1).map(|lag| &lag[..2]).collect();
+    assert_eq!(lags, ["$-", ":1"], "{groups}");
+}

@@ -79,6 +79,17 @@ fn strings_stay_below_the_limit() {
 }
 
 #[test]
+fn getex_tells_the_wrong_type_before_a_bad_time() {
+    Client::new().expect(&[
+        ("hset h a 1", ":1"),
+        ("getex h ex 0", "-WRONGTYPE Operation against a key holding the wrong kind of value"),
+        ("set s v", "+OK"),
+        ("getex s ex 0", "-ERR invalid expire time in 'getex' command"),
+        ("getex nosuch ex 0", "$-1"),
+    ]);
+}
+
+#[test]
 fn reads_count_hits_and_misses() {
     let mut client = Client::new();
     client.expect(&[

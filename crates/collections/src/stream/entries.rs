@@ -252,6 +252,10 @@ impl Entries {
         if self.len == 0 && id <= self.last_id || id == self.last_id {
             return Some(self.added);
         }
+        // How many of those up to the last deleted one were deleted is not known.
+        if id != StreamId::MIN && id < self.max_deleted_id {
+            return None;
+        }
         let gap = self.max_deleted_id != StreamId::MIN && self.max_deleted_id >= self.first_id;
         if id > self.last_id || gap {
             return None;

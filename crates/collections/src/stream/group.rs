@@ -178,7 +178,10 @@ impl Group {
             return false;
         }
         match self.entries_read {
-            Some(read) if !entries.has_gap_from(id) => self.entries_read = Some(read + 1),
+            // What was trimmed between the last entry and this one was not read, but counts as passed.
+            Some(read) if self.last_id >= entries.first_id() && !entries.has_gap_from(id) => {
+                self.entries_read = Some(read + 1);
+            }
             _ if entries.added() > 0 => self.entries_read = entries.added_until(id),
             _ => {}
         }

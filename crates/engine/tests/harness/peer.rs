@@ -1,37 +1,35 @@
 //! A real redis-server, where one is installed.
 
-use std::io::{Read, Write};
+use super::reply::Value;
+use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// A redis-server on a port of its own, stopped when dropped, with a connection to it.
+/// A server on a port of its own, stopped when dropped, with a connection to it, and another one that unblocks the first.
 pub struct Peer {
     process: Child,
     stream: TcpStream,
+    helper: TcpStream,
+    id: String,
 }
-
-/// What ends each reply that is read.
-const MARK: &[u8] = b"$9\r\nthe--mark\r\n";
 
 impl Peer {
     /// Starts the server, or the one that the variable TESSERA_PEER names. `None` if none is installed, which is an error where the variable CI is set.
     pub fn start() -> Option<Peer> {
+        let program = std::env::var("TESSERA_PEER").unwrap_or("redis-server".to_owned());
+        Peer::start_program(&program, &[])
+    }
+
+    /// Starts this program with further options. `None` if it is not installed, which is an error where the variable CI is set.
+    pub fn start_program(program: &str, options: &[&str]) -> Option<Peer> {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
-        let program = std::env::var("TESSERA_PEER").unwrap_or("redis-server".to_owned());
         let started = Command::new(program)
-            .args([
-                "--port",
-                &port.to_string(),
-                "--bind",
-                "127.0.0.1",
-                "--save",
-                "",
-                "--appendonly",
-                "no",
-            ])
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .args(options)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
@@ -39,31 +37,72 @@ impl Peer {
             Ok(process) => process,
             Err(error) if std::env::var_os("CI").is_none() => {
                 let _ =
-                    writeln!(std::io::stderr(), "skipped: redis-server is not installed ({error})");
+                    writeln!(std::io::stderr(), "skipped: {program} is not installed ({error})");
                 return None;
             }
-            Err(error) => panic!("redis-server must be installed under CI: {error}"),
+            Err(error) => panic!("{program} must be installed under CI: {error}"),
         };
-        let stream = connect(port);
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time that is not zero");
-        Some(Peer { process, stream })
+        let (mut stream, helper) = (connect(port), connect(port));
+        for stream in [&stream, &helper] {
+            stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
+        }
+        let id = exchange(&mut stream, &["CLIENT", "ID"], patient);
+        let id = String::from_utf8_lossy(&id[1..]).trim().to_owned();
+        Some(Peer { process, stream, helper, id })
     }
 
     /// The bytes of the reply to a command.
     pub fn command<A: AsRef<[u8]>>(&mut self, args: &[A]) -> Vec<u8> {
-        let mut request = Vec::new();
-        tessera_log::encode_command(&mut request, args);
-        tessera_log::encode_command(&mut request, &["ECHO", "the--mark"]);
-        self.stream.write_all(&request).expect("the server is there");
-        let (mut reply, mut chunk) = (Vec::new(), [0; 4096]);
-        while !reply.ends_with(MARK) {
-            let read = self.stream.read(&mut chunk).expect("the server answers");
-            assert!(read > 0, "the server has closed the connection");
-            reply.extend_from_slice(&chunk[..read]);
-        }
-        reply.truncate(reply.len() - MARK.len());
-        reply
+        exchange(&mut self.stream, args, |silent| {
+            let command = || args.iter().map(|arg| arg.as_ref().escape_ascii().to_string());
+            assert!(silent < LONG, "no answer to {:?}", command().collect::<Vec<_>>());
+        })
     }
+
+    /// The bytes of the reply to a command that may make its client wait, which is then ended; and whether it did.
+    pub fn may_block<A: AsRef<[u8]>>(&mut self, args: &[A]) -> (Vec<u8>, bool) {
+        let (helper, id) = (&mut self.helper, self.id.as_str());
+        let mut waited = false;
+        let reply = exchange(&mut self.stream, args, |silent| {
+            patient(silent);
+            let unblock = ["CLIENT", "UNBLOCK", id];
+            let unblocked = exchange(helper, &unblock, patient);
+            waited |= unblocked == b":1\r\n";
+        });
+        (reply, waited)
+    }
+}
+
+/// How long a server may take for an answer before it is asked whether it waits.
+const PATIENCE: Duration = Duration::from_millis(15);
+
+/// How long it may take in any case.
+const LONG: Duration = Duration::from_secs(20);
+
+fn patient(silent: Duration) {
+    assert!(silent < LONG, "the server does not answer");
+}
+
+/// Sends a command and reads its reply. `silent` is called while there is none, with the time since the command was sent.
+fn exchange<A: AsRef<[u8]>>(
+    stream: &mut TcpStream,
+    args: &[A],
+    mut silent: impl FnMut(Duration),
+) -> Vec<u8> {
+    let mut request = Vec::new();
+    tessera_log::encode_command(&mut request, args);
+    stream.write_all(&request).expect("the server is there");
+    let sent = Instant::now();
+    let (mut reply, mut chunk) = (Vec::new(), [0; 65_536]);
+    while !Value::is_whole(&reply) {
+        match stream.read(&mut chunk) {
+            Ok(0) => panic!("the server has closed the connection"),
+            Ok(read) => reply.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("the server: {error}"),
+            Err(_) => silent(sent.elapsed()),
+        }
+    }
+    reply
 }
 
 /// Tries until the server listens.
@@ -74,7 +113,7 @@ fn connect(port: u16) -> TcpStream {
         }
         std::thread::sleep(Duration::from_millis(25));
     }
-    panic!("redis-server does not listen");
+    panic!("the server does not listen");
 }
 
 impl Drop for Peer {

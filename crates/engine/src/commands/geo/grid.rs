@@ -100,7 +100,7 @@ impl Position {
 
     /// The place of a member with this score: the middle of its cell.
     pub(super) fn of_score(score: f64) -> Position {
-        let area = Cell { bits: score as i64 as u64, step: STEPS }.area();
+        let area = Cell { bits: bits_of(score), step: STEPS }.area();
         let middle =
             |(min, max): (f64, f64), ends: (f64, f64)| ((min + max) / 2.0).clamp(ends.0, ends.1);
         Position {
@@ -300,6 +300,17 @@ impl Region {
             }
         }
         cells
+    }
+}
+
+/// The bits of a score that ZADD may have given, however far it is from a place: numbers of 64 bits and more have none, as
+/// Redis on x86-64 has it.
+fn bits_of(score: f64) -> u64 {
+    const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
+    match score {
+        _ if score < TWO_TO_63 => score as i64 as u64,
+        _ if score < 2.0 * TWO_TO_63 => score as u64,
+        _ => 0,
     }
 }
 

@@ -112,7 +112,7 @@ impl<'a> Query<'a> {
             } else if args.is(at, "limit") && at + 2 < args.len() {
                 (offset, limit) = (integer(args.at(at + 1))?, integer(args.at(at + 2))?);
                 at += 2;
-            } else if form.reverse.is_none() && args.is(at, "rev") {
+            } else if reverse.is_none() && args.is(at, "rev") {
                 reverse = Some(true);
             } else if by.is_none() && args.is(at, "bylex") {
                 by = Some(By::Lex);

@@ -57,6 +57,7 @@ fn getex(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         cx.reply.null();
         return Ok(());
     };
+    string_of(&found.entry())?; // the wrong type is told before a time that is no good
     let change = match moment? {
         Some(_) if is_past => Change::Delete,
         Some(at) => Change::Set(at),

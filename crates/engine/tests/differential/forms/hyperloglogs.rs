@@ -1,0 +1,27 @@
+//! Forms of commands on HyperLogLogs.
+
+pub(super) const FORMS: &[&str] = &[
+    "PFADD %h %v",
+    "PFADD %h %v %f %n",
+    "PFADD %h %f %f %f %f %f %f %f",
+    "PFADD %h",
+    "PFADD %K %v",
+    "PFADD",
+    "PFCOUNT %h",
+    "PFCOUNT %h %h",
+    "PFCOUNT %K",
+    "PFCOUNT %K %h",
+    "PFMERGE %h %h %h",
+    "PFMERGE %h",
+    "PFMERGE %K %h",
+    "PFMERGE %h %K",
+    "PFDEBUG ENCODING %h",
+    "PFDEBUG DECODE %h",
+    "PFDEBUG TODENSE h3",
+    "PFDEBUG GETREG h3",
+    "PFDEBUG BAD %h",
+    "PFDEBUG ENCODING %K",
+    "GET %h",
+    "STRLEN %h",
+    "DEL %h",
+];
