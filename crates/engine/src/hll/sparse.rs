@@ -191,13 +191,13 @@ fn whole_runs(word: u64) -> (usize, usize) {
     const GATHER: u64 = 0x0102_0408_1020_4080;
     let looks_first = word >> 6 & !(word >> 7) & ONES;
     let second = SECONDS[(looks_first.wrapping_mul(GATHER) >> 56) as usize];
-    let first = looks_first * 0xff & !second;
+    let first = (looks_first * 0xff) & !second;
     // The last byte may be the first of two, and is none of the whole runs then.
     let is_cut = first >> 63;
     let whole = u64::MAX >> (8 * is_cut);
-    let is_ranked = (word >> 7 & ONES) * 0xff & !second;
+    let is_ranked = ((word >> 7 & ONES) * 0xff) & !second;
     let single = !(first | second);
-    let len = word & (second | single & (ONES * 0x3f) & (!is_ranked | ONES * 3));
+    let len = word & (second | single & (ONES * 0x3f) & (!is_ranked | (ONES * 3)));
     let low = (len + (ONES & !second)) & whole;
     let high = word & first & (ONES * 0x3f) & whole;
     let registers = sum_of_bytes(low) + (sum_of_bytes(high) << 8);
