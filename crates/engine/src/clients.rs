@@ -3,7 +3,9 @@
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 /// What kind of client a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,6 +19,24 @@ pub enum ClientKind {
     /// A client with subscriptions.
     PubSub,
 }
+
+/// What a client is answered that another one has unblocked.
+pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+
+/// A client's waiting for replicas (WAIT). Its own thread begins and ends it; CLIENT UNBLOCK, on any thread, asks for the end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AckWait {
+    /// It does not wait.
+    None,
+    /// It waits.
+    Waiting,
+    /// It is to be answered as if its time were up.
+    TimeOut,
+    /// It is to be answered with an error.
+    Fail,
+}
+
+const ACK_WAITS: [AckWait; 4] = [AckWait::None, AckWait::Waiting, AckWait::TimeOut, AckWait::Fail];
 
 /// Names a client has given itself.
 #[derive(Clone, Debug, Default)]
@@ -72,8 +92,10 @@ pub struct ClientInfo {
     pub no_touch: AtomicBool,
     /// READONLY.
     pub readonly: AtomicBool,
-    /// Waiting in a blocking command.
+    /// Waiting in a blocking command, or for replicas.
     pub blocked: AtomicBool,
+    /// How far waiting for replicas (WAIT) has come, as a number of [`AckWait`].
+    ack_wait: AtomicU8,
     /// Commands queued since MULTI; -1 outside a transaction.
     pub multi: AtomicI64,
     /// Bytes that these take.
@@ -118,6 +140,7 @@ impl ClientInfo {
             no_touch: AtomicBool::new(false),
             readonly: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            ack_wait: AtomicU8::new(AckWait::None as u8),
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
@@ -136,6 +159,29 @@ impl ClientInfo {
     /// Changes the kind of client.
     pub fn set_kind(&self, kind: ClientKind) {
         self.kind.store(kind as usize, Relaxed);
+    }
+
+    /// How far waiting for replicas has come.
+    pub fn ack_wait(&self) -> AckWait {
+        ACK_WAITS[usize::from(self.ack_wait.load(Relaxed))]
+    }
+
+    /// The client begins to wait for replicas.
+    pub fn begin_ack_wait(&self) {
+        self.blocked.store(true, Relaxed);
+        self.ack_wait.store(AckWait::Waiting as u8, Relaxed);
+    }
+
+    /// The client does not wait any more; how far it had come.
+    pub fn end_ack_wait(&self) -> AckWait {
+        self.blocked.store(false, Relaxed);
+        ACK_WAITS[usize::from(self.ack_wait.swap(AckWait::None as u8, Relaxed))]
+    }
+
+    /// Asks that a client does not wait for replicas any longer; false if it does not wait, or somebody has asked already.
+    pub fn cut_ack_wait(&self, end: AckWait) -> bool {
+        let waiting = AckWait::Waiting as u8;
+        self.ack_wait.compare_exchange(waiting, end as u8, Relaxed, Relaxed).is_ok()
     }
 
     /// The line of CLIENT LIST, without line break.

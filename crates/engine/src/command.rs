@@ -31,13 +31,12 @@ flags! {
     11 ASKING "asking", "Allowed on a slot that is being imported.";
     12 FAST "fast", "Constant or logarithmic time.";
     13 NO_AUTH "no_auth", "Allowed before authentication.";
-    14 MAY_REPLICATE "may_replicate", "May be sent to replicas though it writes nothing.";
+    14 MAY_REPLICATE "", "May be sent to replicas though it writes nothing. Not shown.";
     15 NO_MANDATORY_KEYS "no_mandatory_keys", "Works without any key too.";
     16 NO_ASYNC_LOADING "no_async_loading", "Not allowed during a load beside the old data.";
     17 NO_MULTI "no_multi", "Not allowed in a transaction.";
-    18 MOVABLE_KEYS "movablekeys", "Where the keys stand depends on the arguments.";
-    19 ALLOW_BUSY "allow_busy", "Allowed while a script is busy.";
-    20 EXCLUSIVE "", "Runs with the world to itself. Not shown.";
+    18 ALLOW_BUSY "allow_busy", "Allowed while a script is busy.";
+    19 EXCLUSIVE "", "Runs with the world to itself. Not shown.";
 }
 
 impl Flags {
@@ -97,7 +96,27 @@ pub enum Keys {
         step: usize,
     },
     /// Found by looking at the arguments.
-    Search(fn(Args<'_>) -> Result<Vec<usize>, Fail>),
+    Search {
+        /// The positions of the keys.
+        find: fn(Args<'_>) -> Result<Vec<usize>, Fail>,
+        /// The same for clients, as far as it can be said: places, and how the keys there are used.
+        specs: &'static [(KeyPlace, &'static str)],
+    },
+}
+
+/// Where to look for keys, in the terms of COMMAND's key specifications.
+#[derive(Clone, Copy)]
+pub enum KeyPlace {
+    /// One key, at this position.
+    At(usize),
+    /// As many keys as the number at this position says, behind it.
+    Counted(usize),
+    /// One key behind this word, which is looked for from this position on.
+    Behind(&'static str, usize),
+    /// The first half of what follows this word, which is looked for from this position on.
+    HalfBehind(&'static str, usize),
+    /// Nobody can tell without knowing the command.
+    Unknown,
 }
 
 impl Keys {
@@ -111,7 +130,7 @@ impl Keys {
             Keys::Range { first, last, step } => {
                 Ok((first..=range_end(last, args.len())).step_by(step).collect())
             }
-            Keys::Search(search) => search(args),
+            Keys::Search { find, .. } => find(args),
         }
     }
 
@@ -360,7 +379,10 @@ impl Command {
 
     /// All ACL categories, in the order in which Redis lists them.
     pub fn all_categories(&self) -> Vec<&'static str> {
-        let of_family = self.group.category().filter(|_| self.categories.is_empty());
+        let of_family = self
+            .group
+            .category()
+            .filter(|_| self.categories.is_empty() && self.subcommands.is_empty());
         let has = |category: &str| {
             let by_flag = match category {
                 "@write" => self.flags.has(Flags::WRITE),

@@ -3,7 +3,7 @@
 use crate::blocking::{After, Left};
 use crate::command::{Command, Flags, Keys, range_end};
 use crate::cx::{Cx, Outcome, Park, Propagate};
-use crate::db::{Db, ExpiredKeys, Locks, Told};
+use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
 use crate::notify::Notifier;
 use crate::unit::Unit;
 use crate::{Args, Engine, Fail, Mode, Session, ThreadStats, commands};
@@ -13,6 +13,9 @@ use tessera_config::Config;
 use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Millis, Offset, Slot, SlotState};
 use tessera_store::{AllSlots, KeyHash, World};
+
+/// Commands that replicas may be told of: they are held back while writes are paused.
+pub(crate) const TOLD: Flags = Flags::WRITE.or(Flags::MAY_REPLICATE);
 
 /// A request that has been looked up.
 #[derive(Clone, Copy)]
@@ -70,7 +73,9 @@ impl Engine {
         }
         if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
             let is_asking = |command: &Command| command.name == "asking";
-            session.asking = session.asking && prepared.command.is_some_and(is_asking);
+            // ASKING is for one command, or for one transaction.
+            session.asking &=
+                session.transaction.is_some() || prepared.command.is_some_and(is_asking);
         }
         outcome
     }
@@ -451,7 +456,7 @@ impl Engine {
             && !flags.has(Flags::STALE)
         {
             "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
-        } else if flags.has(Flags::WRITE) && mode.any(Mode::WRITES_PAUSED) {
+        } else if flags.any(TOLD) && mode.any(Mode::WRITES_PAUSED) {
             return Err(Refusal::Wait);
         } else if flags.has(Flags::WRITE)
             && mode.any(Mode::READ_ONLY)
@@ -464,7 +469,7 @@ impl Engine {
             && !mode.any(Mode::REPLICA)
         {
             "NOREPLICAS Not enough good replicas to write."
-        } else if mode.any(Mode::PAUSED) && self.is_held_back(flags.has(Flags::WRITE), turn.now) {
+        } else if mode.any(Mode::PAUSED) && self.is_held_back(flags.any(TOLD), turn.now) {
             return Err(Refusal::Wait);
         } else {
             return Ok(());
@@ -481,8 +486,20 @@ impl Engine {
         command: &Command,
         args: Args<'_>,
     ) -> Option<Fail> {
+        let call = Call { command, args, hashes: db.hashes };
+        self.redirect_all(db, session, command.flags, &[call])
+    }
+
+    /// The same for commands that run together: they are served, or sent elsewhere, together. Of `flags` those of any of them count.
+    pub(crate) fn redirect_all(
+        &self,
+        db: &mut Db<'_, '_>,
+        session: &Session,
+        flags: Flags,
+        calls: &[Call<'_>],
+    ) -> Option<Fail> {
         // All keys are in one slot.
-        let slot = db.hashes.first()?.slot();
+        let slot = calls.iter().find_map(|call| call.hashes.first())?.slot();
         let state = db.locks.guard(slot).state();
         let down = self.mode().any(Mode::CLUSTER_DOWN);
         if (state == SlotState::Served && !down) || session.is_primary {
@@ -491,27 +508,27 @@ impl Engine {
         let Some(routing) = self.host().routing() else {
             return Some(Fail::text("CLUSTERDOWN The cluster is down"));
         };
-        if let Some(refusal) = routing.refusal(slot, command.flags.has(Flags::WRITE)) {
+        if let Some(refusal) = routing.refusal(slot, flags.has(Flags::WRITE)) {
             return Some(Fail::text(refusal));
         }
         let moved = || routing.moved(slot, false).map(Fail::text);
         match state {
             SlotState::Served => None,
-            SlotState::Migrating { to } => match presence(db, command, args) {
-                Presence::All => None,
-                Presence::Some => Some(try_again()),
-                Presence::None => routing.ask(slot, to, false).map(Fail::text),
+            SlotState::Migrating { to } => match presence(db, calls) {
+                Presence { missing: 0, .. } => None,
+                Presence { found: 0, .. } => routing.ask(slot, to, false).map(Fail::text),
+                _ => Some(try_again()),
             },
             SlotState::Importing { .. } => {
-                if !session.asking && !command.flags.has(Flags::ASKING) {
+                if !session.asking && !flags.has(Flags::ASKING) {
                     return moved();
                 }
-                let several = db.hashes.len() > 1;
-                (several && presence(db, command, args) != Presence::All).then(try_again)
+                let presence = presence(db, calls);
+                (presence.are_several && presence.missing > 0).then(try_again)
             }
             SlotState::Remote { .. } => {
                 let may_read = session.readonly
-                    && command.flags.has(Flags::READONLY)
+                    && !flags.has(Flags::WRITE)
                     && routing.is_replicated_here(slot);
                 if may_read { None } else { moved() }
             }
@@ -586,7 +603,6 @@ impl Engine {
         {
             transaction.spoil();
         }
-        session.asking = false;
         Outcome::Next
     }
 }
@@ -612,26 +628,36 @@ impl From<Fail> for Refusal {
     }
 }
 
-/// How many of a command's keys are here.
-#[derive(PartialEq, Eq)]
-enum Presence {
-    All,
-    Some,
-    None,
+/// A command that is about to run, and the places of its keys.
+pub(crate) struct Call<'a> {
+    pub(crate) command: &'a Command,
+    pub(crate) args: Args<'a>,
+    pub(crate) hashes: &'a [KeyHash],
 }
 
-fn presence(db: &mut Db<'_, '_>, command: &Command, args: Args<'_>) -> Presence {
-    let positions = command.keys.positions(args).unwrap_or_default();
-    let (mut here, total) = (0, positions.len());
-    for (ordinal, at) in positions.into_iter().enumerate() {
-        let key = db.key(args.at(at), ordinal);
-        here += usize::from(db.peek(key).is_some());
+/// How many of the keys of some commands are here.
+#[derive(Default)]
+struct Presence {
+    found: usize,
+    missing: usize,
+    /// They are not all the same key.
+    are_several: bool,
+}
+
+fn presence(db: &mut Db<'_, '_>, calls: &[Call<'_>]) -> Presence {
+    let (mut presence, mut first) = (Presence::default(), None);
+    for &Call { command, args, hashes } in calls {
+        let positions = command.keys.positions(args).unwrap_or_default();
+        for (at, &hash) in positions.into_iter().zip(hashes) {
+            let bytes = args.at(at);
+            presence.are_several |= *first.get_or_insert(bytes) != bytes;
+            match db.peek(Key { bytes, hash }) {
+                Some(_) => presence.found += 1,
+                None => presence.missing += 1,
+            }
+        }
     }
-    match here {
-        n if n == total => Presence::All,
-        0 => Presence::None,
-        _ => Presence::Some,
-    }
+    presence
 }
 
 fn try_again() -> Fail {

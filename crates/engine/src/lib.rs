@@ -39,8 +39,8 @@ mod wide;
 
 pub use args::Args;
 pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};
-pub use clients::{ClientFilter, ClientInfo, ClientKind, ClientNames, Clients};
-pub use command::{Command, Flags, Group, Handler, Keys};
+pub use clients::{AckWait, ClientFilter, ClientInfo, ClientKind, ClientNames, Clients, UNBLOCKED};
+pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys};
 pub use cx::{Cx, Outcome, Park};
 pub use db::{Db, Key, deletion};
 pub use engine::{Engine, EngineOptions, Mode};

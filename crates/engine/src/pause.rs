@@ -1,7 +1,7 @@
 //! CLIENT PAUSE: for a while no client's commands are run, or none that write. Nothing expires meanwhile, so that the data
 //! does not change at all.
 
-use crate::command::Flags;
+use crate::execute::TOLD;
 use crate::{Args, Engine, Mode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tessera_slot::Millis;
@@ -53,8 +53,7 @@ impl Engine {
             return false;
         }
         let command = self.prepare(args).command;
-        let writes =
-            args.is(0, "exec") || command.is_some_and(|command| command.flags.has(Flags::WRITE));
+        let writes = args.is(0, "exec") || command.is_some_and(|command| command.flags.any(TOLD));
         self.is_held_back(writes, now)
     }
 

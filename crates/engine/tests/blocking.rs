@@ -5,7 +5,7 @@ mod harness;
 use harness::{Client, START};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tessera_engine::{
-    Args, Blocked, Command, Cx, Db, Done, Fail, Flags, Key, Outcome, Park, Served,
+    AckWait, Args, Blocked, Command, Cx, Db, Done, Fail, Flags, Key, Outcome, Park, Served,
     deadline_in_seconds,
 };
 use tessera_store::{Lookup, NewValue, Value};
@@ -215,6 +215,21 @@ fn client_unblock_ends_waiting() {
     let text = "-UNBLOCKED client unblocked via CLIENT UNBLOCK|".to_owned();
     assert_eq!(answers(&other), [(id, text)]);
     assert_eq!((other.engine.blocked_clients(), other.engine.blocking_keys()), (0, 0));
+}
+
+#[test]
+fn client_unblock_ends_waiting_for_replicas() {
+    let (mut client, waiting) = (Client::new(), Client::new().session);
+    let info = waiting.info;
+    assert!(!info.cut_ack_wait(AckWait::Fail), "it does not wait");
+    let id = client.session.info.id;
+    let own = std::sync::Arc::clone(&client.session.info);
+    own.begin_ack_wait();
+    // The first one who asks has it.
+    assert_eq!(client.run(&format!("client unblock {id} ERROR")), ":1");
+    assert_eq!(client.run(&format!("client unblock {id}")), ":0");
+    assert_eq!(own.end_ack_wait(), AckWait::Fail);
+    assert_eq!(client.run(&format!("client unblock {id}")), ":0");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod harness;
 use harness::{Client, START};
 use std::sync::Arc;
 use tessera_cluster::{Cluster, ClusterConfig, Event, Now, RoutingView};
-use tessera_engine::Mode;
+use tessera_engine::{Mode, Outcome, Park};
 use tessera_slot::{Millis, NodeId, Slot, SlotState};
 
 /// How long a node that has just started waits before it serves, milliseconds, and some more.
@@ -167,4 +167,71 @@ fn a_cluster_that_is_down_serves_nobody() {
     client.expect(&[(&format!("get {mine}"), down)]);
     client.engine.set_mode(Mode::CLUSTER_DOWN, false);
     client.expect(&[(&format!("get {mine}"), "$-1")]);
+}
+
+#[test]
+fn a_transaction_in_a_slot_that_migrates_goes_as_a_whole_where_its_keys_are() {
+    let mut client = client_of(1, SETTLED);
+    let (slot, tag) = tag(0..8192);
+    let exec = |client: &mut Client, commands: &[String]| {
+        set_state(client, slot, SlotState::Served);
+        client.expect(&[("multi", "+OK")]);
+        for command in commands {
+            assert_eq!(client.run(command), "+QUEUED");
+        }
+        set_state(client, slot, SlotState::Migrating { to: id(2) });
+        client.run("exec")
+    };
+    client.expect(&[(&format!("set {tag}1 a"), "+OK")]);
+    let [here, gone] = [1, 2].map(|number| format!("get {tag}{number}"));
+    assert_eq!(exec(&mut client, &[here.clone(), here.clone()]), "*2|$1|a|$1|a");
+    let ask = format!("-ASK {slot} 127.0.0.1:7002");
+    assert_eq!(exec(&mut client, &[gone.clone(), gone.clone()]), ask);
+    let try_again = "-TRYAGAIN Multiple keys request during rehashing of slot";
+    assert_eq!(exec(&mut client, &[here.clone(), gone.clone()]), try_again);
+    assert_eq!(exec(&mut client, &[gone, "ping".to_owned(), here]), try_again);
+    // It is over, in each case.
+    client.expect(&[("exec", "-ERR EXEC without MULTI")]);
+}
+
+#[test]
+fn a_transaction_in_a_slot_that_is_imported_needs_all_of_its_keys() {
+    let mut client = client_of(1, SETTLED);
+    let (slot, tag) = tag(8192..16_383);
+    set_state(&client, slot, SlotState::Importing { from: id(2) });
+    let [first, second] = [1, 2].map(|number| format!("incr {tag}{number}"));
+    let queue = |client: &mut Client, commands: &[&String]| {
+        // ASKING is for the whole transaction.
+        client.expect(&[("asking", "+OK"), ("multi", "+OK")]);
+        commands.iter().for_each(|command| client.expect(&[(command, "+QUEUED")]));
+    };
+    // One key, which may be new.
+    queue(&mut client, &[&first, &first]);
+    client.expect(&[("exec", "*2|:1|:2")]);
+    // And for no more than that.
+    client.expect(&[(&first, &format!("-MOVED {slot} 127.0.0.1:7002"))]);
+    // Several, of which one may still be where they come from.
+    queue(&mut client, &[&first, &second]);
+    let try_again = "-TRYAGAIN Multiple keys request during rehashing of slot";
+    client.expect(&[("exec", try_again)]);
+}
+
+#[test]
+fn clients_that_wait_for_a_slot_go_with_it() {
+    let client = client_of(1, SETTLED);
+    let ((slot, leaving), (_, staying)) = (tag(0..4000), tag(4000..8192));
+    let [mut first, mut second] = [(); 2].map(|()| client.another());
+    for (client, tag) in [(&mut first, &leaving), (&mut second, &staying)] {
+        assert_eq!(client.run(&format!("blpop {tag} 0")), "");
+        assert!(matches!(client.outcome, Outcome::Wait(Park::Blocked { .. })));
+    }
+    set_state(&client, slot, SlotState::Remote { owner: Some(id(2)) });
+    // The routing still says what it said: that the slot is node 1's. What counts is the slot's own state.
+    client.engine.redirect_blocked(1);
+    let answers = std::mem::take(&mut *client.host.answers.lock().unwrap());
+    let ids: Vec<u64> = answers.iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [first.session.info.id]);
+    let text = String::from_utf8_lossy(&answers[0].1).into_owned();
+    assert!(text.starts_with(&format!("-MOVED {slot} ")), "{text}");
+    assert_eq!(client.engine.blocked_clients(), 1);
 }

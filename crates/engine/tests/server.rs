@@ -277,3 +277,29 @@ fn digests_tell_whether_two_servers_have_the_same_data() {
         [format!("set k:0 {}", zeros("value:0")), format!("set k:1 {}", zeros("value:1"))];
     assert_eq!(made, server(&[&by_hand[0], &by_hand[1], "set own x"]));
 }
+
+#[test]
+fn command_info_says_where_keys_are_that_move() {
+    let mut client = Client::new();
+    let mut info = |name: &str| client.run(&format!("command info {name}"));
+    let at_one = "|:1|:1|:1|";
+    for (name, has_fixed_key, parts) in [
+        ("sort", true, &["|$7|unknown|"][..]),
+        ("georadius", true, &["|$7|keyword|$5|STORE|$9|startfrom|:6|", "|$9|STOREDIST|"]),
+        ("zunionstore", true, &["|$6|keynum|"]),
+        ("zmpop", false, &["|$5|index|:1|", "|$6|keynum|", "|$9|keynumidx|:0|"]),
+        ("bzmpop", false, &["|$5|index|:2|"]),
+        (
+            "xreadgroup",
+            false,
+            &["|$7|STREAMS|$9|startfrom|:4|", "|$7|lastkey|:-1|", "|$5|limit|:2"],
+        ),
+    ] {
+        let text = info(name);
+        assert_eq!(text.contains(at_one), has_fixed_key, "{name}: {text}");
+        assert_eq!(text.matches("movablekeys").count(), 1, "{name}: {text}");
+        for part in parts {
+            assert!(text.contains(part), "{name}: {part} in {text}");
+        }
+    }
+}

@@ -338,6 +338,16 @@ fn a_cluster_client_reads_and_writes_through_everything() {
         redis::cmd("MGET").arg("{tag}a").arg("{tag}b").query(&mut client).expect("one slot");
     assert_eq!(both, [1, 2]);
 
+    // And the links of each node stand together, first the one to it.
+    eventually("all nodes are linked both ways", || {
+        let links = Wire::connect(ports[0]).expect("it runs").say("CLUSTER LINKS");
+        let links: Vec<[String; 2]> =
+            links.array().iter().map(|link| [1, 3].map(|at| link.array()[at].text())).collect();
+        let is_pair = |pair: &[[String; 2]]| matches!(pair, [[a, to], [b, from]] if a == "to" && b == "from" && to == from);
+        let is_so = links.len() == 10 && links.chunks(2).all(is_pair);
+        if is_so { Ok(()) } else { Err(format!("{links:?}")) }
+    });
+
     // When every primary is handed over in turn, then the client goes on without an error.
     for shard in cluster.shards() {
         let (old, new) = (shard.primary, replica_of(&shard));

@@ -629,3 +629,25 @@ fn a_replica_of_a_replica_writes_to_the_same_database() {
         assert_eq!(server.say("DBSIZE").integer(), 0, "a write went to database 0");
     }
 }
+
+#[test]
+fn large_replies_of_one_turn_come_whole_and_in_order() {
+    const VALUES: usize = 120;
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    let value = |number: usize| number.to_string().repeat(100_000);
+    for number in 0..VALUES {
+        let set = ["SET", &format!("key:{number}"), &value(number)].map(str::to_owned);
+        assert_eq!(wire.ask(&set).text(), "OK");
+    }
+    // More than a socket takes, in one read of the server; the client begins to read late.
+    let gets: Vec<u8> =
+        (0..VALUES).flat_map(|number| format!("GET key:{number}\r\n").into_bytes()).collect();
+    wire.send(&gets).expect("sent");
+    std::thread::sleep(Duration::from_millis(200));
+    for number in 0..VALUES {
+        let Answer::Bulk(bytes) = wire.answer().expect("a reply") else { panic!("not a string") };
+        assert!(bytes == value(number).as_bytes(), "{number}");
+    }
+    assert_eq!(wire.say("PING").text(), "PONG");
+}

@@ -7,6 +7,7 @@ use crate::describe::Reader;
 use crate::{ClusterState, LinkId};
 use std::fmt::Write;
 use tessera_resp::Value;
+use tessera_slot::NodeId;
 
 pub(super) fn my_id(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
     Ok(Value::bulk(cluster.id().to_hex()))
@@ -60,19 +61,24 @@ pub(super) fn info(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -
 }
 
 pub(super) fn links(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    let describe = |(id, link): (&LinkId, &crate::core::Link)| {
-        let node = link.node?;
-        let outgoing = matches!(id, LinkId::Outgoing(_));
+    let describe = |(node, is_incoming, link): (NodeId, bool, &crate::core::Link)| {
         let created = cluster.unix_of(link.created).0 as i64;
         let pair = |name: &str, value| (Value::bulk(name), value);
-        Some(Value::Map(vec![
-            pair("direction", Value::bulk(if outgoing { "to" } else { "from" })),
+        Value::Map(vec![
+            pair("direction", Value::bulk(if is_incoming { "from" } else { "to" })),
             pair("node", Value::bulk(node.to_hex())),
             pair("create-time", Value::Integer(created)),
             pair("events", Value::bulk(if link.up { "r" } else { "w" })),
             pair("send-buffer-allocated", Value::Integer(0)),
             pair("send-buffer-used", Value::Integer(0)),
-        ]))
+        ])
     };
-    Ok(Value::Array(cluster.links.iter().filter_map(describe).collect()))
+    let of_peers = cluster
+        .links
+        .iter()
+        .filter_map(|(id, link)| Some((link.node?, !matches!(id, LinkId::Outgoing(_)), link)));
+    let mut links: Vec<_> = of_peers.collect();
+    // Clients take the two links of a node as a pair.
+    links.sort_by_key(|&(node, is_incoming, _)| (node, is_incoming));
+    Ok(Value::Array(links.into_iter().map(describe).collect()))
 }

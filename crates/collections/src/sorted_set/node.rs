@@ -67,9 +67,13 @@ impl Leaf {
     }
 
     pub(super) fn remove(&mut self, at: usize) {
+        self.remove_run(at, 1);
+    }
+
+    pub(super) fn remove_run(&mut self, at: usize, count: usize) {
         let len = self.len as usize;
-        self.links.copy_within(at + 1..len, at);
-        self.len -= 1;
+        self.links.copy_within(at + count..len, at);
+        self.len -= count as u32;
     }
 
     pub(super) fn replace(&mut self, at: usize, link: Link) {

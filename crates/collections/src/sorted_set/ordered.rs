@@ -92,15 +92,20 @@ impl Ordered {
 
     /// Removes the members of these ranks, which exist.
     pub(super) fn remove_ranks(&mut self, ranks: Range<usize>) {
-        for _ in ranks.clone() {
-            let (links, at) = self.tree.leaf_at(ranks.start);
-            let link = links[at];
-            self.tree.remove(link);
-            let member = link.text();
-            let hash = hasher().hash(member);
-            // The text is read until the member is found, and the member freed afterwards.
-            let taken = self.table.take(member, hash, hasher());
-            debug_assert!(taken.is_some(), "table and tree have the same members");
+        let (mut left, mut run, mut hashes) = (ranks.len(), Vec::new(), Vec::new());
+        while left > 0 {
+            self.tree.remove_run(ranks.start, left, &mut run);
+            left -= run.len();
+            // What one member waits for in memory, the others of its leaf wait for at the same time.
+            run.iter().for_each(|link| prefetch(link.address()));
+            hashes.extend(run.iter().map(|link| hasher().hash(link.text())));
+            hashes.iter().for_each(|&hash| self.table.prefetch_bucket(hash));
+            for (link, hash) in run.drain(..).zip(hashes.drain(..)) {
+                let member = link.text();
+                // The text is read until the member is found, and the member freed afterwards.
+                let taken = self.table.take(member, hash, hasher());
+                debug_assert!(taken.is_some(), "table and tree have the same members");
+            }
         }
     }
 

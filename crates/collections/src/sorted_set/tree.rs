@@ -26,6 +26,17 @@ fn choose(firsts: &[Link], link: Link) -> usize {
     firsts.partition_point(|first| first.compare(link) != Ordering::Greater).saturating_sub(1)
 }
 
+/// The child below which the link of this rank is; the rank is then that within the child.
+#[inline]
+fn child_of_rank(inner: &Inner, rank: &mut usize) -> usize {
+    let mut at = 0;
+    while *rank >= inner.counts()[at] as usize {
+        *rank -= inner.counts()[at] as usize;
+        at += 1;
+    }
+    at
+}
+
 fn sum(counts: &[u32]) -> usize {
     counts.iter().map(|&count| count as usize).sum()
 }
@@ -70,14 +81,7 @@ impl Tree {
         loop {
             match node {
                 Node::Leaf(leaf) => return (leaf.links(), rank),
-                Node::Inner(inner) => {
-                    let mut at = 0;
-                    while rank >= inner.counts()[at] as usize {
-                        rank -= inner.counts()[at] as usize;
-                        at += 1;
-                    }
-                    node = inner.child(at);
-                }
+                Node::Inner(inner) => node = inner.child(child_of_rank(inner, &mut rank)),
             }
         }
     }
@@ -146,6 +150,57 @@ impl Tree {
             self.rename_first(link, first);
         }
         self.lower();
+    }
+
+    /// Removes links from this rank on, which exist: at most `most` of them, and no more than one leaf holds, so that one way from
+    /// the root serves many. They are added to `taken`; their members still live.
+    pub(super) fn remove_run(&mut self, rank: usize, most: usize, taken: &mut Vec<Link>) {
+        let (at, len) = self.mend_way_to(rank);
+        // A leaf is never left empty but at the root: a later call finds it small, and joins it.
+        let is_root = matches!(&*self.root, Node::Leaf(_));
+        let spared = usize::from(at == 0 && !is_root && most >= len);
+        let count = most.min(len - at).saturating_sub(spared).max(1);
+        let (mut node, mut rank) = (&mut *self.root, rank);
+        let renamed = loop {
+            match node {
+                Node::Leaf(leaf) => {
+                    taken.extend_from_slice(&leaf.links()[rank..rank + count]);
+                    let first = leaf.links()[0];
+                    leaf.remove_run(rank, count);
+                    break leaf.links().first().filter(|_| rank == 0).map(|&new| (first, new));
+                }
+                Node::Inner(inner) => {
+                    let at = child_of_rank(inner, &mut rank);
+                    inner.count(at, -(count as i32));
+                    node = inner.child_mut(at);
+                }
+            }
+        };
+        if let Some((old, new)) = renamed {
+            self.rename_first(old, new);
+        }
+        self.lower();
+    }
+
+    /// Mends small nodes on the way to the link of this rank. Where the link then stands in its leaf, and how many do there.
+    fn mend_way_to(&mut self, mut rank: usize) -> (usize, usize) {
+        let (mut node, nodes) = (&mut *self.root, &mut self.nodes);
+        loop {
+            match node {
+                Node::Leaf(leaf) => return (rank, leaf.links().len()),
+                Node::Inner(inner) => {
+                    let mut within = rank;
+                    let mut at = child_of_rank(inner, &mut within);
+                    if inner.child(at).is_small() {
+                        *nodes -= usize::from(inner.fill(at));
+                        at = child_of_rank(inner, &mut rank);
+                    } else {
+                        rank = within;
+                    }
+                    node = inner.child_mut(at);
+                }
+            }
+        }
     }
 
     /// Puts `new` in the place of `old`, wherever that is noted as the first link of a node.

@@ -416,6 +416,15 @@ impl<T: Item> Table<T> {
         (reversed + 1).reverse_bits() >> (64 - level)
     }
 
+    /// Prefetches the bucket of `hash`.
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: HashCode) {
+        if self.len > 0 {
+            let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+            prefetch(std::ptr::from_ref(self.buckets.at(index)).cast());
+        }
+    }
+
     /// Prefetches the items in the bucket of `hash` whose tag matches.
     #[inline]
     pub fn prefetch_item(&self, hash: HashCode) {

@@ -4,7 +4,7 @@ use super::{Queued, Transaction};
 use crate::blocking::After;
 use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
-use crate::execute::Refusal;
+use crate::execute::{Call, Refusal};
 use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
@@ -95,11 +95,16 @@ impl Engine {
         let mode = self.mode();
         let mut db = self.db(turn, session, mode, locks);
         if is_cluster {
-            for (queued, keys) in &plan {
-                db.hashes = keys.clone().map_or(&[], |keys| &turn.hashes[keys]);
-                if let Some(fail) = self.redirect(&mut db, session, queued.command, queued.args()) {
-                    return Err(fail.into());
-                }
+            let calls: Vec<Call<'_>> = plan
+                .iter()
+                .map(|(queued, keys)| Call {
+                    command: queued.command,
+                    args: queued.args(),
+                    hashes: keys.clone().map_or(&[], |keys| &turn.hashes[keys]),
+                })
+                .collect();
+            if let Some(fail) = self.redirect_all(&mut db, session, transaction.flags(), &calls) {
+                return Err(fail.into());
             }
         }
         let has_changed = db.has_watched_change(session);

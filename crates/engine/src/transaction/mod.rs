@@ -91,9 +91,9 @@ impl Transaction {
         self.queue.push(queued);
     }
 
-    /// The properties of EXEC: it writes if one of its commands does, and is allowed during a load if all of them are.
+    /// The properties of EXEC: it writes, or may be told to replicas, if one of its commands does, and is allowed during a load if all of them are.
     pub(crate) fn flags(&self) -> Flags {
-        self.some.and(Flags::WRITE.or(Flags::DENYOOM)).or(self.all)
+        self.some.and(Flags::WRITE.or(Flags::DENYOOM).or(Flags::MAY_REPLICATE)).or(self.all)
     }
 }
 

@@ -151,7 +151,14 @@ impl IoThread {
             run += 1;
             let end = request.start + request.len;
             match outcome {
-                Outcome::Next => conn.executed(end),
+                Outcome::Next => {
+                    conn.executed(end);
+                    // Who is over the limit is closed at the end of the turn. Nothing is locked while it is sent.
+                    if conn.has_much_output() && !conn.is_over_limit(&self.config, self.now.0) {
+                        world = None;
+                        conn.flush(&mut self.spare, self.now);
+                    }
+                }
                 Outcome::Close => {
                     conn.executed(end);
                     conn.phase = Phase::Closing;

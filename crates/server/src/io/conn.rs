@@ -61,7 +61,12 @@ pub(crate) struct Conn {
     missing: usize,
     /// Since when the pending output is beyond the soft limit, Unix ms.
     over_soft_limit: Option<u64>,
+    /// How much output is sent before the turn ends.
+    much_output: usize,
 }
+
+/// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
+const MUCH_OUTPUT: usize = 256 << 10;
 
 /// What [`Conn::read`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,6 +109,7 @@ impl Conn {
             wrong_input: None,
             missing: 0,
             over_soft_limit: None,
+            much_output: MUCH_OUTPUT,
         }
     }
 
@@ -245,6 +251,13 @@ impl Conn {
         self.reply.buf.len() - self.sent
     }
 
+    /// Whether so much is to be sent that it should not wait for the end of the turn: the same cached memory then serves
+    /// for what follows.
+    #[inline]
+    pub(crate) fn has_much_output(&self) -> bool {
+        self.reply.buf.len() >= self.much_output
+    }
+
     /// Sends replies, and then, to a replica, the stream. True if nothing is left for now.
     pub(crate) fn flush(&mut self, spare: &mut Vec<Vec<u8>>, now: Millis) -> bool {
         while self.sent < self.reply.buf.len() {
@@ -260,6 +273,7 @@ impl Conn {
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
                     self.note_output();
+                    self.much_output = self.reply.buf.len() + MUCH_OUTPUT;
                     return false;
                 }
                 Err(_) => {
@@ -269,6 +283,7 @@ impl Conn {
             }
         }
         self.sent = 0;
+        self.much_output = MUCH_OUTPUT;
         self.reply.buf.clear();
         if self.reply.buf.capacity() > 0 {
             give_back(std::mem::take(&mut self.reply.buf), spare);

@@ -294,7 +294,13 @@ impl IoThread {
                 Message::Accept(accepted) => self.serve(accepted),
                 Message::Disconnect => self.disconnect_killed(),
                 Message::Complete { client, answer } => {
-                    if let Some(index) = self.conns.of_client(client) {
+                    // Nobody waits for what was a part of a transaction: that has been answered.
+                    if let Some(index) = self.conns.of_client(client)
+                        && self
+                            .conns
+                            .get_mut(index)
+                            .is_some_and(|conn| conn.waiting == Some(Park::Elsewhere))
+                    {
                         self.complete(index, |conn| conn.reply.value(&answer));
                     }
                 }
@@ -354,7 +360,7 @@ impl IoThread {
         let Some(park) = conn.waiting.take() else { return };
         self.unpark(park, index);
         let Some(conn) = self.conns.get_mut(index) else { return };
-        conn.info().blocked.store(false, Relaxed);
+        conn.info().end_ack_wait();
         let start = conn.reply.buf.len();
         answer(conn);
         if park != Park::WritesPaused {
@@ -367,7 +373,7 @@ impl IoThread {
     /// Has a connection wait.
     pub(super) fn park(&mut self, park: Park, index: usize) {
         if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
-            conn.info().blocked.store(true, Relaxed);
+            conn.info().begin_ack_wait();
         }
         match park {
             Park::Blocked { deadline: Some(deadline) } => {

@@ -4,7 +4,7 @@ use super::conn::Phase;
 use super::thread::IoThread;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use tessera_engine::{ClientKind, Mode, Park};
+use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
 use tessera_slot::Millis;
 
 /// How often all connections are looked at, milliseconds.
@@ -56,8 +56,13 @@ impl IoThread {
                     let reached = self.server.acknowledged(offset, replicas);
                     drop(world);
                     let is_late = deadline.is_some_and(|at| at <= self.now);
-                    if reached >= replicas || is_late {
-                        self.complete(index, |conn| conn.reply.integer(reached as i64));
+                    let is_cut = conn.info().ack_wait() != AckWait::Waiting;
+                    if reached >= replicas || is_late || is_cut {
+                        let end = conn.info().end_ack_wait();
+                        self.complete(index, |conn| match end {
+                            AckWait::Fail => conn.reply.error(UNBLOCKED),
+                            _ => conn.reply.integer(reached as i64),
+                        });
                     }
                 }
                 Some(Park::WritesPaused) => {

@@ -2,15 +2,14 @@
 
 use crate::blocking::Ending;
 use crate::commands::integer;
+use crate::{AckWait, UNBLOCKED};
 use crate::{Args, Cx, Db, Done, Fail};
 
 pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let ending = match args.len() {
-        3 => Ending::TimedOut,
-        4 if args.is(3, "timeout") => Ending::TimedOut,
-        4 if args.is(3, "error") => {
-            Ending::Failed(Fail::text("UNBLOCKED client unblocked via CLIENT UNBLOCK"))
-        }
+    let (ending, cut) = match args.len() {
+        3 => (Ending::TimedOut, AckWait::TimeOut),
+        4 if args.is(3, "timeout") => (Ending::TimedOut, AckWait::TimeOut),
+        4 if args.is(3, "error") => (Ending::Failed(Fail::text(UNBLOCKED)), AckWait::Fail),
         4 => {
             let text = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR";
             return Err(Fail::text(text));
@@ -19,6 +18,11 @@ pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
     };
     let id = integer(args.at(2))?;
     let client = u64::try_from(id).ok().and_then(|id| cx.engine.clients.get(id));
+    if client.as_ref().is_some_and(|client| client.cut_ack_wait(cut)) {
+        // Its thread looks at those who wait for replicas every 100 ms at the latest.
+        cx.reply.integer(1);
+        return Ok(());
+    }
     let waiter = client.and_then(|client| client.waiter.lock().clone());
     let answer = waiter.as_ref().and_then(|waiter| cx.engine.end_waiting(waiter, ending));
     cx.reply.integer(i64::from(answer.is_some()));

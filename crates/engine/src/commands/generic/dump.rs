@@ -31,13 +31,17 @@ pub(super) const RESTORE_ASKING: Command =
     restore_command("restore-asking", "3.0.0").flags(WRITE.or(Flags::DENYOOM).or(Flags::ASKING));
 
 const fn restore_command(name: &'static str, since: &'static str) -> Command {
-    Command::new(name, -4, restore).keys(1, 1, 1).uses(&["OW update"]).doc(
-        GENERIC,
-        since,
-        "O(N) where N is the size of the value; O(N*log(N)) for sorted sets",
-        "Makes a key of what DUMP has answered.",
-        "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
-    )
+    Command::new(name, -4, restore)
+        .keys(1, 1, 1)
+        .uses(&["OW update"])
+        .categories(&["@keyspace", "@dangerous"])
+        .doc(
+            GENERIC,
+            since,
+            "O(N) where N is the size of the value; O(N*log(N)) for sorted sets",
+            "Makes a key of what DUMP has answered.",
+            "key ttl serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds] [FREQ frequency]",
+        )
 }
 
 fn compression(config: &Config) -> Compression {

@@ -11,7 +11,7 @@ mod source;
 mod weight;
 
 use super::GENERIC;
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::commands::{integer, list};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use order::{Row, Sorting};
@@ -20,10 +20,14 @@ use std::ops::Range;
 use tessera_collections::{Kind, ListBuilder};
 
 const COST: &str = "O(N+M*log(M)) where N is the number of elements and M the number of those answered; O(N) if nothing is sorted";
+const SORTED: (KeyPlace, &str) = (KeyPlace::At(1), "RO access");
+/// The keys that BY and GET speak of are named by elements.
+const NAMED: (KeyPlace, &str) = (KeyPlace::Unknown, "RO access");
+const STORED: (KeyPlace, &str) = (KeyPlace::Unknown, "OW update");
 const CATEGORIES: &[&str] = &["@set", "@sortedset", "@list", "@dangerous"];
 
 pub(super) const SORT: Command =
-    Command { keys: Keys::Search(sort_keys), ..Command::new("sort", -2, sort) }
+    Command { keys: Keys::Search { find: sort_keys, specs: &[SORTED, NAMED, STORED] }, ..Command::new("sort", -2, sort) }
         .flags(Flags::WRITE.or(Flags::DENYOOM))
         .uses(&["RO access", "OW update"])
         .alone_if(names_other_keys)
@@ -35,9 +39,11 @@ pub(super) const SORT: Command =
             "Sorts the elements of a list, set or sorted set; answers or stores them, or what keys named after them hold.",
             "key [BY by-pattern] [LIMIT <offset count>] [<GET get-pattern>...] [ASC|DESC] [ALPHA] [STORE destination]",
         );
-pub(super) const SORT_RO: Command = Command::new("sort_ro", -2, sort_ro)
+pub(super) const SORT_RO: Command = Command {
+    keys: Keys::Search { find: |_| Ok(vec![1]), specs: &[SORTED, NAMED] },
+    ..Command::new("sort_ro", -2, sort_ro)
+}
     .flags(Flags::READONLY)
-    .keys(1, 1, 1)
     .alone_if(names_other_keys)
     .categories(CATEGORIES)
     .doc(

@@ -3,7 +3,7 @@
 use super::grid::Position;
 use super::options::{Form, Order, Query};
 use super::{GEO, READ, WRITE, reply_distance, reply_position};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::sorted_set::{limits, store};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::sorted_set::ScoreRange;
@@ -36,23 +36,34 @@ pub(super) const GEOSEARCHSTORE: Command = Command::new("geosearchstore", -8, ge
          [ASC|DESC] [COUNT count] [ANY] [STOREDIST]",
     );
 pub(super) const GEORADIUS: Command = Command {
-    keys: Keys::Search(|args| Ok(with_stored(args))),
-    ..Command::new("georadius", -6, georadius)
-        .flags(WRITE.or(Flags::MOVABLE_KEYS))
-        .uses(&["RO access", "OW update"])
-        .doc(
-            GEO,
-            "3.2.0",
-            COST,
-            "Answers or stores the members in a circle around a position.",
-            "key longitude latitude radius <M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
+    keys: Keys::Search {
+        find: |args| Ok(with_stored(args)),
+        specs: &[
+            (KeyPlace::At(1), "RO access"),
+            (KeyPlace::Behind("STORE", 6), "OW update"),
+            (KeyPlace::Behind("STOREDIST", 6), "OW update"),
+        ],
+    },
+    ..Command::new("georadius", -6, georadius).flags(WRITE).uses(&["RO access", "OW update"]).doc(
+        GEO,
+        "3.2.0",
+        COST,
+        "Answers or stores the members in a circle around a position.",
+        "key longitude latitude radius <M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
              [COUNT count] [ANY] [ASC|DESC] [STORE key|STOREDIST key]",
-        )
+    )
 };
 pub(super) const GEORADIUSBYMEMBER: Command = Command {
-    keys: Keys::Search(|args| Ok(with_stored(args))),
+    keys: Keys::Search {
+        find: |args| Ok(with_stored(args)),
+        specs: &[
+            (KeyPlace::At(1), "RO access"),
+            (KeyPlace::Behind("STORE", 5), "OW update"),
+            (KeyPlace::Behind("STOREDIST", 5), "OW update"),
+        ],
+    },
     ..Command::new("georadiusbymember", -5, georadiusbymember)
-        .flags(WRITE.or(Flags::MOVABLE_KEYS))
+        .flags(WRITE)
         .uses(&["RO access", "OW update"])
         .doc(
             GEO,

@@ -34,7 +34,7 @@ enum Keep {
     Told,
     /// Keep it in the key: the history is not ours to write.
     Here,
-    /// Writes are paused: nothing may change.
+    /// Writes have been paused since the command was let in: nothing may change.
     Not,
 }
 

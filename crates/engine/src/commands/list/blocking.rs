@@ -3,7 +3,7 @@
 use super::end::{Many, many, many_keys, pop_one, take_many, verb};
 use super::moving::{USES, move_element};
 use super::{LIST, TAKE, WRITE, end_of};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Handler, Served, deadline_in_seconds};
 use tessera_collections::{End, List};
@@ -27,7 +27,10 @@ pub(super) const BRPOP: Command = pop_command(
     "Takes the last element of the first of several lists that is there; waits for one.",
 );
 pub(super) const BLMPOP: Command = Command {
-    keys: Keys::Search(|args| Ok(many_keys(args, 2)?.collect())),
+    keys: Keys::Search {
+        find: |args| Ok(many_keys(args, 2)?.collect()),
+        specs: &[(KeyPlace::Counted(2), "RW access delete")],
+    },
     ..Command::new("blmpop", -5, blmpop)
 }
 .flags(TAKE.or(Flags::BLOCKING))

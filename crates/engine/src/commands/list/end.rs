@@ -2,7 +2,7 @@
 
 use super::read::reply_elements;
 use super::{LIST, TAKE, WRITE_FAST, drained, end_of, fed, limits, popped, reply_element};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::db::Key;
 use crate::typed::FoundAs;
@@ -54,7 +54,10 @@ pub(super) const LPOP: Command =
 pub(super) const RPOP: Command =
     pop_command("rpop", rpop, "Takes the last element, or several, from a list.");
 pub(super) const LMPOP: Command = Command {
-    keys: Keys::Search(|args| Ok(many_keys(args, 1)?.collect())),
+    keys: Keys::Search {
+        find: |args| Ok(many_keys(args, 1)?.collect()),
+        specs: &[(KeyPlace::Counted(1), "RW access delete")],
+    },
     ..Command::new("lmpop", -4, lmpop)
 }
 .flags(TAKE)

@@ -2,7 +2,7 @@
 
 use super::docs;
 use super::{ALWAYS, SERVER};
-use crate::command::{Command, Keys};
+use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::{self, find_named, help};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_config::glob_match;
@@ -139,13 +139,15 @@ fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
     reply.bulk(commands::joined_name(command, parent).as_bytes());
     reply.integer(i64::from(command.arity));
     let mut flags: Vec<&str> = command.flags.words().collect();
-    if matches!(command.keys, Keys::Search(_)) {
+    if matches!(command.keys, Keys::Search { .. }) {
         flags.push("movablekeys");
     }
     simple_set(reply, &flags);
     let (first, last, step) = match command.keys {
         Keys::Range { first, last, step } => (first as i64, i64::from(last), step as i64),
-        Keys::None | Keys::Search(_) => (0, 0, 0),
+        // Clients of old know no other places than a fixed one.
+        Keys::Search { specs: [(KeyPlace::At(key), _), ..], .. } => (*key as i64, *key as i64, 1),
+        Keys::None | Keys::Search { .. } => (0, 0, 0),
     };
     [first, last, step].into_iter().for_each(|number| reply.integer(number));
     simple_set(reply, &command.all_categories());
@@ -158,15 +160,22 @@ fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
 
 /// Where keys are found and how they are used: one entry for keys of the same use.
 fn key_specs(reply: &mut Reply, command: &Command) {
-    let Keys::Range { first, last, step } = command.keys else {
-        reply.set(0);
-        return;
-    };
+    match command.keys {
+        Keys::None => reply.set(0),
+        Keys::Range { first, last, step } => range_specs(reply, command, first, last, step),
+        Keys::Search { specs, .. } => {
+            reply.set(specs.len());
+            specs.iter().for_each(|&(place, key_use)| searched_spec(reply, place, key_use));
+        }
+    }
+}
+
+/// Keys at fixed positions.
+fn range_specs(reply: &mut Reply, command: &Command, first: usize, last: i32, step: usize) {
     let several = command.key_uses.len() > 1;
     let specs = command.key_uses.len().max(1);
     reply.set(specs);
     for ordinal in 0..specs {
-        let uses: Vec<&str> = command.key_use(ordinal).split(' ').collect();
         // The last key is told relative to the first, or, if negative, to the end.
         let last_key = match last {
             _ if several && ordinal + 1 < specs => 0,
@@ -174,28 +183,80 @@ fn key_specs(reply: &mut Reply, command: &Command) {
             _ if several => 0,
             last => i64::from(last) - first as i64,
         };
-        reply.map(3);
-        reply.bulk(b"flags");
-        simple_set(reply, &uses);
-        reply.bulk(b"begin_search");
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(b"index");
-        reply.bulk(b"spec");
-        reply.map(1);
-        reply.bulk(b"index");
-        reply.integer((first + ordinal * step) as i64);
-        reply.bulk(b"find_keys");
-        reply.map(2);
-        reply.bulk(b"type");
-        reply.bulk(b"range");
-        reply.bulk(b"spec");
-        reply.map(3);
-        for (name, number) in [("lastkey", last_key), ("keystep", step as i64), ("limit", 0)] {
-            reply.bulk(name.as_bytes());
-            reply.integer(number);
+        begin_at(reply, command.key_use(ordinal), first + ordinal * step);
+        find_range(reply, last_key, step as i64, 0);
+    }
+}
+
+/// Keys at places that depend on the arguments.
+fn searched_spec(reply: &mut Reply, place: KeyPlace, key_use: &str) {
+    match place {
+        KeyPlace::At(key) => {
+            begin_at(reply, key_use, key);
+            find_range(reply, 0, 1, 0);
+        }
+        KeyPlace::Counted(count) => {
+            begin_at(reply, key_use, count);
+            find(reply, "keynum", &[("keynumidx", 0), ("firstkey", 1), ("keystep", 1)]);
+        }
+        KeyPlace::Behind(word, from) => {
+            begin_behind(reply, key_use, word, from);
+            find_range(reply, 0, 1, 0);
+        }
+        KeyPlace::HalfBehind(word, from) => {
+            begin_behind(reply, key_use, word, from);
+            find_range(reply, -1, 1, 2);
+        }
+        KeyPlace::Unknown => {
+            begin(reply, key_use, "unknown", 0);
+            find(reply, "unknown", &[]);
         }
     }
+}
+
+/// The uses, and the head of where to begin, of which `fields` pairs are to follow.
+fn begin(reply: &mut Reply, key_use: &str, kind: &str, fields: usize) {
+    reply.map(3);
+    reply.bulk(b"flags");
+    let uses: Vec<&str> = key_use.split(' ').collect();
+    simple_set(reply, &uses);
+    reply.bulk(b"begin_search");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(fields);
+}
+
+fn begin_at(reply: &mut Reply, key_use: &str, index: usize) {
+    begin(reply, key_use, "index", 1);
+    reply.bulk(b"index");
+    reply.integer(index as i64);
+}
+
+fn begin_behind(reply: &mut Reply, key_use: &str, word: &str, from: usize) {
+    begin(reply, key_use, "keyword", 2);
+    reply.bulk(b"keyword");
+    reply.bulk(word.as_bytes());
+    reply.bulk(b"startfrom");
+    reply.integer(from as i64);
+}
+
+fn find(reply: &mut Reply, kind: &str, fields: &[(&str, i64)]) {
+    reply.bulk(b"find_keys");
+    reply.map(2);
+    reply.bulk(b"type");
+    reply.bulk(kind.as_bytes());
+    reply.bulk(b"spec");
+    reply.map(fields.len());
+    for (name, number) in fields {
+        reply.bulk(name.as_bytes());
+        reply.integer(*number);
+    }
+}
+
+fn find_range(reply: &mut Reply, last_key: i64, step: i64, limit: i64) {
+    find(reply, "range", &[("lastkey", last_key), ("keystep", step), ("limit", limit)]);
 }
 
 /// The command that begins at argument 2, and the positions of its keys among its own arguments.

@@ -1,7 +1,7 @@
 //! Intersection, union and difference.
 
 use super::{READ, SET, WRITE, limits, reply_member, reply_set};
-use crate::command::{Command, Keys};
+use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
@@ -29,8 +29,8 @@ pub(super) const SINTERSTORE: Command =
         "destination key [key ...]",
     );
 pub(super) const SINTERCARD: Command = Command {
-    keys: Keys::Search(counted_keys),
-    ..Command::new("sintercard", -3, sintercard).flags(READ.or(crate::Flags::MOVABLE_KEYS)).doc(
+    keys: Keys::Search { find: counted_keys, specs: &[(KeyPlace::Counted(1), "RO access")] },
+    ..Command::new("sintercard", -3, sintercard).flags(READ).doc(
         SET,
         "7.0.0",
         MEET,

@@ -2,7 +2,7 @@
 
 use super::pop::{End, Shape, end_and_count, many_keys, propagate, take};
 use super::{SORTED_SET, TAKE, WRITE, WRITE_FAST};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Key, Served, deadline_in_seconds};
 use tessera_collections::SortedSet;
 
@@ -29,9 +29,12 @@ pub(super) const BZPOPMAX: Command = Command::new("bzpopmax", -3, bzpopmax)
         "key [key ...] timeout-float",
     );
 pub(super) const BZMPOP: Command = Command {
-    keys: Keys::Search(|args| Ok(many_keys(args, 2)?.collect())),
+    keys: Keys::Search {
+        find: |args| Ok(many_keys(args, 2)?.collect()),
+        specs: &[(KeyPlace::Counted(2), TAKE[0])],
+    },
     ..Command::new("bzmpop", -5, bzmpop)
-        .flags(WRITE.or(Flags::BLOCKING).or(Flags::MOVABLE_KEYS))
+        .flags(WRITE.or(Flags::BLOCKING))
         .uses(TAKE)
         .doc(
             SORTED_SET,

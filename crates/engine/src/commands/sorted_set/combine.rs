@@ -2,14 +2,15 @@
 
 use super::combined::{Aggregate, Combined, Input, Source, count_common};
 use super::{ADD, READ, SORTED_SET, STORE, counted_keys, natural, reply_members, store};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::ops::Range;
 use tessera_collections::parse_double;
 
-const READ_KEYS: Flags = READ.or(Flags::MOVABLE_KEYS);
-const STORE_KEYS: Flags = ADD.or(Flags::MOVABLE_KEYS);
+const SOURCES: &[(KeyPlace, &str)] = &[(KeyPlace::Counted(1), "RO access")];
+const STORED: &[(KeyPlace, &str)] =
+    &[(KeyPlace::At(1), "OW update"), (KeyPlace::Counted(2), "RO access")];
 
 const UNION_COST: &str =
     "O(N + M log(M)) where N is the size of all sets together and M that of the result";
@@ -19,8 +20,8 @@ const DIFF_COST: &str =
     "O(N*K + M log(M)) where N is the size of the first of K sets and M that of the result";
 
 pub(super) const ZUNION: Command = Command {
-    keys: Keys::Search(|args| Ok(sources(args, 1, "zunion")?.collect())),
-    ..Command::new("zunion", -3, zunion).flags(READ_KEYS).doc(
+    keys: Keys::Search { find: |args| Ok(sources(args, 1, "zunion")?.collect()), specs: SOURCES },
+    ..Command::new("zunion", -3, zunion).flags(READ).doc(
         SORTED_SET,
         "6.2.0",
         UNION_COST,
@@ -29,8 +30,8 @@ pub(super) const ZUNION: Command = Command {
     )
 };
 pub(super) const ZINTER: Command = Command {
-    keys: Keys::Search(|args| Ok(sources(args, 1, "zinter")?.collect())),
-    ..Command::new("zinter", -3, zinter).flags(READ_KEYS).doc(
+    keys: Keys::Search { find: |args| Ok(sources(args, 1, "zinter")?.collect()), specs: SOURCES },
+    ..Command::new("zinter", -3, zinter).flags(READ).doc(
         SORTED_SET,
         "6.2.0",
         INTER_COST,
@@ -39,8 +40,8 @@ pub(super) const ZINTER: Command = Command {
     )
 };
 pub(super) const ZDIFF: Command = Command {
-    keys: Keys::Search(|args| Ok(sources(args, 1, "zdiff")?.collect())),
-    ..Command::new("zdiff", -3, zdiff).flags(READ_KEYS).doc(
+    keys: Keys::Search { find: |args| Ok(sources(args, 1, "zdiff")?.collect()), specs: SOURCES },
+    ..Command::new("zdiff", -3, zdiff).flags(READ).doc(
         SORTED_SET,
         "6.2.0",
         DIFF_COST,
@@ -49,8 +50,11 @@ pub(super) const ZDIFF: Command = Command {
     )
 };
 pub(super) const ZINTERCARD: Command = Command {
-    keys: Keys::Search(|args| Ok(sources(args, 1, "zintercard")?.collect())),
-    ..Command::new("zintercard", -3, zintercard).flags(READ_KEYS).doc(
+    keys: Keys::Search {
+        find: |args| Ok(sources(args, 1, "zintercard")?.collect()),
+        specs: SOURCES,
+    },
+    ..Command::new("zintercard", -3, zintercard).flags(READ).doc(
         SORTED_SET,
         "7.0.0",
         "O(N*K) where N is the size of the smallest of K sets",
@@ -59,8 +63,8 @@ pub(super) const ZINTERCARD: Command = Command {
     )
 };
 pub(super) const ZUNIONSTORE: Command = Command {
-    keys: Keys::Search(|args| with_destination(args, "zunionstore")),
-    ..Command::new("zunionstore", -4, zunionstore).flags(STORE_KEYS).uses(STORE).doc(
+    keys: Keys::Search { find: |args| with_destination(args, "zunionstore"), specs: STORED },
+    ..Command::new("zunionstore", -4, zunionstore).flags(ADD).uses(STORE).doc(
         SORTED_SET,
         "2.0.0",
         UNION_COST,
@@ -69,8 +73,8 @@ pub(super) const ZUNIONSTORE: Command = Command {
     )
 };
 pub(super) const ZINTERSTORE: Command = Command {
-    keys: Keys::Search(|args| with_destination(args, "zinterstore")),
-    ..Command::new("zinterstore", -4, zinterstore).flags(STORE_KEYS).uses(STORE).doc(
+    keys: Keys::Search { find: |args| with_destination(args, "zinterstore"), specs: STORED },
+    ..Command::new("zinterstore", -4, zinterstore).flags(ADD).uses(STORE).doc(
         SORTED_SET,
         "2.0.0",
         INTER_COST,
@@ -79,8 +83,8 @@ pub(super) const ZINTERSTORE: Command = Command {
     )
 };
 pub(super) const ZDIFFSTORE: Command = Command {
-    keys: Keys::Search(|args| with_destination(args, "zdiffstore")),
-    ..Command::new("zdiffstore", -4, zdiffstore).flags(STORE_KEYS).uses(STORE).doc(
+    keys: Keys::Search { find: |args| with_destination(args, "zdiffstore"), specs: STORED },
+    ..Command::new("zdiffstore", -4, zdiffstore).flags(ADD).uses(STORE).doc(
         SORTED_SET,
         "6.2.0",
         DIFF_COST,

@@ -4,7 +4,7 @@ use super::{
     SORTED_SET, TAKE, WRITE, WRITE_FAST, counted_keys, natural, reply_member, reply_score, told,
     told_gone,
 };
-use crate::command::{Command, Keys};
+use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, Fail, Key};
@@ -28,8 +28,11 @@ pub(super) const ZPOPMAX: Command =
         "key [count]",
     );
 pub(super) const ZMPOP: Command = Command {
-    keys: Keys::Search(|args| Ok(many_keys(args, 1)?.collect())),
-    ..Command::new("zmpop", -4, zmpop).flags(WRITE.or(crate::Flags::MOVABLE_KEYS)).uses(TAKE).doc(
+    keys: Keys::Search {
+        find: |args| Ok(many_keys(args, 1)?.collect()),
+        specs: &[(KeyPlace::Counted(1), TAKE[0])],
+    },
+    ..Command::new("zmpop", -4, zmpop).flags(WRITE).uses(TAKE).doc(
         SORTED_SET,
         "7.0.0",
         "O(K + M log(N)) for K keys, N members of the set and M members taken",

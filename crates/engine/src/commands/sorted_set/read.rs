@@ -9,6 +9,7 @@ use tessera_collections::{Collection, SortedSet};
 pub(super) const ZCARD: Command = Command::new("zcard", 2, zcard)
     .flags(READ_FAST)
     .keys(1, 1, 1)
+    .uses(&["RO"])
     .doc(SORTED_SET, "1.2.0", "O(1)", "Answers the number of members of a sorted set.", "key");
 pub(super) const ZSCORE: Command = Command::new("zscore", 3, zscore)
     .flags(READ_FAST)

@@ -3,13 +3,16 @@
 use super::read::{Question, key_positions, reply_stream, reply_streams};
 use super::told::Told;
 use super::{STREAM, WRITE, ids, notify, now, put_before, reply_entry, reply_id};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Served};
 use tessera_collections::{ConsumerId, Entries, Group, Pending, Stream, StreamBody, StreamId};
 
 pub(super) const XREADGROUP: Command = Command {
-    keys: Keys::Search(|args| Ok(key_positions(args).collect())),
+    keys: Keys::Search {
+        find: |args| Ok(key_positions(args).collect()),
+        specs: &[(KeyPlace::HalfBehind("STREAMS", 4), "RO access")],
+    },
     ..Command::new("xreadgroup", -7, xreadgroup)
 }
 .flags(WRITE.or(Flags::BLOCKING))

@@ -1,7 +1,7 @@
 //! XREAD, and what it shares with XREADGROUP: the arguments, and the shape of the answer.
 
 use super::{READ, STREAM, ids, limit, put_before, reply_entries};
-use crate::command::{Command, Flags, Keys};
+use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Served, deadline_in_ms};
@@ -11,7 +11,10 @@ use tessera_resp::{Protocol, Reply};
 use tessera_slot::Millis;
 
 pub(super) const XREAD: Command = Command {
-    keys: Keys::Search(|args| Ok(key_positions(args).collect())),
+    keys: Keys::Search {
+        find: |args| Ok(key_positions(args).collect()),
+        specs: &[(KeyPlace::HalfBehind("STREAMS", 1), "RO access")],
+    },
     ..Command::new("xread", -4, xread)
 }
 .flags(READ.or(Flags::BLOCKING))
