@@ -150,4 +150,37 @@ mod tests {
         }
         assert_eq!(used_memory(), before);
     }
+
+    #[test]
+    fn each_word_up_to_eight_is_a_size_of_its_own() {
+        for size in (8..=64).step_by(8) {
+            // SAFETY: computes a number.
+            let good = unsafe { libmimalloc_sys::mi_good_size(size) };
+            assert_eq!(good, size, "built without the options of .cargo/config.toml?");
+        }
+    }
+
+    #[test]
+    fn allocations_are_aligned_as_asked() {
+        // Past the counters, which are another test's.
+        for align in [1, 2, 4, 8, 16, 32, 64, 128] {
+            // Several of each size: the first of a page might be aligned by chance.
+            let layouts = (1..200).map(|size| Layout::from_size_align(size, align).unwrap());
+            let taken: Vec<(*mut u8, Layout)> = layouts
+                .flat_map(|layout| [layout; 3])
+                // SAFETY: the layout is not empty.
+                .map(|layout| (unsafe { MiMalloc.alloc(layout) }, layout))
+                .collect();
+            for (ptr, layout) in taken {
+                assert_eq!(ptr.addr() % align, 0, "{layout:?}");
+                // SAFETY: grown and freed once, with the layouts it has.
+                unsafe {
+                    let grown = MiMalloc.realloc(ptr, layout, layout.size() + 100);
+                    assert_eq!(grown.addr() % align, 0, "{layout:?}, grown");
+                    let layout = Layout::from_size_align(layout.size() + 100, align).unwrap();
+                    MiMalloc.dealloc(grown, layout);
+                }
+            }
+        }
+    }
 }

@@ -1,24 +1,11 @@
 //! One key with its value: one allocation where the value is small.
 //!
-//! Layout:
-//!
-//! | offset | size | what |
-//! | --- | --- | --- |
-//! | 0 | 1 | what the value is: [`Form`] |
-//! | 1 | 1 | flags: [`HAS_EXPIRY`], [`EDITED`] |
-//! | 2 | 1 | snapshot epoch: the last snapshot that has, or need not have, this entry |
-//! | 3 | 1 | unused |
-//! | 4 | 4 | access clock, for eviction |
-//! | 8 | 4 | length of the key, bytes |
-//! | 12 | 4 | length of an embedded value, bytes; only with an embedded value |
-//! | 12 | 8 | the integer, or the pointer to the value; not with an embedded value |
-//! | next | 8 | expiry time, Unix ms; only with `HAS_EXPIRY` |
-//! | next | | the key, then the embedded value |
-//!
-//! So a 16-byte key with a 64-byte value takes 96 bytes, one of the allocator's size classes.
-//! Words are not aligned.
+//! [`shape`] has the layout.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+mod shape;
+
+use shape::{EDITED, Form, HAS_EXPIRY, Header, MAX_EMBEDDED, POINTER, Shape, WIDE};
+use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
@@ -26,65 +13,6 @@ use std::ptr::NonNull;
 use tessera_collections::table::{Item, Ref, RefMut};
 use tessera_collections::{AGING, AnyCollection, Collection, Kind, canonical_integer};
 use tessera_slot::Millis;
-
-/// Bytes in front of the expiry or the key, with an embedded value.
-const HEADER: usize = 16;
-/// Where the word stands, without an embedded value.
-const WORD: usize = 12;
-const HAS_EXPIRY: u8 = 1;
-/// The string was changed in place (APPEND, SETRANGE …): shown as encoding `raw`, as Redis does.
-const EDITED: u8 = 2;
-/// The largest allocation with an embedded value. Above, the value has an allocation of its own.
-const MAX_EMBEDDED: usize = 1024;
-/// Sizes are rounded up to this, so that a value of similar length can take the same place.
-const ROUND: usize = 16;
-
-/// What the value is: the type in the upper five bits, its form in the lower three.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[repr(transparent)]
-struct Form(u8);
-
-impl Form {
-    const INTEGER: Form = Form::of(Kind::String, 0);
-    const EMBEDDED: Form = Form::of(Kind::String, 1);
-    /// A string with an allocation of its own: the word is a `Box<Vec<u8>>`.
-    const BOXED: Form = Form::of(Kind::String, 2);
-
-    const fn of(kind: Kind, form: u8) -> Form {
-        Form((kind as u8) << 3 | form)
-    }
-
-    #[inline]
-    fn kind(self) -> Kind {
-        match self.0 >> 3 {
-            0 => Kind::String,
-            1 => Kind::List,
-            2 => Kind::Set,
-            3 => Kind::Hash,
-            4 => Kind::SortedSet,
-            _ => Kind::Stream,
-        }
-    }
-
-    /// The form within the type.
-    fn within(self) -> u8 {
-        self.0 & 7
-    }
-}
-
-#[repr(C)]
-struct Header {
-    form: Form,
-    flags: u8,
-    epoch: u8,
-    unused: u8,
-    access: u32,
-    key_len: u32,
-    value_len: u32,
-}
-
-const _: () = assert!(size_of::<Header>() == HEADER);
-const _: () = assert!(std::mem::offset_of!(Header, value_len) == WORD);
 
 /// A string, seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -224,41 +152,7 @@ impl<T: Collection> Drop for CollectionMut<'_, T> {
         // SAFETY: the collection goes back into its entry; `self.collection` is not used again.
         let (form, pointer) = unsafe { ManuallyDrop::take(&mut self.collection) }.into_parts();
         self.entry.header_mut().form = Form::of(T::KIND, form);
-        self.entry.set_word(pointer.as_ptr() as usize as u64);
-    }
-}
-
-/// Where the parts of an entry stand.
-#[derive(Clone, Copy)]
-struct Shape {
-    form: Form,
-    has_expiry: bool,
-    key_len: usize,
-    value_len: usize,
-}
-
-impl Shape {
-    #[inline]
-    fn expiry_offset(self) -> usize {
-        if self.form == Form::EMBEDDED { HEADER } else { WORD + 8 }
-    }
-
-    #[inline]
-    fn key_offset(self) -> usize {
-        self.expiry_offset() + if self.has_expiry { 8 } else { 0 }
-    }
-
-    #[inline]
-    fn value_offset(self) -> usize {
-        self.key_offset() + self.key_len
-    }
-
-    fn size(self) -> usize {
-        (self.value_offset() + self.value_len).next_multiple_of(ROUND)
-    }
-
-    fn layout(self) -> Layout {
-        Layout::from_size_align(self.size(), 8).expect("key and value are below 4 GiB each")
+        self.entry.set_pointer(pointer);
     }
 }
 
@@ -289,20 +183,27 @@ impl Entry {
             NewValue::Owned(Value::Collection(collection)) => {
                 let kind = collection.kind();
                 let (form, pointer) = collection.into_parts();
-                let word = pointer.as_ptr() as usize as u64;
-                Entry::with_word(key, Form::of(kind, form), word, expiry, access)
+                Entry::with_pointer(key, Form::of(kind, form), pointer, expiry, access)
             }
         }
     }
 
     fn with_integer(key: &[u8], number: i64, expiry: Option<Millis>, access: u32) -> Entry {
-        Entry::with_word(key, Form::INTEGER, number as u64, expiry, access)
+        let shape = Shape {
+            form: Form::INTEGER,
+            has_expiry: expiry.is_some(),
+            key_len: key.len(),
+            value_len: 0,
+        };
+        let mut entry = Entry::allocate(shape, key, expiry, access);
+        entry.set_integer(number);
+        entry
     }
 
     #[allow(clippy::box_collection)] // one word
     fn with_boxed(key: &[u8], bytes: Box<Vec<u8>>, expiry: Option<Millis>, access: u32) -> Entry {
-        let word = Box::into_raw(bytes) as usize as u64;
-        Entry::with_word(key, Form::BOXED, word, expiry, access)
+        let pointer = NonNull::from(Box::leak(bytes)).cast();
+        Entry::with_pointer(key, Form::BOXED, pointer, expiry, access)
     }
 
     fn with_bytes(
@@ -322,7 +223,7 @@ impl Entry {
             return Entry::with_boxed(key, Box::new(bytes.to_vec()), expiry, access);
         }
         let mut entry = Entry::allocate(shape, key, expiry, access);
-        entry.header_mut().value_len = bytes.len() as u32;
+        entry.set_value_len(bytes.len());
         // SAFETY: the value's place lies within the allocation, by `Shape`.
         unsafe {
             std::ptr::copy_nonoverlapping(
@@ -337,10 +238,16 @@ impl Entry {
         entry
     }
 
-    fn with_word(key: &[u8], form: Form, word: u64, expiry: Option<Millis>, access: u32) -> Entry {
+    fn with_pointer(
+        key: &[u8],
+        form: Form,
+        pointer: NonNull<u8>,
+        expiry: Option<Millis>,
+        access: u32,
+    ) -> Entry {
         let shape = Shape { form, has_expiry: expiry.is_some(), key_len: key.len(), value_len: 0 };
         let mut entry = Entry::allocate(shape, key, expiry, access);
-        entry.set_word(word);
+        entry.set_pointer(pointer);
         entry
     }
 
@@ -348,12 +255,11 @@ impl Entry {
     fn allocate(shape: Shape, key: &[u8], expiry: Option<Millis>, access: u32) -> Entry {
         let header = Header {
             form: shape.form,
-            flags: if expiry.is_some() { HAS_EXPIRY } else { 0 },
+            flags: if expiry.is_some() { HAS_EXPIRY } else { 0 }
+                | if shape.is_wide() { WIDE } else { 0 },
             epoch: 0,
-            unused: 0,
+            key_len: u8::try_from(key.len()).unwrap_or(0),
             access,
-            key_len: u32::try_from(key.len()).expect("keys are shorter than 4 GiB"),
-            value_len: 0,
         };
         // SAFETY: the layout has room for a header at least; the expiry and key lie within it by `Shape`.
         unsafe {
@@ -362,6 +268,10 @@ impl Entry {
                 handle_alloc_error(shape.layout())
             };
             start.write(header);
+            if shape.is_wide() {
+                let len = u32::try_from(key.len()).expect("keys are shorter than 4 GiB");
+                ptr.add(Shape::WIDE_LEN_AT).cast::<u32>().write_unaligned(len);
+            }
             if let Some(Millis(ms)) = expiry {
                 ptr.add(shape.expiry_offset()).cast::<u64>().write_unaligned(ms);
             }
@@ -383,13 +293,24 @@ impl Entry {
     }
 
     #[inline]
+    fn is_wide(&self) -> bool {
+        self.header().flags & WIDE != 0
+    }
+
+    #[inline]
     fn shape(&self) -> Shape {
         let header = self.header();
+        let key_len = if self.is_wide() {
+            // SAFETY: with this flag an initialised length stands there.
+            unsafe { self.at(Shape::WIDE_LEN_AT).cast::<u32>().read_unaligned() as usize }
+        } else {
+            usize::from(header.key_len)
+        };
         Shape {
             form: header.form,
             has_expiry: header.flags & HAS_EXPIRY != 0,
-            key_len: header.key_len as usize,
-            value_len: if header.form == Form::EMBEDDED { header.value_len as usize } else { 0 },
+            key_len,
+            value_len: if header.form == Form::EMBEDDED { self.value_len() } else { 0 },
         }
     }
 
@@ -407,24 +328,64 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.at(shape.key_offset()), shape.key_len) }
     }
 
+    /// Where the value's length, the integer or the pointer stands.
     #[inline]
-    fn word(&self) -> u64 {
-        debug_assert!(self.header().form != Form::EMBEDDED);
-        // SAFETY: forms other than embedded have a word here, set at creation.
-        unsafe { self.at(WORD).cast::<u64>().read_unaligned() }
+    fn word_at(&self) -> *mut u8 {
+        self.at(Shape::word_offset(self.is_wide()))
     }
 
     #[inline]
-    fn set_word(&mut self, word: u64) {
-        debug_assert!(self.header().form != Form::EMBEDDED);
-        // SAFETY: forms other than embedded have a word here.
-        unsafe { self.at(WORD).cast::<u64>().write_unaligned(word) }
+    fn value_len(&self) -> usize {
+        debug_assert!(self.header().form == Form::EMBEDDED);
+        // SAFETY: this form has the length here, set at creation.
+        usize::from(unsafe { self.word_at().cast::<u16>().read_unaligned() })
     }
 
-    /// The word as the pointer that it is.
+    #[inline]
+    fn set_value_len(&mut self, len: usize) {
+        debug_assert!(self.header().form == Form::EMBEDDED && len <= MAX_EMBEDDED);
+        // SAFETY: this form has the length here.
+        unsafe { self.word_at().cast::<u16>().write_unaligned(len as u16) }
+    }
+
+    #[inline]
+    fn integer(&self) -> i64 {
+        debug_assert!(self.header().form == Form::INTEGER);
+        // SAFETY: this form has an integer here, set at creation.
+        unsafe { self.word_at().cast::<i64>().read_unaligned() }
+    }
+
+    #[inline]
+    fn set_integer(&mut self, number: i64) {
+        debug_assert!(self.header().form == Form::INTEGER);
+        // SAFETY: this form has an integer here.
+        unsafe { self.word_at().cast::<i64>().write_unaligned(number) }
+    }
+
+    /// What the value is behind; not for embedded values and integers.
     #[inline]
     fn pointer(&self) -> NonNull<u8> {
-        NonNull::new(self.word() as usize as *mut u8).expect("values with a word own a pointer")
+        debug_assert!(![Form::EMBEDDED, Form::INTEGER].contains(&self.header().form));
+        // SAFETY: the other forms have the six bytes of an address here, set at creation.
+        let (low, high) = unsafe {
+            let at = self.word_at();
+            (at.cast::<u32>().read_unaligned(), at.add(4).cast::<u16>().read_unaligned())
+        };
+        let address = usize::from(high) << 32 | low as usize;
+        NonNull::new(address as *mut u8).expect("these forms own a pointer")
+    }
+
+    #[inline]
+    fn set_pointer(&mut self, pointer: NonNull<u8>) {
+        debug_assert!(![Form::EMBEDDED, Form::INTEGER].contains(&self.header().form));
+        let address = pointer.as_ptr() as usize as u64;
+        assert!(address >> (8 * POINTER) == 0, "a 48-bit address");
+        // SAFETY: the other forms have the six bytes of an address here.
+        unsafe {
+            let at = self.word_at();
+            at.cast::<u32>().write_unaligned(address as u32);
+            at.add(4).cast::<u16>().write_unaligned((address >> 32) as u16);
+        }
     }
 
     /// The type of the value.
@@ -442,8 +403,8 @@ impl Entry {
             Form::EMBEDDED => StringRef::Bytes(unsafe {
                 std::slice::from_raw_parts(self.at(shape.value_offset()), shape.value_len)
             }),
-            Form::INTEGER => StringRef::Integer(self.word() as i64),
-            // SAFETY: the word of this form is the pointer of a box which the entry owns.
+            Form::INTEGER => StringRef::Integer(self.integer()),
+            // SAFETY: the pointer of this form is that of a box which the entry owns.
             Form::BOXED => StringRef::Bytes(unsafe { self.pointer().cast::<Vec<u8>>().as_ref() }),
             _ => return None,
         })
@@ -477,7 +438,7 @@ impl Entry {
         if form.kind() != T::KIND {
             return None;
         }
-        // SAFETY: form and word came from `into_parts` of a collection of this type.
+        // SAFETY: form and pointer came from `into_parts` of a collection of this type.
         Some(ManuallyDrop::new(unsafe { T::from_parts(form.within(), self.pointer()) }))
     }
 
@@ -503,7 +464,7 @@ impl Entry {
         match self.header().form {
             Form::INTEGER | Form::EMBEDDED => own,
             Form::BOXED => {
-                // SAFETY: the word of this form is the pointer of a box which the entry owns.
+                // SAFETY: the pointer of this form is that of a box which the entry owns.
                 let bytes = unsafe { self.pointer().cast::<Vec<u8>>().as_ref() };
                 own + size_of::<Vec<u8>>() + bytes.capacity()
             }
@@ -549,13 +510,13 @@ impl Entry {
         }
         let bytes = match (old.form, value) {
             (Form::INTEGER, NewValue::Integer(number)) => {
-                self.set_word(*number as u64);
+                self.set_integer(*number);
                 self.set_expiry_in_place(expiry);
                 return true;
             }
             (Form::INTEGER, NewValue::String(bytes)) => {
                 let Some(number) = canonical_integer(bytes) else { return false };
-                self.set_word(number as u64);
+                self.set_integer(number);
                 self.set_expiry_in_place(expiry);
                 return true;
             }
@@ -566,7 +527,7 @@ impl Entry {
         if new.size() != old.size() || canonical_integer(bytes).is_some() {
             return false;
         }
-        self.header_mut().value_len = bytes.len() as u32;
+        self.set_value_len(bytes.len());
         self.header_mut().flags &= !EDITED;
         // SAFETY: the new value fits the allocation, whose rounded size is the same.
         unsafe {
@@ -590,16 +551,16 @@ impl Entry {
     pub(crate) fn into_value(self) -> Value {
         let form = self.header().form;
         let value = match form {
-            Form::INTEGER => Value::Integer(self.word() as i64),
+            Form::INTEGER => Value::Integer(self.integer()),
             Form::EMBEDDED => {
                 let Some(StringRef::Bytes(bytes)) = self.string() else {
                     unreachable!("embedded values are bytes")
                 };
                 Value::Bytes(bytes.into(), self.header().flags & EDITED != 0)
             }
-            // SAFETY: the word is the pointer of a box; `free` below leaves the box alone.
+            // SAFETY: the pointer is that of a box; `free` below leaves the box alone.
             Form::BOXED => Value::Boxed(unsafe { Box::from_raw(self.pointer().cast().as_ptr()) }),
-            // SAFETY: the word is the collection's; `free` below leaves it alone.
+            // SAFETY: the pointer is the collection's; `free` below leaves it alone.
             _ => Value::Collection(unsafe {
                 AnyCollection::from_parts(form.kind(), form.within(), self.pointer())
             }),
@@ -631,7 +592,7 @@ impl Entry {
         if self.header().form != Form::BOXED {
             return None;
         }
-        // SAFETY: the word of this form is the pointer of a box which the entry owns.
+        // SAFETY: the pointer of this form is that of a box which the entry owns.
         Some(unsafe { self.pointer().cast::<Vec<u8>>().as_mut() })
     }
 
@@ -651,10 +612,10 @@ impl Drop for Entry {
             Form::INTEGER | Form::EMBEDDED => {}
             Form::BOXED => {
                 let boxed = self.pointer().cast::<Vec<u8>>().as_ptr();
-                // SAFETY: the word is the pointer of a box which the entry owns.
+                // SAFETY: the pointer is that of a box which the entry owns.
                 drop(unsafe { Box::from_raw(boxed) });
             }
-            // SAFETY: the word is that of a collection which the entry owns.
+            // SAFETY: the pointer is that of a collection which the entry owns.
             form => drop(unsafe {
                 AnyCollection::from_parts(form.kind(), form.within(), self.pointer())
             }),
@@ -689,7 +650,9 @@ mod tests {
     proptest! {
         #[test]
         fn parts_come_back(
-            key in proptest::collection::vec(any::<u8>(), 0..50),
+            // Around the length from which on a key is wide, too.
+            key in prop_oneof![0..50usize, 250..260usize]
+                .prop_flat_map(|len| proptest::collection::vec(any::<u8>(), len)),
             old in proptest::collection::vec(any::<u8>(), 0..1500),
             new in proptest::collection::vec(any::<u8>(), 0..1500),
             expiry in proptest::option::of(any::<u64>().prop_map(Millis)),

@@ -163,38 +163,74 @@ struct Spot {
     behind: Cursor,
 }
 
-/// Registers of eight runs of one byte each; `None` if one has two bytes.
-#[inline]
-fn registers_of_eight(runs: [u8; 8]) -> Option<usize> {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let word = u64::from_le_bytes(runs);
-    if word & !(word >> 1) & (ONES << 6) != 0 {
-        return None;
+/// The lowest bit of each of eight bytes.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
+/// For each set of bytes that look like the first of two, one bit each, which of eight bytes are second ones, 255 each.
+static SECONDS: [u64; 256] = {
+    let (mut table, mut looks) = ([0; 256], 0);
+    while looks < 256 {
+        let mut at = 0;
+        while at < 7 {
+            if looks >> at & 1 == 1 {
+                at += 1;
+                table[looks] |= 0xff << (8 * at);
+            }
+            at += 1;
+        }
+        looks += 1;
     }
-    let is_ranked = (word >> 7 & ONES) * 0xff;
-    let lens = word & (ONES * 0x3f) & (!is_ranked | (ONES * 3));
-    // Sums of two fit a byte, those of eight fit 16 bits.
-    let pairs = (lens & 0x00ff_00ff_00ff_00ff) + (lens >> 8 & 0x00ff_00ff_00ff_00ff);
-    Some((pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize + 8)
+    table
+};
+
+/// The whole runs in eight bytes, of which the first begins a run: their bytes, 7 or 8, and registers. Without a branch, since which
+/// runs have two bytes cannot be predicted.
+#[inline]
+fn whole_runs(word: u64) -> (usize, usize) {
+    /// One bit for each byte, from the lowest bits of all, in the highest byte of the product.
+    const GATHER: u64 = 0x0102_0408_1020_4080;
+    let looks_first = word >> 6 & !(word >> 7) & ONES;
+    let second = SECONDS[(looks_first.wrapping_mul(GATHER) >> 56) as usize];
+    let first = (looks_first * 0xff) & !second;
+    // The last byte may be the first of two, and is none of the whole runs then.
+    let is_cut = first >> 63;
+    let whole = u64::MAX >> (8 * is_cut);
+    let is_ranked = ((word >> 7 & ONES) * 0xff) & !second;
+    let single = !(first | second);
+    let len = word & (second | single & (ONES * 0x3f) & (!is_ranked | (ONES * 3)));
+    let low = (len + (ONES & !second)) & whole;
+    let high = word & first & (ONES * 0x3f) & whole;
+    let registers = sum_of_bytes(low) + (sum_of_bytes(high) << 8);
+    (8 - is_cut as usize, registers)
+}
+
+#[inline]
+fn sum_of_bytes(word: u64) -> usize {
+    // Sums of two need more than a byte, those of eight fit 16 bits.
+    let pairs = (word & 0x00ff_00ff_00ff_00ff) + (word >> 8 & 0x00ff_00ff_00ff_00ff);
+    (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
+}
+
+/// Passes over runs before that of a register: all but a few. There are at least two more before it, or the cursor is where it was.
+fn approach(body: &[u8], from: Cursor, register: usize) -> Cursor {
+    let (mut behind, mut here) = (from, from);
+    while let Some(eight) = body[here.at..].first_chunk::<8>() {
+        let (bytes, registers) = whole_runs(u64::from_le_bytes(*eight));
+        if here.first + registers > register {
+            break;
+        }
+        behind = here;
+        here = Cursor { at: here.at + bytes, first: here.first + registers };
+    }
+    behind
 }
 
 /// Finds the run of a register, which does not lie before the cursor.
 fn locate(body: &[u8], from: Cursor, register: usize) -> Result<Spot, HllError> {
-    let (mut here, mut previous, mut behind) = (from, None::<Cursor>, from);
+    // Long ones have a thousand runs and more.
+    let start = approach(body, from, register);
+    let (mut here, mut previous, mut behind) = (start, None::<Cursor>, start);
     loop {
-        // Long ones have a thousand runs and more: eight at once.
-        if let Some(eight) = body[here.at..].first_chunk::<8>()
-            && let Some(registers) = registers_of_eight(*eight)
-            && here.first + registers <= register
-        {
-            let len = |byte: u8| usize::from(if byte < 0x40 { byte } else { byte & 3 }) + 1;
-            let end = here.first + registers;
-            let last = Cursor { at: here.at + 7, first: end - len(eight[7]) };
-            behind = Cursor { at: here.at + 6, first: last.first - len(eight[6]) };
-            previous = Some(last);
-            here = Cursor { at: here.at + 8, first: end };
-            continue;
-        }
         let run = Run::decode(body, here.at).ok_or(HllError::Corrupt)?;
         if register < here.first + run.len() {
             return Ok(Spot { run, here, previous, behind });
@@ -293,6 +329,51 @@ fn join(bytes: &mut Vec<u8>, mut at: usize) {
                 bytes[at] = byte;
             }
             None => at += run.bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// The run of a register, by a plain walk: its cursor, and those of the two before it.
+    fn walked(body: &[u8], register: usize) -> Option<[Option<(usize, usize)>; 3]> {
+        let (mut at, mut first, mut seen) = (0, 0, [None; 3]);
+        loop {
+            let run = Run::decode(body, at)?;
+            seen = [Some((at, first)), seen[0], seen[1]];
+            if register < first + run.len() {
+                return Some(seen);
+            }
+            (at, first) = (at + run.bytes(), first + run.len());
+        }
+    }
+
+    proptest! {
+        /// Any bytes are runs, but for a last one that may be cut off.
+        #[test]
+        fn a_register_is_found_wherever_it_is(
+            body in proptest::collection::vec(
+                // Mostly short runs, so that there are many.
+                prop_oneof![4 => 0x80u8..=0xff, 4 => 0u8..0x10, 1 => 0x40u8..0x42, 1 => any::<u8>()],
+                0..200,
+            ),
+            register in 0..2 * REGISTERS,
+        ) {
+            for register in [register, register % 1000, register % 100] {
+                let found = locate(&body, Cursor::START, register).ok();
+                let wanted = walked(&body, register);
+                prop_assert_eq!(found.is_some(), wanted.is_some());
+                if let (Some(spot), Some([here, previous, before])) = (found, wanted) {
+                    let pair = |cursor: Cursor| (cursor.at, cursor.first);
+                    prop_assert_eq!(Some(pair(spot.here)), here);
+                    prop_assert_eq!(spot.previous.map(pair), previous);
+                    prop_assert_eq!(Some(pair(spot.behind)), before.or(Some((0, 0))));
+                    prop_assert_eq!(Some(spot.run), Run::decode(&body, spot.here.at));
+                }
+            }
         }
     }
 }
