@@ -103,26 +103,6 @@ fn replicas_see_transactions_whole_and_what_they_feed() {
 }
 
 #[test]
-fn replicaof_in_a_transaction_answers_once() {
-    let [(_a, primary), (_b, other)] = [(); 2].map(|()| start(&["--io-threads", "2"]));
-    let mut wire = other.wire();
-    let lines =
-        ["MULTI".to_owned(), format!("REPLICAOF 127.0.0.1 {}", primary.port), "EXEC".to_owned()];
-    let answers = lines.each_ref().map(|line| wire.say(line));
-    assert_eq!(answers[2].array()[0].text(), "OK");
-    // What completes later is not taken for the answer to something else that waits.
-    wire.send(b"WAIT 1 300\r\nPING\r\n").expect("sent");
-    let answer = wire.answer().expect("a reply");
-    assert!(answer.is_error("ERR WAIT cannot be used with replica instances"), "{answer:?}");
-    assert_eq!(wire.answer().expect("a reply").text(), "PONG");
-    eventually("it follows", || match wire.say("ROLE").array()[0].text() {
-        role if role == "slave" => Ok(()),
-        role => Err(role),
-    });
-    assert_eq!(wire.say("PING").text(), "PONG");
-}
-
-#[test]
 fn queued_commands_have_a_limit() {
     let (_temp, server) = start(&["--client-query-buffer-limit", "1mb"]);
     let mut wire = server.wire();
