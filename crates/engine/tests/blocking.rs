@@ -350,3 +350,19 @@ fn many_threads(seed: u64) {
 fn every_value_is_taken_once() {
     (0..30).for_each(many_threads);
 }
+
+#[test]
+fn who_waits_for_several_keys_takes_them_in_its_own_order() {
+    let mut feeder = Client::new();
+    let mut client = feeder.another();
+    assert_eq!(client.run("blpop {t}second {t}first 0"), "");
+    feeder.expect(&[
+        ("multi", "+OK"),
+        ("rpush {t}first x", "+QUEUED"),
+        ("rpush {t}second y", "+QUEUED"),
+        ("exec", "*2|:1|:1"),
+    ]);
+    let id = client.session.info.id;
+    assert_eq!(answers(&feeder), [(id, "*2|$9|{t}second|$1|y|".to_owned())]);
+    feeder.expect(&[("lrange {t}first 0 -1", "*1|$1|x"), ("exists {t}second", ":0")]);
+}

@@ -461,3 +461,22 @@ fn a_lag_is_not_known_behind_a_deleted_entry() {
     let lags: Vec<&str> = groups.split("$3|lag|").skip(1).map(|lag| &lag[..2]).collect();
     assert_eq!(lags, ["$-", ":1"], "{groups}");
 }
+
+#[test]
+fn counters_of_groups_end_where_signed_numbers_do() {
+    let mut client = Client::new();
+    let most = i64::MAX;
+    for id in 1..=3 {
+        client.run(&format!("xadd x {id}-1 f v"));
+    }
+    client.run(&format!("xgroup create x g 1-1 entriesread {most}"));
+    client.run("xreadgroup group g c count 1 streams x >");
+    let groups = client.run("xinfo groups x");
+    assert!(groups.contains(&format!("|$12|entries-read|:{most}|")), "{groups}");
+    client.run(&format!("xclaim x g c 0 2-1 retrycount {most} justid"));
+    client.run("xclaim x g d 0 2-1");
+    let pending = client.run("xpending x g - + 10");
+    assert!(pending.contains("|$1|d|") && pending.ends_with(&format!(":{most}")), "{pending}");
+    client.run("xreadgroup group g d streams x 0");
+    assert!(client.run("xpending x g - + 10").ends_with(&format!(":{most}")));
+}

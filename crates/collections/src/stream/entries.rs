@@ -1,5 +1,6 @@
 //! The entries of a stream: adding, removing, trimming, and what is remembered of those that were there.
 
+use super::MAX_STREAM_COUNT;
 use super::id::StreamId;
 use super::node::Node;
 use super::nodes::Nodes;
@@ -146,7 +147,7 @@ impl Entries {
             self.nodes.push(node);
         }
         self.len += 1;
-        self.added = self.added.saturating_add(1);
+        self.added = (self.added + 1).min(MAX_STREAM_COUNT);
         self.last_id = id;
         if self.len == 1 {
             self.first_id = id;

@@ -1,5 +1,6 @@
 //! Consumer groups: who has been given which entries, and has not acknowledged them yet.
 
+use super::MAX_STREAM_COUNT;
 use super::entries::Entries;
 use super::id::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
@@ -161,7 +162,7 @@ impl Group {
     pub fn deliver_again(&mut self, id: StreamId, time: i64) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.time = time;
-            pending.count = pending.count.saturating_add(1);
+            pending.count = (pending.count + 1).min(MAX_STREAM_COUNT);
         }
     }
 
@@ -180,7 +181,7 @@ impl Group {
         match self.entries_read {
             // What was trimmed between the last entry and this one was not read, but counts as passed.
             Some(read) if self.last_id >= entries.first_id() && !entries.has_gap_from(id) => {
-                self.entries_read = Some(read + 1);
+                self.entries_read = Some((read + 1).min(MAX_STREAM_COUNT));
             }
             _ if entries.added() > 0 => self.entries_read = entries.added_until(id),
             _ => {}

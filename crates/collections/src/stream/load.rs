@@ -4,7 +4,7 @@
 use super::group::{Consumer, ConsumerId, Group, Pending};
 use super::id::StreamId;
 use super::node::{DELETED, Node, SAME_FIELDS};
-use super::{Entries, Stream};
+use super::{Entries, MAX_STREAM_COUNT, Stream};
 use crate::listpack::{Corrupt, Element, Iter, Listpack};
 use std::collections::BTreeMap;
 
@@ -33,8 +33,9 @@ impl StreamLoader {
     /// [`Corrupt`] if the bytes are no listpack, or that is no node, or is not behind the nodes before.
     pub fn node(&mut self, first: StreamId, bytes: &[u8]) -> Result<(), Corrupt> {
         let node = Node { first, listpack: Listpack::from_bytes(bytes)? };
-        let (live, start, end) = check(&node).ok_or(Corrupt)?;
-        if self.any && start <= self.entries.last_id {
+        let (live, end) = check(&node).ok_or(Corrupt)?;
+        // Nodes are found by their own ids, which begin behind the entries of the node before.
+        if self.any && first <= self.entries.last_id {
             return Err(Corrupt);
         }
         self.entries.len = self.entries.len.checked_add(live).ok_or(Corrupt)?;
@@ -65,7 +66,7 @@ impl StreamLoader {
             return Err(Corrupt);
         }
         let (max_deleted, added) = history.counters.unwrap_or((StreamId::MIN, entries.len));
-        entries.set_last_id(history.last_id, Some(added), Some(max_deleted));
+        entries.set_last_id(history.last_id, Some(added.min(MAX_STREAM_COUNT)), Some(max_deleted));
         entries.find_first();
         let mut stream = Stream::new();
         stream.entries = entries;
@@ -74,8 +75,8 @@ impl StreamLoader {
 }
 
 /// Checks that a listpack is a node with at least one entry. Gives the number of those which are not deleted (Redis leaves
-/// nodes without any behind when it trims by id), and the first and the last id of all.
-fn check(node: &Node) -> Option<(u64, StreamId, StreamId)> {
+/// nodes without any behind when it trims by id), and the last id of all.
+fn check(node: &Node) -> Option<(u64, StreamId)> {
     let mut iter = node.listpack.iter();
     let (live, deleted) = (count(&mut iter)?, count(&mut iter)?);
     let len = count(&mut iter)?;
@@ -83,7 +84,7 @@ fn check(node: &Node) -> Option<(u64, StreamId, StreamId)> {
     if count(&mut iter)? != 0 {
         return None;
     }
-    let (mut seen, mut first, mut last) = ([0u64; 2], None, None);
+    let (mut seen, mut last) = ([0u64; 2], None);
     while iter.place().is_some() {
         let flags = integer(&mut iter)?;
         if flags & !(DELETED | SAME_FIELDS) != 0 {
@@ -93,7 +94,6 @@ fn check(node: &Node) -> Option<(u64, StreamId, StreamId)> {
         if last.is_some_and(|last| id <= last) || id < node.first {
             return None;
         }
-        first.get_or_insert(id);
         last = Some(id);
         let elements = if flags & SAME_FIELDS != 0 {
             pass(&mut iter, len)?;
@@ -108,7 +108,7 @@ fn check(node: &Node) -> Option<(u64, StreamId, StreamId)> {
         }
         seen[(flags & DELETED) as usize] += 1;
     }
-    (seen == [live, deleted]).then_some((live, first?, last?))
+    (seen == [live, deleted]).then_some((live, last?))
 }
 
 fn integer(iter: &mut Iter<'_>) -> Option<i64> {
@@ -140,6 +140,7 @@ pub struct GroupLoader {
 impl GroupLoader {
     /// A group with the last id that it has delivered, and the number of entries that it has read, if that is known.
     pub fn new(last_id: StreamId, entries_read: Option<u64>) -> GroupLoader {
+        let entries_read = entries_read.map(|count| count.min(MAX_STREAM_COUNT));
         GroupLoader { group: Group::new(last_id, entries_read), unowned: BTreeMap::new() }
     }
 
@@ -148,7 +149,7 @@ impl GroupLoader {
     /// # Errors
     /// [`Corrupt`] if it was named before.
     pub fn pending(&mut self, id: StreamId, time: i64, count: u64) -> Result<(), Corrupt> {
-        match self.unowned.insert(id, (time, count)) {
+        match self.unowned.insert(id, (time, count.min(MAX_STREAM_COUNT))) {
             None => Ok(()),
             Some(_) => Err(Corrupt),
         }

@@ -1,7 +1,7 @@
 //! The stream against plain vectors and maps.
 
 use super::*;
-use crate::listpack::{Element, Listpack};
+use crate::listpack::{Corrupt, Element, Listpack};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -327,4 +327,54 @@ fn what_is_said_of_a_stream_must_be_so() {
     let mut group = GroupLoader::new(StreamId::MIN, None);
     group.pending(StreamId::new(1, 0), 5, 1).unwrap();
     assert!(group.finish().is_err(), "nobody's");
+}
+
+/// A node with one entry, so many milliseconds behind the node's id.
+fn node_of_one(delta: i64) -> Listpack {
+    let mut listpack = Listpack::new();
+    let head =
+        [Element::Integer(1), Element::Integer(0), Element::Integer(1), Element::Bytes(b"f")];
+    let entry = [0, 2, delta, 0, 7, 4].map(Element::Integer);
+    assert!(listpack.extend(head.into_iter().chain(entry)));
+    listpack
+}
+
+#[test]
+fn nodes_whose_ids_do_not_ascend_are_refused() {
+    let load = |second: u64, delta: i64| {
+        let mut loader = StreamLoader::default();
+        loader.node(StreamId::new(5, 0), node_of_one(3).as_bytes()).expect("it is the first");
+        loader.node(StreamId::new(second, 0), node_of_one(delta).as_bytes())
+    };
+    assert_eq!(load(9, 11), Ok(()));
+    // Its entry is behind the others, but a search for those would come to this node.
+    for second in [5, 7, 8] {
+        assert_eq!(load(second, 20), Err(Corrupt), "{second}");
+    }
+}
+
+#[test]
+fn counters_beyond_signed_numbers_are_taken_as_the_largest() {
+    let mut loader = GroupLoader::new(StreamId::MIN, Some(u64::MAX - 1));
+    let consumer = loader.consumer(b"c", 0, None).expect("the first");
+    loader.pending(StreamId::new(1, 0), 0, u64::MAX).expect("the first");
+    loader.owns(consumer, StreamId::new(1, 0)).expect("it is pending");
+    let mut group = loader.finish().expect("all is owned");
+    group.deliver_again(StreamId::new(1, 0), 0);
+    let pending = group.pending_at(StreamId::new(1, 0)).expect("it is pending");
+    assert_eq!(pending.count, MAX_STREAM_COUNT);
+    assert_eq!(group.entries_read, Some(MAX_STREAM_COUNT));
+
+    // What is read next is counted no further.
+    let (mut stream, mut model) = (Stream::new(), Model::default());
+    let limits = StreamLimits { node_bytes: 0, node_entries: 0 };
+    for seq in 1..=2 {
+        let op = Op::Add { ms: 1, seq, fields: vec![(b"f".to_vec(), b"v".to_vec())] };
+        apply(op, limits, &mut stream, &mut model);
+    }
+    let ids: Vec<StreamId> =
+        stream.entries.range(StreamId::MIN, StreamId::MAX).map(|entry| entry.id).collect();
+    let mut group = Group::new(ids[0], Some(MAX_STREAM_COUNT));
+    assert!(group.advance(&stream.entries, ids[1]));
+    assert_eq!(group.entries_read, Some(MAX_STREAM_COUNT));
 }

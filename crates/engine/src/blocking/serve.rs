@@ -152,7 +152,8 @@ impl Engine {
         Attempt::Through
     }
 
-    /// Lets a waiter's operation try a key. Gives the answer for its client, if it has one now.
+    /// Lets a waiter's operation try its keys, in its own order: not only the one that is ready, but all whose slots are locked.
+    /// Gives the answer for its client, if it has one now.
     fn attempt(
         &self,
         db: &mut Db<'_, '_>,
@@ -180,21 +181,34 @@ impl Engine {
             propagate: Propagate::AsIs,
             after: None,
         };
-        let served = operation.serve(db, &mut cx, key.key());
+        let mut served = Ok(Served::No);
+        let mut slot = key.hash.slot();
+        for candidate in &waiter.keys {
+            if !db.locks.covers(candidate.hash.slot()) {
+                continue;
+            }
+            slot = candidate.hash.slot();
+            served = match operation.serve(db, &mut cx, candidate.key()) {
+                Err(Fail::WrongType) if !operation.wants_deletion() => Ok(Served::No),
+                other => other,
+            };
+            if served != Ok(Served::No) {
+                break;
+            }
+        }
         let dirty = cx.dirty > 0;
         if dirty {
             self.record_served(&mut cx, db);
         }
         let mut ready = cx.after.take().map_or_else(Vec::new, |after| after.ready);
         db.touch = touch;
-        for slot in std::iter::once(key.hash.slot()).chain(waiter.also) {
+        for slot in std::iter::once(slot).chain(waiter.also) {
             self.settle_slot(db, slot, dirty, &mut ready);
         }
         work.extend(ready);
         match served {
             Ok(Served::Yes) => {}
             Ok(Served::No) => return None,
-            Err(Fail::WrongType) if !operation.wants_deletion() => return None,
             Err(fail) => {
                 reply.buf.clear();
                 self.fail_waiter(db.told.stats, waiter, &fail, &mut reply);

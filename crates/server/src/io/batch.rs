@@ -156,7 +156,8 @@ impl IoThread {
                     // Who is over the limit is closed at the end of the turn. Nothing is locked while it is sent.
                     if conn.has_much_output() && !conn.is_over_limit(&self.config, self.now.0) {
                         world = None;
-                        conn.flush(&mut self.spare, self.now);
+                        // A broken connection is found again at the end of the turn: what it has asked for is run.
+                        let _ = conn.send_replies(&mut self.spare);
                     }
                 }
                 Outcome::Close => {

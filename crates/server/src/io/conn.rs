@@ -258,28 +258,26 @@ impl Conn {
         self.reply.buf.len() >= self.much_output
     }
 
-    /// Sends replies, and then, to a replica, the stream. True if nothing is left for now.
-    pub(crate) fn flush(&mut self, spare: &mut Vec<Vec<u8>>, now: Millis) -> bool {
+    /// Sends replies. True if all are sent, false if the peer takes no more for now.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub(crate) fn send_replies(&mut self, spare: &mut Vec<Vec<u8>>) -> Result<bool, Errno> {
         while self.sent < self.reply.buf.len() {
-            match rustix::net::send(
-                &self.fd,
-                &self.reply.buf[self.sent..],
-                rustix::net::SendFlags::NOSIGNAL,
-            ) {
+            let rest = &self.reply.buf[self.sent..];
+            match rustix::net::send(&self.fd, rest, rustix::net::SendFlags::NOSIGNAL) {
                 Ok(bytes) => {
                     self.sent += bytes;
                     self.info().total_out.fetch_add(bytes as u64, Relaxed);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.note_output();
+                    self.forget_sent();
                     self.much_output = self.reply.buf.len() + MUCH_OUTPUT;
-                    return false;
+                    self.note_output();
+                    return Ok(false);
                 }
-                Err(_) => {
-                    self.phase = Phase::Dead;
-                    return true;
-                }
+                Err(error) => return Err(error),
             }
         }
         self.sent = 0;
@@ -289,6 +287,32 @@ impl Conn {
             give_back(std::mem::take(&mut self.reply.buf), spare);
         }
         self.note_output();
+        Ok(true)
+    }
+
+    /// Gives the room of what is sent to what comes. A peer that is always a little behind would else have the buffer grow by all
+    /// that it reads. Moving half of the buffer at most once for each half costs constant time a byte.
+    fn forget_sent(&mut self) {
+        let buffer = &mut self.reply.buf;
+        if self.sent >= buffer.len() / 2 {
+            buffer.drain(..self.sent);
+            self.sent = 0;
+            if buffer.capacity() / 4 > buffer.len().max(MUCH_OUTPUT) {
+                buffer.shrink_to(2 * buffer.len());
+            }
+        }
+    }
+
+    /// Sends replies, and then, to a replica, the stream. True if nothing is left for now.
+    pub(crate) fn flush(&mut self, spare: &mut Vec<Vec<u8>>, now: Millis) -> bool {
+        match self.send_replies(spare) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(_) => {
+                self.phase = Phase::Dead;
+                return true;
+            }
+        }
         if self.phase == Phase::Closing {
             self.phase = Phase::Dead;
             return true;
@@ -336,5 +360,41 @@ pub(crate) fn give_back(buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
     const SPARE: usize = 128;
     if buffer.capacity() <= KEEP_BUFFER && spare.len() < SPARE {
         spare.push(buffer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn a_peer_that_is_always_behind_does_not_make_the_buffer_grow() {
+        const PIECE: usize = 64 << 10;
+        const WINDOW: usize = 1 << 20;
+        let (near, mut far) = UnixStream::pair().expect("two sockets");
+        near.set_nonblocking(true).expect("a socket can");
+        let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
+        let mut conn = Conn::new(near.into(), Session::new(info, true));
+        let mut spare = Vec::new();
+        conn.reply.buf.resize(WINDOW, 0);
+        // When as much as is read is answered anew, many times the window.
+        let (mut written, mut read, mut piece) = (WINDOW, 0usize, vec![0; PIECE]);
+        for round in 0..40 * WINDOW / PIECE {
+            assert_eq!(conn.send_replies(&mut spare), Ok(false), "{round}");
+            far.read_exact(&mut piece).expect("it is there");
+            assert!(piece.iter().enumerate().all(|(at, &byte)| byte == byte_at(read + at)));
+            read += PIECE;
+            conn.reply.buf.extend((written..written + PIECE).map(byte_at));
+            written += PIECE;
+            // Then the buffer holds what is not read, and little more.
+            assert!(conn.reply.buf.capacity() <= 4 * WINDOW, "{}", conn.reply.buf.capacity());
+        }
+
+        /// The first window is zeros; what follows tells places apart.
+        fn byte_at(at: usize) -> u8 {
+            if at < WINDOW { 0 } else { (at % 251) as u8 }
+        }
     }
 }

@@ -8,7 +8,9 @@ use crate::command::Command;
 use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_collections::{ConsumerId, Entries, Group, Pending, Stream, StreamBody, StreamId};
+use tessera_collections::{
+    ConsumerId, Entries, Group, MAX_STREAM_COUNT, Pending, Stream, StreamBody, StreamId,
+};
 
 pub(super) const XCLAIM: Command = Command::new("xclaim", -6, xclaim)
     .flags(WRITE_FAST)
@@ -97,7 +99,7 @@ impl Claim<'_> {
             None if terms.force => 1,
             None => return Fate::Kept,
         };
-        let again = delivered.saturating_add(u64::from(!terms.just_id));
+        let again = (delivered + u64::from(!terms.just_id)).min(MAX_STREAM_COUNT);
         let count = terms.count.unwrap_or(again);
         let pending = Pending { consumer: self.consumer, time: terms.time, count };
         self.group.assign(id, pending);
