@@ -137,3 +137,15 @@ fn the_estimate_is_kept_until_something_changes() {
     client.run("pfmerge k");
     assert!(!is_current(&mut client));
 }
+
+#[test]
+fn whoever_opens_one_makes_its_string_raw() {
+    for command in ["pfcount k", "pfadd k", "pfdebug encoding k", "pfmerge k"] {
+        let mut client = Client::new();
+        // With a current estimate, so that there is nothing to change.
+        client.command(&[b"set".as_slice(), b"k", b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x7f\xff"]);
+        client.expect(&[("object encoding k", "$6|embstr")]);
+        client.run(command);
+        client.expect(&[("object encoding k", "$3|raw")]);
+    }
+}

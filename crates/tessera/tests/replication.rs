@@ -2,18 +2,11 @@
 
 mod common;
 
-use common::server::Server;
+use common::server::{Server, start};
 use common::wire::{Answer, Wire, command, field_of};
 use common::{await_halted, eventually};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-fn start(more: &[&str]) -> (TempDir, Server) {
-    let temp = tempfile::tempdir().expect("a directory");
-    let server = Server::tessera(temp.path(), more);
-    (temp, server)
-}
 
 #[test]
 fn expired_keys_go_by_themselves_and_replicas_hide_them() {

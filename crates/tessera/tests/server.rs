@@ -7,17 +7,10 @@ use std::io::Read;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use common::server::{Server, run_to_end};
+use common::server::{Server, run_to_end, start};
 use common::wire::{Answer, Wire, command};
 use common::{eventually, free_ports};
 use rustix::process::Signal;
-use tempfile::TempDir;
-
-fn start(more: &[&str]) -> (TempDir, Server) {
-    let temp = tempfile::tempdir().expect("a directory");
-    let server = Server::tessera(temp.path(), more);
-    (temp, server)
-}
 
 #[test]
 fn a_protocol_error_closes_its_own_connection_only() {

@@ -3,16 +3,9 @@
 mod common;
 
 use common::eventually;
-use common::server::Server;
+use common::server::start;
 use common::wire::{Answer, Wire, field_of};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
-
-fn start(more: &[&str]) -> (TempDir, Server) {
-    let temp = tempfile::tempdir().expect("a directory");
-    let server = Server::tessera(temp.path(), more);
-    (temp, server)
-}
 
 fn id_of(wire: &mut Wire) -> i64 {
     wire.say("CLIENT ID").integer()

@@ -8,22 +8,7 @@ use crate::harness::peer::Peer;
 use crate::harness::reply::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The groups whose commands are drawn from the grammar. The others are written as forms: most of their commands would end the run, or speak of the
-/// server itself.
-const GROUPS: &[&str] = &[
-    "string",
-    "bitmap",
-    "hyperloglog",
-    "list",
-    "set",
-    "hash",
-    "sorted-set",
-    "stream",
-    "geo",
-    "generic",
-];
-
-/// Commands of those groups that the grammar does not draw.
+/// Commands of the families that the grammar does not draw.
 const NOT_DRAWN: &[(&str, &str)] = &[
     ("wait", "waits for replicas, which neither has: see the forms"),
     ("pfselftest", "takes a second, and touches no key"),
@@ -74,7 +59,8 @@ pub(crate) fn table(client: &mut Client, peer: &mut Peer) -> Table {
     let mut table: BTreeMap<String, Vec<Form>> = BTreeMap::new();
     for (name, form) in ours {
         let Some(other) = theirs.get(&name) else { continue };
-        let drawn = GROUPS.contains(&other.group.as_str())
+        let drawn = other.group != forms::SERVER
+            && forms::FAMILIES.contains(&other.group.as_str())
             && !NOT_DRAWN.iter().any(|(not, _)| *not == name);
         if drawn {
             let mut ours = form.without_tokens_unknown_to(other);

@@ -105,23 +105,10 @@ impl<'a> Author<'a> {
     fn request(&mut self, theme: Option<&str>) -> Request {
         let family = match theme {
             Some(theme) if self.rng.percent(80) => theme,
-            _ => self.rng.pick(&[
-                "string",
-                "bitmap",
-                "hyperloglog",
-                "list",
-                "set",
-                "hash",
-                "sorted-set",
-                "stream",
-                "geo",
-                "generic",
-                "generic",
-                "server",
-            ]),
+            _ => self.rng.pick(forms::FAMILIES),
         };
         let by_hand = forms::of(family);
-        if !by_hand.is_empty() && (family == "server" || self.rng.percent(50)) {
+        if !by_hand.is_empty() && (family == forms::SERVER || self.rng.percent(50)) {
             let line = self.rng.pick(by_hand);
             return apart(self.fill(family, line));
         }

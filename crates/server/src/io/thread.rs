@@ -294,13 +294,7 @@ impl IoThread {
                 Message::Accept(accepted) => self.serve(accepted),
                 Message::Disconnect => self.disconnect_killed(),
                 Message::Complete { client, answer } => {
-                    // Nobody waits for what was a part of a transaction: that has been answered.
-                    if let Some(index) = self.conns.of_client(client)
-                        && self
-                            .conns
-                            .get_mut(index)
-                            .is_some_and(|conn| conn.waiting == Some(Park::Elsewhere))
-                    {
+                    if let Some(index) = self.conns.of_client(client) {
                         self.complete(index, |conn| conn.reply.value(&answer));
                     }
                 }

@@ -6,9 +6,18 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 
 use super::wire::{Answer, Wire};
 use super::{TESSERA, eventually, free_ports, print_tail};
+
+/// Starts Tessera with more directives, in a directory of its own that goes with the first of both.
+#[track_caller]
+pub(crate) fn start(more: &[&str]) -> (TempDir, Server) {
+    let temp = tempfile::tempdir().expect("a directory");
+    let server = Server::tessera(temp.path(), more);
+    (temp, server)
+}
 
 /// A server that is killed when the test ends, however it ends.
 pub(crate) struct Server {

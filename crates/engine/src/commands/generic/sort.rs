@@ -26,8 +26,10 @@ const NAMED: (KeyPlace, &str) = (KeyPlace::Unknown, "RO access");
 const STORED: (KeyPlace, &str) = (KeyPlace::Unknown, "OW update");
 const CATEGORIES: &[&str] = &["@set", "@sortedset", "@list", "@dangerous"];
 
-pub(super) const SORT: Command =
-    Command { keys: Keys::Search { find: sort_keys, specs: &[SORTED, NAMED, STORED] }, ..Command::new("sort", -2, sort) }
+pub(super) const SORT: Command = Command {
+    keys: Keys::Search { find: sort_keys, specs: &[SORTED, NAMED, STORED] },
+    ..Command::new("sort", -2, sort)
+}
         .flags(Flags::WRITE.or(Flags::DENYOOM))
         .uses(&["RO access", "OW update"])
         .alone_if(names_other_keys)

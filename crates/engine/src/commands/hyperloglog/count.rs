@@ -1,6 +1,6 @@
 //! The estimate, of one key or of several together.
 
-use super::{HYPERLOGLOG, edit, view};
+use super::{HYPERLOGLOG, edit, make_raw, view};
 use crate::command::{Command, Flags};
 use crate::db::ExpiredKeys;
 use crate::hll::Registers;
@@ -45,7 +45,11 @@ fn count_one(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Result<u64
         ExpiredKeys::Hide => Keep::Not,
     };
     let Some(mut found) = db.read(db.key(args.at(1), 0)) else { return Ok(0) };
-    if let Some(count) = view(&found.entry(), |hll| Ok(hll.cached()))? {
+    let cached = view(&found.entry(), |hll| Ok(hll.cached()))?;
+    if keep != Keep::Not {
+        make_raw(&mut found)?;
+    }
+    if let Some(count) = cached {
         return Ok(count);
     }
     let count = view(&found.entry(), |hll| hll.count())?;

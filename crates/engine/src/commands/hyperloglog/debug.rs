@@ -1,6 +1,6 @@
 //! What developers look at.
 
-use super::{HYPERLOGLOG, WRITE, edit, view};
+use super::{HYPERLOGLOG, WRITE, edit, make_raw, view};
 use crate::command::{Command, Flags};
 use crate::hll::{Encoding, Hll, HllError, HllMut, Registers, Run, empty};
 use crate::{Args, Cx, Db, Done, Fail};
@@ -30,6 +30,7 @@ fn pfdebug(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = db.find(db.key(args.at(2), 0));
     let mut found = found.ok_or(Fail::text("ERR The specified key does not exist"))?;
     let encoding = view(&found.entry(), |hll| Ok(hll.encoding()))?;
+    make_raw(&mut found)?;
     if args.is(1, "getreg") {
         make_dense(&mut found, cx)?;
         let registers = view(&found.entry(), registers)?;

@@ -36,6 +36,11 @@ fn view<R>(entry: &Entry, read: impl FnOnce(Hll<'_>) -> Result<R, HllError>) -> 
     Ok(read(Hll::open(text(value, &mut buffer))?)?)
 }
 
+/// Makes the string one that is changed in place: its encoding is `raw` from now on, as Redis has it even where nothing changes.
+fn make_raw(found: &mut Found<'_, '_>) -> Result<(), Fail> {
+    if found.entry().is_raw() { Ok(()) } else { edit(found, |_| Ok(())) }
+}
+
 /// Edits the HyperLogLog of an entry in place.
 fn edit<R>(
     found: &mut Found<'_, '_>,

@@ -16,6 +16,23 @@ mod server;
 mod streams;
 mod strings;
 
+/// The family of what speaks of the server itself, or would end the run if it were drawn.
+pub(crate) const SERVER: &str = "server";
+/// All families: the groups whose commands are drawn from the grammar, and [`SERVER`], whose are only written as forms.
+pub(crate) const FAMILIES: &[&str] = &[
+    "string",
+    "bitmap",
+    "hyperloglog",
+    "list",
+    "set",
+    "hash",
+    "sorted-set",
+    "stream",
+    "geo",
+    "generic",
+    SERVER,
+];
+
 /// The forms of a family.
 pub(crate) fn of(family: &str) -> &'static [&'static str] {
     match family {
@@ -29,25 +46,12 @@ pub(crate) fn of(family: &str) -> &'static [&'static str] {
         "stream" => streams::FORMS,
         "geo" => geo::FORMS,
         "generic" => keys::FORMS,
-        "server" => server::FORMS,
+        SERVER => server::FORMS,
         _ => &[],
     }
 }
 
 /// All forms.
 pub(crate) fn all() -> impl Iterator<Item = &'static str> {
-    let families = [
-        "string",
-        "bitmap",
-        "hyperloglog",
-        "list",
-        "set",
-        "hash",
-        "sorted-set",
-        "stream",
-        "geo",
-        "generic",
-        "server",
-    ];
-    families.into_iter().flat_map(of).copied()
+    FAMILIES.iter().flat_map(|family| of(family)).copied()
 }
