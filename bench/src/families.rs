@@ -260,6 +260,7 @@ fn measure(
         order: Order::Random { space: u64::MAX },
         duration: Some(plan.duration),
         seed: round,
+        keep: false,
     };
     compare::measure(&server, &load)
 }
@@ -273,6 +274,7 @@ fn fill(server: &Server, count: u64, command: &str) -> Result<()> {
         order: Order::Once { space: count },
         duration: None,
         seed: 0,
+        keep: false,
     };
     let outcome = generator::run(std::slice::from_ref(server.node()), &load)?;
     let outcome = compare::without_errors(outcome)?;
