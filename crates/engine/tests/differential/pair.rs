@@ -199,8 +199,8 @@ impl<'a> Pair<'a> {
             ours = answers.drain(..).flat_map(|(_, answer)| answer).collect();
         }
         let (theirs, waited) = self.peer.may_block(request);
-        if waits != waited && !ours.starts_with(b"-") {
-            ours = format!("-waits: {waits}, the other: {waited}\r\n").into_bytes();
+        if waited.is_some_and(|waited| waited != waits) && !ours.starts_with(b"-") {
+            ours = format!("-waits: {waits}, the other: {waited:?}\r\n").into_bytes();
         }
         (ours, theirs)
     }
