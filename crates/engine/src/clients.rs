@@ -78,7 +78,9 @@ pub struct ClientInfo {
     pub resp: AtomicUsize,
     /// Bytes waiting to be parsed.
     pub query_bytes: AtomicUsize,
-    /// Bytes that the buffer with these takes.
+    /// Bytes of an unfinished command that are parsed.
+    pub parsed_bytes: AtomicUsize,
+    /// Bytes that the buffer with both takes.
     pub query_room: AtomicUsize,
     /// Bytes waiting to be sent.
     pub reply_bytes: AtomicUsize,
@@ -140,6 +142,7 @@ impl ClientInfo {
             db: AtomicUsize::new(0),
             resp: AtomicUsize::new(2),
             query_bytes: AtomicUsize::new(0),
+            parsed_bytes: AtomicUsize::new(0),
             query_room: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
             reply_room: AtomicUsize::new(0),
@@ -201,13 +204,14 @@ impl ClientInfo {
         let names = self.names.lock().clone();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (query, reply) = (self.query_bytes.load(Relaxed), self.reply_bytes.load(Relaxed));
-        let query_free = self.query_room.load(Relaxed).saturating_sub(query);
+        let parsed = self.parsed_bytes.load(Relaxed);
+        let query_free = self.query_room.load(Relaxed).saturating_sub(query + parsed);
         let reply_room = self.reply_room.load(Relaxed);
         let multi_bytes = self.multi_bytes.load(Relaxed);
         let command = crate::commands::name_of(self.last_command.load(Relaxed));
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-             qbuf={query} qbuf-free={query_free} argv-mem=0 multi-mem={multi_bytes} rbs={reply_room} rbp={reply_room} obl=0 oll=0 omem={reply} \
+             qbuf={query} qbuf-free={query_free} argv-mem={parsed} multi-mem={multi_bytes} rbs={reply_room} rbp={reply_room} obl=0 oll=0 omem={reply} \
              tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
              tot-net-out={} tot-cmds={}",
             self.id,

@@ -300,6 +300,17 @@ fn a_killed_client_goes_though_it_does_not_read() {
 }
 
 #[test]
+fn small_replies_do_not_count_against_the_output_limit() {
+    let (_temp, server) = start(&["--client-output-buffer-limit", "normal 10 0 0"]);
+    let mut wire = server.wire();
+    let value = vec![b'v'; 100_000];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &value]).text(), "OK");
+    assert_eq!(wire.say("GETRANGE key 1 16000").text().len(), 16_000);
+    assert!(server.wire().try_ask(&["GET", "key"]).is_err());
+    assert_eq!(wire.info("stats", "client_output_buffer_limit_disconnections"), "1");
+}
+
+#[test]
 fn answers_that_came_late_obey_client_reply() {
     let (_temp, server) = start(&[]);
     let mut wire = server.wire();

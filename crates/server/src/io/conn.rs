@@ -68,6 +68,9 @@ pub(crate) struct Conn {
 /// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
 const MUCH_OUTPUT: usize = 256 << 10;
 
+/// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
+const SMALL_OUTPUT: usize = 16 << 10;
+
 /// What [`Conn::read`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReadOutcome {
@@ -144,15 +147,18 @@ impl Conn {
         }
     }
 
-    /// Makes room for what is read next. A large argument gets room for as much again as has arrived, up to what it announced; beyond that the
-    /// buffer grows by an eighth, so that many large arguments cost linear time, and little more than they need is taken.
+    /// Makes room for what is read next. A large argument gets room for as much again as has arrived, or for all that it announced once that is
+    /// little more. Sizes have eight
+    /// steps to the next power of two, so that many large arguments cost linear time, and little more than they need is taken.
     fn make_room(&mut self) {
         let (len, spare) = (self.input.len(), self.input.capacity() - self.input.len());
         if self.missing == 0 || len < KEEP_BUFFER {
             self.input.reserve(READ_CHUNK);
         } else if spare == 0 || spare < self.missing.min(READ_CHUNK) {
-            let room = self.missing.min(len).max(READ_CHUNK).max(len / 8);
-            self.input.reserve_exact(room);
+            let is_near = self.missing <= len + len / 8;
+            let wanted = len + if is_near { self.missing } else { len };
+            let step = 1 << (wanted.ilog2() - 3);
+            self.input.reserve_exact(wanted.next_multiple_of(step) - len);
         }
     }
 
@@ -252,9 +258,22 @@ impl Conn {
         }
         self.parsed -= self.done;
         self.done = 0;
+        self.note_input();
+    }
+
+    /// Lets others see how much input waits.
+    pub(crate) fn note_input(&self) {
         let room = self.input.capacity() + self.parser.memory();
-        self.info().query_bytes.store(self.input.len(), Relaxed);
+        let parsed = self.parser.parsed();
+        self.info().parsed_bytes.store(parsed, Relaxed);
+        let rest = self.input.len().saturating_sub(self.parsed + parsed);
+        self.info().query_bytes.store(rest, Relaxed);
         self.info().query_room.store(room, Relaxed);
+    }
+
+    /// Whether so much input waits that it is looked at before it is run.
+    pub(crate) fn has_much_input(&self) -> bool {
+        self.input.len() > KEEP_BUFFER
     }
 
     /// Bytes of input which wait.
@@ -359,7 +378,11 @@ impl Conn {
             ClientKind::PubSub => limits.pubsub,
             ClientKind::Normal | ClientKind::Primary => limits.normal,
         };
-        let pending = self.pending_output() as u64 + self.feed.as_ref().map_or(0, |f| f.pending());
+        let replies = match self.pending_output() {
+            0..=SMALL_OUTPUT => 0,
+            bytes => bytes as u64,
+        };
+        let pending = replies + self.feed.as_ref().map_or(0, |f| f.pending());
         if limit.hard_bytes > 0 && pending >= limit.hard_bytes {
             return true;
         }
@@ -421,7 +444,7 @@ mod tests {
         let mut one = format!("*2\r\n$4\r\nECHO\r\n${LARGE}\r\n").into_bytes();
         one.resize(one.len() + LARGE, b'x');
         let growths = read_in_pieces(&mut conn, &mut far, &one);
-        assert!(conn.input.capacity() < LARGE + 64, "{}", conn.input.capacity());
+        assert!(conn.input.capacity() <= LARGE * 9 / 8, "{}", conn.input.capacity());
         assert!(growths <= 10, "{growths}");
 
         const MANY: usize = 100;

@@ -94,6 +94,8 @@ pub(crate) struct IoThread {
     pub(super) ready: Vec<usize>,
     /// Room for `run_ready`.
     pub(super) more: Vec<usize>,
+    /// A connection has got so much input in this turn that the memory of clients is looked at before it is run.
+    much_input: bool,
     /// Connections whose input changed in this turn.
     touched: Vec<usize>,
     /// Connections to be flushed at the end of the turn.
@@ -144,6 +146,7 @@ impl IoThread {
             now: time::unix(),
             ready: Vec::new(),
             more: Vec::new(),
+            much_input: false,
             touched: Vec::new(),
             dirty: Vec::new(),
             parked: Vec::new(),
@@ -212,6 +215,9 @@ impl IoThread {
 
     /// The part of a turn after the events: run, flush, look at who waits.
     fn turn(&mut self) {
+        if std::mem::take(&mut self.much_input) {
+            self.look_at_client_memory();
+        }
         let before = self.server.engine.log.offset();
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
@@ -284,6 +290,11 @@ impl IoThread {
             }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
+                if conn.has_much_input() {
+                    conn.note_input();
+                    self.server.engine.clients.account(conn.info());
+                    self.much_input = true;
+                }
                 self.ready.push(index);
                 self.touched.push(index);
             }

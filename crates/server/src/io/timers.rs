@@ -123,8 +123,8 @@ impl IoThread {
         self.lingering.end_late(self.now);
     }
 
-    /// Disconnects those clients that take most memory, where all together take more than `maxmemory-clients`. After the output of the turn is
-    /// sent, and who is over its own limit is gone.
+    /// Disconnects those clients that take most memory, where all together take more than `maxmemory-clients`: before long commands run, and when
+    /// the output of the turn is sent and who is over its own limit is gone.
     pub(super) fn look_at_client_memory(&mut self) {
         // A CONFIG SET of this very turn counts.
         self.load_config();
