@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::conn::{Conn, Phase, ReadOutcome};
+use super::linger::Lingering;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
 use crate::server::Server;
@@ -14,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Answer, ClientInfo, Park, Session};
+use tessera_engine::{Answer, ClientInfo, Park, Session, client_memory_limit};
 use tessera_slot::Millis;
 
 /// Events taken from epoll at a time.
@@ -25,6 +26,8 @@ const ACCEPTS: usize = 64;
 const LISTENER: u64 = 1 << 32;
 /// The token of the mailbox.
 const MAILBOX: u64 = 1 << 33;
+/// Tokens of connections that are closed in one direction begin here.
+const LINGERING: u64 = 1 << 34;
 
 /// The connections of a thread, by index. An index is reused only in a later turn, so that an event of this turn
 /// never reaches a stranger.
@@ -84,11 +87,15 @@ pub(crate) struct IoThread {
     pub(super) conns: Conns,
     pub(super) config: Arc<Config>,
     config_version: u64,
+    /// `maxmemory-clients`.
+    pub(super) client_memory_limit: usize,
     pub(super) now: Millis,
     /// Connections with input to parse.
     pub(super) ready: Vec<usize>,
     /// Room for `run_ready`.
     pub(super) more: Vec<usize>,
+    /// A connection has got so much input in this turn that the memory of clients is looked at before it is run.
+    much_input: bool,
     /// Connections whose input changed in this turn.
     touched: Vec<usize>,
     /// Connections to be flushed at the end of the turn.
@@ -102,9 +109,13 @@ pub(crate) struct IoThread {
     /// Connections of replicas.
     pub(super) feeds: Vec<usize>,
     pub(super) batch: Batch,
+    /// Connections that are closed in one direction.
+    pub(super) lingering: Lingering,
     /// Empty buffers.
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) next_scan: Millis,
+    /// Not before this are clients chosen again to be evicted.
+    pub(super) next_eviction: Millis,
     next_thread: usize,
     quit: bool,
 }
@@ -121,6 +132,7 @@ impl IoThread {
         epoll::add(&epoll, mailbox.descriptor(), EventData::new_u64(MAILBOX), EventFlags::IN)?;
         let config = server.engine.config();
         let config_version = server.engine.config_version();
+        let client_memory_limit = client_memory_limit(&config);
         let mut thread = IoThread {
             index,
             server,
@@ -130,9 +142,11 @@ impl IoThread {
             conns: Conns::default(),
             config,
             config_version,
+            client_memory_limit,
             now: time::unix(),
             ready: Vec::new(),
             more: Vec::new(),
+            much_input: false,
             touched: Vec::new(),
             dirty: Vec::new(),
             parked: Vec::new(),
@@ -140,8 +154,10 @@ impl IoThread {
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
+            lingering: Lingering::default(),
             spare: Vec::new(),
             next_scan: Millis(0),
+            next_eviction: Millis(0),
             next_thread: index,
             quit: false,
         };
@@ -199,6 +215,9 @@ impl IoThread {
 
     /// The part of a turn after the events: run, flush, look at who waits.
     fn turn(&mut self) {
+        if std::mem::take(&mut self.much_input) {
+            self.look_at_client_memory();
+        }
         let before = self.server.engine.log.offset();
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
@@ -221,21 +240,26 @@ impl IoThread {
         for index in std::mem::take(&mut self.dirty) {
             self.flush(index);
         }
+        self.look_at_client_memory();
         if self.now >= self.next_scan {
             self.scan();
         }
         self.conns.end_turn();
     }
 
-    fn load_config(&mut self) {
+    pub(super) fn load_config(&mut self) {
         let version = self.server.engine.config_version();
         if version != self.config_version {
             self.config = self.server.engine.config();
             self.config_version = version;
+            self.client_memory_limit = client_memory_limit(&self.config);
         }
     }
 
     fn on_event(&mut self, token: u64, flags: EventFlags) {
+        if token >= LINGERING {
+            return self.lingering.read(token - LINGERING);
+        }
         if token == MAILBOX {
             return self.on_mail();
         }
@@ -262,10 +286,15 @@ impl IoThread {
                 let stats = self.server.engine.stats.thread(self.index);
                 stats.bump(|stats| &stats.query_limit_disconnections, 1);
                 tracing::warn!("Closing client that reached max query buffer length: {client}");
-                self.close(index);
+                self.close_in_order(index);
             }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
+                if conn.has_much_input() {
+                    conn.note_input();
+                    self.server.engine.clients.account(conn.info());
+                    self.much_input = true;
+                }
                 self.ready.push(index);
                 self.touched.push(index);
             }
@@ -394,6 +423,7 @@ impl IoThread {
     fn flush(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
+        let is_closing = conn.phase == Phase::Closing;
         // What a turn has answered counts as it is, even if the socket would take it all.
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.now.0);
         let done = is_over || conn.flush(&mut self.spare, self.now);
@@ -407,8 +437,12 @@ impl IoThread {
             conn.phase = Phase::Dead;
         }
         if conn.phase == Phase::Dead {
-            return self.close(index);
+            return match is_closing && !is_over {
+                true => self.close_in_order(index),
+                false => self.close(index),
+            };
         }
+        self.server.engine.clients.account(conn.info());
         if done == conn.wants_write {
             conn.wants_write = !done;
             let mut flags = EventFlags::IN;
@@ -421,11 +455,22 @@ impl IoThread {
         }
     }
 
-    /// Closes a connection.
+    /// Closes a connection. Its descriptor leaves epoll by being closed: nobody else has it.
     pub(super) fn close(&mut self, index: usize) {
-        let Some(mut conn) = self.conns.remove(index) else { return };
-        // The descriptor leaves epoll by being closed: nobody else has it.
-        self.server.engine.clients.remove(conn.info().id);
+        drop(self.forget(index));
+    }
+
+    /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the end of the stream and not a reset.
+    pub(super) fn close_in_order(&mut self, index: usize) {
+        if let Some(conn) = self.forget(index) {
+            self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.now);
+        }
+    }
+
+    /// Forgets all about a connection, which is to be closed.
+    fn forget(&mut self, index: usize) -> Option<Box<Conn>> {
+        let mut conn = self.conns.remove(index)?;
+        self.server.engine.clients.remove(conn.info());
         if let Some(park) = conn.waiting {
             self.unpark(park, index);
         }
@@ -435,6 +480,7 @@ impl IoThread {
             self.server.replicas.remove(conn.info().id);
             self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
+        Some(conn)
     }
 }
 

@@ -319,9 +319,10 @@ fn marks_note_what_happens_to_their_keys() {
     assert!(!guard.is_marked());
     let seen = guard.watch(0, key);
     assert!(guard.wait(0, key, 4) && !guard.wait(0, key, 9) && guard.is_marked());
-    assert_eq!(guard.next_waiter(0, key, None), Some(4));
-    assert_eq!(guard.next_waiter(0, key, Some(4)), Some(9));
-    assert_eq!(guard.next_waiter(0, key, Some(9)), None);
+    assert_eq!(guard.next_waiter(0, key, None, |_| true), Some(4));
+    assert_eq!(guard.next_waiter(0, key, Some(4), |_| true), Some(9));
+    assert_eq!(guard.next_waiter(0, key, Some(9), |_| true), None);
+    assert_eq!(guard.next_waiter(0, key, None, |waiter| waiter > 4), Some(9));
     assert_eq!(guard.waiters(0, key, |id| id > 5), [9]);
     let Lookup::Vacant(vacant) = guard.lookup(0, key, hash) else { panic!("nothing is there") };
     vacant.insert(NewValue::String(b"text"), None, 0);
