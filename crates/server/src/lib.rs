@@ -9,6 +9,7 @@
 
 mod accept;
 mod bus;
+mod descriptors;
 mod expire;
 mod feed;
 mod follow;

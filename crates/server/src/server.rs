@@ -291,7 +291,7 @@ pub(crate) struct ReplicaEntry {
     pub(crate) addr: String,
     pub(crate) status: SessionStatus,
     pub(crate) online: bool,
-    /// When the status was taken, Unix ms.
+    /// When the status was taken, by the monotonic clock.
     at: Millis,
 }
 
@@ -307,7 +307,7 @@ impl ReplicaEntry {
 
     /// Seconds since it last acknowledged.
     pub(crate) fn lag(&self) -> u64 {
-        self.status.lag_seconds + crate::time::unix().since(self.at) / 1000
+        self.status.lag_seconds + crate::time::monotonic().since(self.at) / 1000
     }
 }
 
@@ -318,7 +318,7 @@ pub(crate) struct Replicas(Mutex<BTreeMap<u64, ReplicaEntry>>);
 impl Replicas {
     /// Stores a replica's status; true if it acknowledged more than before, or came online.
     pub(crate) fn update(&self, info: &ClientInfo, status: SessionStatus, online: bool) -> bool {
-        let at = crate::time::unix();
+        let at = crate::time::monotonic();
         let mut replicas = self.0.lock();
         let entry = ReplicaEntry { addr: info.addr.clone(), status, online, at };
         let news = (entry.status.offset, online);

@@ -36,10 +36,16 @@ pub(crate) struct Conn {
     pub(crate) waiting: Option<Park>,
     /// The rim is about to carry out a command of this connection; what follows must wait for it.
     pub(crate) held: bool,
+    /// The client has had its share of this turn: what follows waits for the next one.
+    resting: bool,
+    /// How often in this turn much output was there to be sent.
+    shares: u32,
     /// Epoll is to tell when the socket can be written to.
     pub(crate) wants_write: bool,
     /// Among the connections that the turn flushes.
     pub(crate) dirty: bool,
+    /// When the client last sent something, by the monotonic clock.
+    pub(crate) active_at: Millis,
     /// What a replica is sent after its replies.
     pub(crate) feed: Option<Box<Feed>>,
     /// The connection has just become a replica's: its thread is to keep it among its feeds.
@@ -59,14 +65,17 @@ pub(crate) struct Conn {
     wrong_input: Option<ProtocolError>,
     /// A lower bound of the bytes that the unfinished command still needs.
     missing: usize,
-    /// Since when the pending output is beyond the soft limit, Unix ms.
-    over_soft_limit: Option<u64>,
+    /// Since when the pending output is beyond the soft limit, by the monotonic clock.
+    over_soft_limit: Option<Millis>,
     /// How much output is sent before the turn ends.
     much_output: usize,
 }
 
 /// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
 const MUCH_OUTPUT: usize = 256 << 10;
+/// So many times that much is what one client may have answered in a turn: 16 MiB, so that replies which nobody reads
+/// cost the thread's other clients milliseconds, not seconds.
+const SHARES: u32 = 64;
 
 /// What [`Conn::read`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +97,7 @@ pub(crate) enum Parsed {
 }
 
 impl Conn {
-    pub(crate) fn new(fd: OwnedFd, session: Session) -> Conn {
+    pub(crate) fn new(fd: OwnedFd, session: Session, now: Millis) -> Conn {
         Conn {
             fd,
             session,
@@ -96,8 +105,11 @@ impl Conn {
             phase: Phase::Open,
             waiting: None,
             held: false,
+            resting: false,
+            shares: 0,
             wants_write: false,
             dirty: false,
+            active_at: now,
             feed: None,
             new_feed: false,
             parser: RequestParser::new(),
@@ -144,7 +156,7 @@ impl Conn {
 
     /// Whether the connection's commands may run now.
     pub(crate) fn may_run(&self) -> bool {
-        self.phase == Phase::Open && self.waiting.is_none() && !self.held
+        self.phase == Phase::Open && self.waiting.is_none() && !self.held && !self.resting
     }
 
     /// Whether more of the input may be parsed now.
@@ -230,6 +242,7 @@ impl Conn {
         }
         // Nobody rewinds to what was executed.
         self.lines = Vec::new();
+        self.shares = 0;
         if self.done == self.input.len() {
             self.input.clear();
             give_back(std::mem::take(&mut self.input), spare);
@@ -256,6 +269,29 @@ impl Conn {
     #[inline]
     pub(crate) fn has_much_output(&self) -> bool {
         self.reply.buf.len() >= self.much_output
+    }
+
+    /// Whether the client has had as much answered in this turn as is fair; to be asked each time that there is much
+    /// output.
+    pub(crate) fn has_had_its_share(&mut self) -> bool {
+        self.shares += 1;
+        self.shares >= SHARES
+    }
+
+    /// Leaves the rest of the input to the next turn.
+    pub(crate) fn rest(&mut self) {
+        self.resting = true;
+        self.rewind();
+    }
+
+    /// The next turn begins for a connection that rested.
+    pub(crate) fn wake_up(&mut self) {
+        self.resting = false;
+    }
+
+    /// Whether requests that have come wait for the next turn.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting
     }
 
     /// Sends replies. True if all are sent, false if the peer takes no more for now.
@@ -335,7 +371,7 @@ impl Conn {
     }
 
     /// Whether the client has let too much output pile up, by `client-output-buffer-limit`.
-    pub(crate) fn is_over_limit(&mut self, config: &Config, now: u64) -> bool {
+    pub(crate) fn is_over_limit(&mut self, config: &Config, now: Millis) -> bool {
         let limits = &config.network.client_output_buffer_limit;
         let limit = match self.info().kind() {
             ClientKind::Replica => limits.replica,
@@ -351,7 +387,7 @@ impl Conn {
             return false;
         }
         let since = *self.over_soft_limit.get_or_insert(now);
-        now.saturating_sub(since) >= limit.soft_seconds * 1000
+        now.since(since) >= limit.soft_seconds * 1000
     }
 }
 
@@ -376,7 +412,7 @@ mod tests {
         let (near, mut far) = UnixStream::pair().expect("two sockets");
         near.set_nonblocking(true).expect("a socket can");
         let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
-        let mut conn = Conn::new(near.into(), Session::new(info, true));
+        let mut conn = Conn::new(near.into(), Session::new(info, true), Millis(0));
         let mut spare = Vec::new();
         conn.reply.buf.resize(WINDOW, 0);
         // When as much as is read is answered anew, many times the window.

@@ -21,6 +21,10 @@ use tessera_slot::Millis;
 const EVENTS: usize = 256;
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
+/// How long nothing is accepted after that has failed, milliseconds.
+const ACCEPT_REST: u64 = 100;
+/// That it fails is logged again after this long, milliseconds.
+const ACCEPT_RELOG: u64 = 10_000;
 /// Tokens of listeners begin here; those of connections are below.
 const LISTENER: u64 = 1 << 32;
 /// The token of the mailbox.
@@ -84,7 +88,11 @@ pub(crate) struct IoThread {
     pub(super) conns: Conns,
     pub(super) config: Arc<Config>,
     config_version: u64,
+    /// The turn's time, Unix ms: what commands go by.
     pub(super) now: Millis,
+    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets the other clock
+    /// ends it, or makes it last.
+    pub(super) steady: Millis,
     /// Connections with input to parse.
     pub(super) ready: Vec<usize>,
     /// Room for `run_ready`.
@@ -97,6 +105,8 @@ pub(crate) struct IoThread {
     pub(super) parked: Vec<usize>,
     /// Connections that wait in blocking commands and not for ever, by the end of their patience.
     pub(super) deadlines: BTreeSet<(Millis, usize)>,
+    /// Connections that rest until the next turn.
+    pub(super) resting: Vec<usize>,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
     /// Connections of replicas.
@@ -106,6 +116,10 @@ pub(crate) struct IoThread {
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) next_scan: Millis,
     next_thread: usize,
+    /// When connections are accepted again, which lately could not be.
+    pub(super) accept_at: Option<Millis>,
+    /// When that was last logged.
+    accept_logged: Option<Millis>,
     quit: bool,
 }
 
@@ -131,18 +145,22 @@ impl IoThread {
             config,
             config_version,
             now: time::unix(),
+            steady: time::monotonic(),
             ready: Vec::new(),
             more: Vec::new(),
             touched: Vec::new(),
             dirty: Vec::new(),
             parked: Vec::new(),
             deadlines: BTreeSet::new(),
+            resting: Vec::new(),
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
             spare: Vec::new(),
             next_scan: Millis(0),
             next_thread: index,
+            accept_at: None,
+            accept_logged: None,
             quit: false,
         };
         thread.listen(listeners)?;
@@ -160,7 +178,29 @@ impl IoThread {
             epoll::add(&self.epoll, listener.descriptor(), token, EventFlags::IN)?;
         }
         self.listeners = listeners;
+        self.accept_at = None;
         Ok(())
+    }
+
+    /// Has epoll tell of connections that arrive, or not.
+    fn watch_listeners(&self, flags: EventFlags) {
+        for (at, listener) in self.listeners.iter().enumerate() {
+            let token = EventData::new_u64(LISTENER + at as u64);
+            if let Err(error) = epoll::modify(&self.epoll, listener.descriptor(), token, flags) {
+                tracing::warn!("epoll_ctl: {error}");
+            }
+        }
+    }
+
+    /// There is no descriptor, or no memory, for one more connection. It stays in the system's queue; asking for it all
+    /// the time would take all of this thread's.
+    fn rest_from_accepting(&mut self, why: rustix::io::Errno) {
+        self.watch_listeners(EventFlags::empty());
+        self.accept_at = Some(self.steady.plus(ACCEPT_REST));
+        if self.accept_logged.is_none_or(|at| self.steady.since(at) >= ACCEPT_RELOG) {
+            self.accept_logged = Some(self.steady);
+            tracing::warn!("Accepting client connection: accept: {why}");
+        }
     }
 
     /// Serves until told to quit.
@@ -185,6 +225,7 @@ impl IoThread {
                 return;
             }
             self.now = time::unix();
+            self.steady = time::monotonic();
             self.load_config();
             if let Some(cluster) = &self.server.cluster {
                 let node_timeout = self.config.cluster.node_timeout;
@@ -200,6 +241,11 @@ impl IoThread {
     /// The part of a turn after the events: run, flush, look at who waits.
     fn turn(&mut self) {
         let before = self.server.engine.log.offset();
+        self.wake_resting();
+        if self.accept_at.is_some_and(|at| self.steady >= at) {
+            self.accept_at = None;
+            self.watch_listeners(EventFlags::IN);
+        }
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
         self.server.note_parked(self.index, self.parked.len());
@@ -221,10 +267,20 @@ impl IoThread {
         for index in std::mem::take(&mut self.dirty) {
             self.flush(index);
         }
-        if self.now >= self.next_scan {
+        if self.steady >= self.next_scan {
             self.scan();
         }
         self.conns.end_turn();
+    }
+
+    /// Lets the clients go on that had their share of the last turn.
+    fn wake_resting(&mut self) {
+        for index in std::mem::take(&mut self.resting) {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            conn.wake_up();
+            self.ready.push(index);
+            self.touched.push(index);
+        }
     }
 
     fn load_config(&mut self) {
@@ -251,6 +307,10 @@ impl IoThread {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
+        // Else what waits would grow.
+        if conn.is_resting() {
+            return;
+        }
         match conn.read(&mut self.spare) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
@@ -266,6 +326,7 @@ impl IoThread {
             }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
+                conn.active_at = self.steady;
                 self.ready.push(index);
                 self.touched.push(index);
             }
@@ -276,7 +337,8 @@ impl IoThread {
         let mut accepted = Vec::new();
         // A message of this very turn may have left fewer of them.
         let Some(listener) = self.listeners.get(at) else { return };
-        accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
+        let failed =
+            accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new)).err();
         for new in accepted {
             let thread = self.next_thread % self.server.mailboxes.len();
             self.next_thread += 1;
@@ -285,6 +347,9 @@ impl IoThread {
             } else {
                 self.server.mailboxes[thread].send(Message::Accept(new));
             }
+        }
+        if let Some(why) = failed {
+            self.rest_from_accepting(why);
         }
     }
 
@@ -324,7 +389,8 @@ impl IoThread {
         info.unix = accepted.is_unix;
         let info = Arc::new(info);
         let authenticated = self.config.general.requirepass.reveal().is_none();
-        let conn = Conn::new(accepted.fd, Session::new(Arc::clone(&info), authenticated));
+        let session = Session::new(Arc::clone(&info), authenticated);
+        let conn = Conn::new(accepted.fd, session, self.steady);
         let index = self.conns.add(conn);
         let conn = self.conns.get_mut(index).expect("just added");
         let token = EventData::new_u64(index as u64);
@@ -365,9 +431,16 @@ impl IoThread {
         self.touched.push(index);
     }
 
-    /// Has a connection wait.
-    pub(super) fn park(&mut self, park: Park, index: usize) {
-        if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
+    /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by the other.
+    pub(super) fn park(&mut self, mut park: Park, index: usize) {
+        if let Park::Blocked { deadline: Some(deadline) }
+        | Park::Acknowledged { deadline: Some(deadline), .. } = &mut park
+        {
+            *deadline = self.steady.plus(deadline.since(self.now));
+        }
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        conn.waiting = Some(park);
+        if let Park::Acknowledged { .. } = park {
             conn.info().begin_ack_wait();
         }
         match park {
@@ -395,9 +468,9 @@ impl IoThread {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
         // What a turn has answered counts as it is, even if the socket would take it all.
-        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.now.0);
-        let done = is_over || conn.flush(&mut self.spare, self.now);
-        if is_over || conn.is_over_limit(&self.config, self.now.0) {
+        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
+        let done = is_over || conn.flush(&mut self.spare, self.steady);
+        if is_over || conn.is_over_limit(&self.config, self.steady) {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);
             let client = conn.info().line(self.now.0);
