@@ -389,6 +389,15 @@ impl Server {
         config: tessera_config::Config,
         cluster: Option<Arc<ClusterHandle>>,
     ) -> Arc<Server> {
+        Self::with_mailboxes(config, cluster, Vec::new())
+    }
+
+    /// The same, with the mailboxes of I/O threads.
+    pub(crate) fn with_mailboxes(
+        config: tessera_config::Config,
+        cluster: Option<Arc<ClusterHandle>>,
+        mailboxes: Vec<Arc<Mailbox>>,
+    ) -> Arc<Server> {
         let engine = Arc::new(Engine::new(tessera_engine::EngineOptions {
             config,
             threads: 2,
@@ -397,7 +406,7 @@ impl Server {
             now: crate::time::unix(),
         }));
         let follow = Arc::new(Follow::default());
-        let server = Server::new(engine, Vec::new(), follow, cluster, Paths::default());
+        let server = Server::new(engine, mailboxes, follow, cluster, Paths::default());
         let server = Arc::new(server);
         server.engine.set_host(Arc::new(crate::host::Rim(Arc::clone(&server))));
         server

@@ -73,7 +73,7 @@ pub(crate) struct Conn {
 
 /// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
 const MUCH_OUTPUT: usize = 256 << 10;
-/// So many times that much is what one client may have answered in a turn: 16 MiB, so that replies which nobody reads
+/// So many times that much is what one client may have answered in a turn: some 16 MiB, so that replies which nobody reads
 /// cost the thread's other clients milliseconds, not seconds.
 const SHARES: u32 = 64;
 

@@ -207,39 +207,40 @@ impl IoThread {
     pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         while !self.quit {
-            let wait = self.wait_ms();
-            let timeout = Timespec {
-                tv_sec: (wait / 1000) as i64,
-                tv_nsec: (wait % 1000) as i64 * 1_000_000,
-            };
-            events.clear();
-            let waited = epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                Some(&timeout),
-            );
-            if let Err(error) = waited
-                && error != rustix::io::Errno::INTR
-            {
+            if let Err(error) = self.step(&mut events) {
                 tracing::error!("epoll_wait: {error}");
                 return;
             }
-            self.now = time::unix();
-            self.steady = time::monotonic();
-            self.load_config();
-            if let Some(cluster) = &self.server.cluster {
-                let node_timeout = self.config.cluster.node_timeout;
-                cluster.check_pulse(&self.server.engine, self.now, node_timeout);
-            }
-            for event in &events {
-                self.on_event(event.data.u64(), event.flags);
-            }
-            self.turn();
         }
     }
 
+    /// Waits until something is to be done, and does it. `events` is room for what epoll tells.
+    pub(super) fn step(&mut self, events: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
+        let wait = self.wait_ms();
+        let timeout =
+            Timespec { tv_sec: (wait / 1000) as i64, tv_nsec: (wait % 1000) as i64 * 1_000_000 };
+        events.clear();
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        self.now = time::unix();
+        self.steady = time::monotonic();
+        self.load_config();
+        if let Some(cluster) = &self.server.cluster {
+            let node_timeout = self.config.cluster.node_timeout;
+            cluster.check_pulse(&self.server.engine, self.now, node_timeout);
+        }
+        for event in events.iter() {
+            self.on_event(event.data.u64(), event.flags);
+        }
+        self.turn();
+        Ok(())
+    }
+
     /// The part of a turn after the events: run, flush, look at who waits.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         let before = self.server.engine.log.offset();
         self.wake_resting();
         if self.accept_at.is_some_and(|at| self.steady >= at) {
@@ -379,7 +380,7 @@ impl IoThread {
     }
 
     /// Takes a new connection in.
-    fn serve(&mut self, accepted: Accepted) {
+    pub(super) fn serve(&mut self, accepted: Accepted) {
         let clients = &self.server.engine.clients;
         let id = clients.next_id();
         let fd = rustix::fd::AsRawFd::as_raw_fd(&accepted.fd);
