@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use common::eventually;
 use common::server::{Server, start};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-/// Gives the server this many descriptors; what it could raise that to is the same.
+/// Gives the server this many descriptors, which it may raise as before; gives what it had.
 fn limit_descriptors(server: &Server, limit: u64) -> Rlimit {
     let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw).expect("a process id");
-    let limit = Rlimit { current: Some(limit), maximum: None };
+    let limit = Rlimit { current: Some(limit), maximum: getrlimit(Resource::Nofile).maximum };
     prlimit(Some(pid), Resource::Nofile, limit).expect("the process is ours")
 }
 
@@ -47,4 +47,37 @@ fn without_descriptors_clients_wait_until_there_are_some() {
     let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
     prlimit(pid, Resource::Nofile, before).expect("the process is ours");
     assert_eq!(second.answer().expect("a reply").text(), "PONG");
+}
+
+#[test]
+fn clients_are_promised_no_more_than_the_system_has_descriptors_for() {
+    let (_temp, server) = start(&["--maxclients", "50"]);
+    let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(200), maximum: Some(200) };
+    prlimit(pid, Resource::Nofile, limit).expect("the process is ours");
+
+    // When more clients are wanted than there can be, then the answer says how many there can.
+    let answer = server.say("CONFIG SET maxclients 100000").text();
+    let expected = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not \
+                    able to handle the specified number of clients, try with ";
+    let possible = answer.strip_prefix(expected).unwrap_or_else(|| panic!("{answer}"));
+    assert_eq!(server.say("CONFIG GET maxclients").array()[1].text(), "50");
+    let possible: u64 = possible.parse().expect("a number");
+    assert!((50..200).contains(&possible), "{possible}");
+
+    // And that many are taken.
+    assert_eq!(server.say(&format!("CONFIG SET maxclients {possible}")).text(), "OK");
+    let mut wires: Vec<_> = (0..possible).map(|_| server.wire()).collect();
+    for wire in &mut wires {
+        assert_eq!(wire.say("PING").text(), "PONG");
+    }
+}
+
+#[test]
+fn a_server_with_few_descriptors_says_how_many_clients_it_takes() {
+    let (_temp, server) = start(&["--maxclients", "4294967295"]);
+    let taken = server.say("CONFIG GET maxclients").array()[1].text();
+    let log = server.log_text();
+    let told = format!("maxclients has been reduced from 4294967295 to {taken} ");
+    assert!(log.contains(&told), "{log}");
 }
