@@ -16,6 +16,7 @@ mod follow;
 mod host;
 mod io;
 mod logging;
+mod purge;
 mod rates;
 mod server;
 mod start;

@@ -28,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
     pub(crate) stop: Stop,
     pub(crate) sampler: crate::rates::Sampler,
+    pub(crate) purge: crate::purge::Purge,
     /// Since when nobody reads the history, by the monotonic clock.
     unread_since: Mutex<Option<Millis>>,
     pub(crate) paths: Paths,
@@ -136,6 +137,7 @@ impl Server {
             cluster,
             stop: Stop::default(),
             sampler: Default::default(),
+            purge: Default::default(),
             unread_since: Mutex::default(),
             paths,
             asked_until: AtomicU64::new(0),

@@ -185,6 +185,9 @@ impl Control {
         if now >= self.second_at {
             self.second_at = now.plus(1000);
             self.server.replication_tick();
+            self.server.purge.note(tessera_store::used_memory());
+            // This thread's own heap is small; with it goes what no thread owns.
+            tessera_store::give_back_freed();
             let config = self.server.engine.config();
             self.ping.set_period(u64::from(config.replication.repl_ping_replica_period) * 1000);
         }

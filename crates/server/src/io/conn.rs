@@ -3,6 +3,8 @@
 use crate::feed::Feed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
@@ -59,7 +61,11 @@ pub(crate) struct Conn {
     done: usize,
     /// The first byte that is not parsed; `done` or further.
     parsed: usize,
-    /// Bytes of `reply` that were sent.
+    /// Replies that come before those of `reply`, in pieces.
+    queue: VecDeque<Vec<u8>>,
+    /// Their bytes.
+    queued: usize,
+    /// Bytes of the first piece, or of `reply` if there is none, that were sent.
     sent: usize,
     /// What could not be parsed, to be answered after the commands before it.
     wrong_input: Option<ProtocolError>,
@@ -73,6 +79,8 @@ pub(crate) struct Conn {
 
 /// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
 const MUCH_OUTPUT: usize = 256 << 10;
+/// A buffer of so many bytes that a peer does not take is put by as it is.
+const PIECE: usize = 1 << 20;
 /// So many times that much is what one client may have answered in a turn: some 16 MiB, so that replies which nobody reads
 /// cost the thread's other clients milliseconds, not seconds.
 const SHARES: u32 = 64;
@@ -117,6 +125,8 @@ impl Conn {
             lines: Vec::new(),
             done: 0,
             parsed: 0,
+            queue: VecDeque::new(),
+            queued: 0,
             sent: 0,
             wrong_input: None,
             missing: 0,
@@ -261,7 +271,7 @@ impl Conn {
 
     /// Bytes of replies which wait.
     pub(crate) fn pending_output(&self) -> usize {
-        self.reply.buf.len() - self.sent
+        self.queued + self.reply.buf.len() - self.sent
     }
 
     /// Whether so much is to be sent that it should not wait for the end of the turn: the same cached memory then serves
@@ -299,16 +309,22 @@ impl Conn {
     /// # Errors
     /// If the connection is broken.
     pub(crate) fn send_replies(&mut self, spare: &mut Vec<Vec<u8>>) -> Result<bool, Errno> {
-        while self.sent < self.reply.buf.len() {
-            let rest = &self.reply.buf[self.sent..];
-            match rustix::net::send(&self.fd, rest, rustix::net::SendFlags::NOSIGNAL) {
+        loop {
+            let piece = self.queue.front().unwrap_or(&self.reply.buf);
+            if self.sent == piece.len() {
+                let Some(piece) = self.queue.pop_front() else { break };
+                self.queued -= piece.len();
+                self.sent = 0;
+                continue;
+            }
+            match rustix::net::send(&self.fd, &piece[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(bytes) => {
                     self.sent += bytes;
                     self.info().total_out.fetch_add(bytes as u64, Relaxed);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.forget_sent();
+                    self.put_by();
                     self.much_output = self.reply.buf.len() + MUCH_OUTPUT;
                     self.note_output();
                     return Ok(false);
@@ -326,16 +342,17 @@ impl Conn {
         Ok(true)
     }
 
-    /// Gives the room of what is sent to what comes. A peer that is always a little behind would else have the buffer grow by all
-    /// that it reads. Moving half of the buffer at most once for each half costs constant time a byte.
-    fn forget_sent(&mut self) {
-        let buffer = &mut self.reply.buf;
-        if self.sent >= buffer.len() / 2 {
-            buffer.drain(..self.sent);
+    /// The peer takes no more for now. A large buffer becomes a piece of the queue, so that no reply ever has to move what
+    /// waits before it, and the room of a piece that is sent is free.
+    fn put_by(&mut self) {
+        if self.reply.buf.len() >= PIECE {
+            let piece = std::mem::take(&mut self.reply.buf);
+            self.queued += piece.len();
+            self.queue.push_back(piece);
+        } else if self.queue.is_empty() && self.sent >= self.reply.buf.len() / 2 {
+            // Moving half of a small buffer at most once for each half costs constant time a byte.
+            self.reply.buf.drain(..self.sent);
             self.sent = 0;
-            if buffer.capacity() / 4 > buffer.len().max(MUCH_OUTPUT) {
-                buffer.shrink_to(2 * buffer.len());
-            }
         }
     }
 
@@ -424,8 +441,11 @@ mod tests {
             read += PIECE;
             conn.reply.buf.extend((written..written + PIECE).map(byte_at));
             written += PIECE;
-            // Then the buffer holds what is not read, and little more.
-            assert!(conn.reply.buf.capacity() <= 4 * WINDOW, "{}", conn.reply.buf.capacity());
+            // Then the buffers hold what is not read, and little more.
+            let buffers = conn.queue.iter().chain([&conn.reply.buf]);
+            let capacity: usize = buffers.map(Vec::capacity).sum();
+            assert!(capacity <= 4 * WINDOW, "{capacity}");
+            assert!(conn.pending_output() <= written - read, "what is sent does not wait");
         }
 
         /// The first window is zeros; what follows tells places apart.

@@ -116,6 +116,8 @@ pub(crate) struct IoThread {
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) next_scan: Millis,
     next_thread: usize,
+    /// The last round of giving memory back that this thread took part in.
+    pub(super) purged: u64,
     /// When connections are accepted again, which lately could not be.
     pub(super) accept_at: Option<Millis>,
     /// When that was last logged.
@@ -159,6 +161,7 @@ impl IoThread {
             spare: Vec::new(),
             next_scan: Millis(0),
             next_thread: index,
+            purged: 0,
             accept_at: None,
             accept_logged: None,
             quit: false,

@@ -105,6 +105,7 @@ impl IoThread {
     /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft part.
     pub(super) fn scan(&mut self) {
         self.next_scan = self.steady.plus(SCAN_PERIOD);
+        self.server.purge.take_part(&mut self.purged);
         let timeout = u64::from(self.config.network.timeout) * 1000;
         for index in self.conns.indices() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
