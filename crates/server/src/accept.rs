@@ -141,29 +141,30 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
 }
 
 /// Accepts what waits at a listener, at most `limit` connections.
+///
+/// # Errors
+/// Why there is one more that cannot be accepted.
 pub(crate) fn accept(
     listener: &Listener,
     server: &Server,
     config: &Arc<Config>,
     limit: usize,
     mut serve: impl FnMut(Accepted),
-) {
+) -> Result<(), Errno> {
     for _ in 0..limit {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let (fd, _) = match acceptfrom_with(listener.descriptor(), flags) {
             Ok(accepted) => accepted,
             Err(Errno::INTR | Errno::CONNABORTED) => continue,
-            Err(Errno::AGAIN) => return,
-            Err(error) => {
-                tracing::warn!("Accepting client connection: accept: {error}");
-                return;
-            }
+            Err(Errno::AGAIN) => return Ok(()),
+            Err(error) => return Err(error),
         };
         let socket = Socket::from(fd);
         if let Some(accepted) = welcome(socket, listener, server, config) {
             serve(accepted);
         }
     }
+    Ok(())
 }
 
 /// Prepares a new connection; refuses it where the configuration says so.

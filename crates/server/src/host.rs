@@ -174,6 +174,19 @@ impl Host for Rim {
                 }
                 "dir" => std::env::set_current_dir(&config.general.dir)
                     .map_err(|error| ("dir".to_owned(), error.to_string()))?,
+                "maxclients" => {
+                    let network = &config.network;
+                    crate::descriptors::make_room(network.maxclients, network.io_threads).map_err(
+                        |few| {
+                            let reason = format!(
+                                "The operating system is not able to handle the specified number of clients, try \
+                                 with {}",
+                                few.clients
+                            );
+                            ("maxclients".to_owned(), reason)
+                        },
+                    )?;
+                }
                 "loglevel" => crate::logging::set_level(config.general.loglevel),
                 "repl-backlog-size" => {
                     self.0.engine.log.set_backlog_limit(config.replication.repl_backlog_size.0);

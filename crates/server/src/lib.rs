@@ -9,12 +9,14 @@
 
 mod accept;
 mod bus;
+mod descriptors;
 mod expire;
 mod feed;
 mod follow;
 mod host;
 mod io;
 mod logging;
+mod purge;
 mod rates;
 mod server;
 mod start;

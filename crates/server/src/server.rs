@@ -28,6 +28,7 @@ pub(crate) struct Server {
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
     pub(crate) stop: Stop,
     pub(crate) sampler: crate::rates::Sampler,
+    pub(crate) purge: crate::purge::Purge,
     /// Since when nobody reads the history, by the monotonic clock.
     unread_since: Mutex<Option<Millis>>,
     pub(crate) paths: Paths,
@@ -136,6 +137,7 @@ impl Server {
             cluster,
             stop: Stop::default(),
             sampler: Default::default(),
+            purge: Default::default(),
             unread_since: Mutex::default(),
             paths,
             asked_until: AtomicU64::new(0),
@@ -291,7 +293,7 @@ pub(crate) struct ReplicaEntry {
     pub(crate) addr: String,
     pub(crate) status: SessionStatus,
     pub(crate) online: bool,
-    /// When the status was taken, Unix ms.
+    /// When the status was taken, by the monotonic clock.
     at: Millis,
 }
 
@@ -307,7 +309,7 @@ impl ReplicaEntry {
 
     /// Seconds since it last acknowledged.
     pub(crate) fn lag(&self) -> u64 {
-        self.status.lag_seconds + crate::time::unix().since(self.at) / 1000
+        self.status.lag_seconds + crate::time::monotonic().since(self.at) / 1000
     }
 }
 
@@ -318,7 +320,7 @@ pub(crate) struct Replicas(Mutex<BTreeMap<u64, ReplicaEntry>>);
 impl Replicas {
     /// Stores a replica's status; true if it acknowledged more than before, or came online.
     pub(crate) fn update(&self, info: &ClientInfo, status: SessionStatus, online: bool) -> bool {
-        let at = crate::time::unix();
+        let at = crate::time::monotonic();
         let mut replicas = self.0.lock();
         let entry = ReplicaEntry { addr: info.addr.clone(), status, online, at };
         let news = (entry.status.offset, online);
@@ -389,6 +391,15 @@ impl Server {
         config: tessera_config::Config,
         cluster: Option<Arc<ClusterHandle>>,
     ) -> Arc<Server> {
+        Self::with_mailboxes(config, cluster, Vec::new())
+    }
+
+    /// The same, with the mailboxes of I/O threads.
+    pub(crate) fn with_mailboxes(
+        config: tessera_config::Config,
+        cluster: Option<Arc<ClusterHandle>>,
+        mailboxes: Vec<Arc<Mailbox>>,
+    ) -> Arc<Server> {
         let engine = Arc::new(Engine::new(tessera_engine::EngineOptions {
             config,
             threads: 2,
@@ -397,7 +408,7 @@ impl Server {
             now: crate::time::unix(),
         }));
         let follow = Arc::new(Follow::default());
-        let server = Server::new(engine, Vec::new(), follow, cluster, Paths::default());
+        let server = Server::new(engine, mailboxes, follow, cluster, Paths::default());
         let server = Arc::new(server);
         server.engine.set_host(Arc::new(crate::host::Rim(Arc::clone(&server))));
         server

@@ -2,6 +2,7 @@
 
 use crate::accept::{bind_at_start, listen};
 use crate::bus::{ClusterHandle, Control, NodesFile, cluster_config};
+use crate::descriptors::{TooFew, make_room};
 use crate::follow::{Follow, Follower, Primary};
 use crate::host::Rim;
 use crate::io::{IoThread, Mailbox, Message};
@@ -22,8 +23,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Threads beside the I/O threads that run commands or walk the keyspace: the follower, the control thread, the
 /// snapshot thread, the expiry thread.
 const OTHER_THREADS: usize = 4;
-/// Descriptors that are not clients'.
-const OTHER_DESCRIPTORS: u64 = 256;
 
 /// Why the server did not start, or stopped by itself. Printed as it is.
 #[derive(Debug, thiserror::Error)]
@@ -95,13 +94,13 @@ fn settings(args: &[Vec<u8>]) -> Result<Settings> {
 }
 
 fn start(args: &[Vec<u8>]) -> Result<()> {
-    let Settings { mut config, warnings, file } = settings(args)?;
+    let Settings { mut config, mut warnings, file } = settings(args)?;
     let executable = std::env::current_exe().unwrap_or_default();
     if config.general.disable_thp {
         let _ = nix::sys::prctl::set_thp_disable(true);
     }
     enter_dir(&mut config)?;
-    raise_descriptor_limit(&mut config);
+    raise_descriptor_limit(&mut config, &mut warnings)?;
 
     // Whatever can fail fails here, in the foreground, where its reason can be read.
     let listeners = told_to_log(&config, listen(&config))?;
@@ -190,20 +189,23 @@ fn enter_dir(config: &mut Config) -> Result<()> {
     Ok(())
 }
 
-/// A descriptor for every client; fewer clients where the system gives fewer descriptors.
-fn raise_descriptor_limit(config: &mut Config) {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let wanted = u64::from(config.network.maxclients) + OTHER_DESCRIPTORS;
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return };
-    if soft >= wanted {
-        return;
-    }
-    let target = wanted.min(hard);
-    let _ = setrlimit(Resource::RLIMIT_NOFILE, target, hard);
-    if target < wanted {
-        config.network.maxclients =
-            u32::try_from(target.saturating_sub(OTHER_DESCRIPTORS)).unwrap_or(u32::MAX).max(1);
-    }
+/// A descriptor for every client; fewer clients, and a warning, where the system gives fewer descriptors.
+fn raise_descriptor_limit(config: &mut Config, warnings: &mut Vec<String>) -> Result<()> {
+    let wanted = config.network.maxclients;
+    let Err(TooFew { clients, limit }) = make_room(wanted, config.network.io_threads) else {
+        return Ok(());
+    };
+    anyhow::ensure!(
+        clients > 0,
+        "Your current 'ulimit -n' of {limit} is not enough for the server to start. Please increase your open file \
+         limit. Exiting."
+    );
+    warnings.push(format!(
+        "Current maximum open files is {limit}. maxclients has been reduced from {wanted} to {clients} to compensate \
+         for low ulimit. If you need higher maxclients increase 'ulimit -n'."
+    ));
+    config.network.maxclients = clients;
+    Ok(())
 }
 
 /// Has the log file say why the server does not start, for those who watch that alone. Without a file standard error has it anyway.

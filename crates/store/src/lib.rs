@@ -26,7 +26,7 @@ mod slot;
 mod snapshot;
 
 pub use access::Lfu;
-pub use alloc::{CountingAlloc, HUGE_PAGES, taken_by_thread, used_memory};
+pub use alloc::{CountingAlloc, HUGE_PAGES, give_back_freed, taken_by_thread, used_memory};
 pub use discard::Discards;
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 pub use hash::{KeyHash, MemberHash};

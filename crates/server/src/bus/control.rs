@@ -2,6 +2,7 @@
 
 use super::filter::Verdict;
 use super::link::{self, EVENTS, Link};
+use super::strangers::Strangers;
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
 use crate::follow::Primary;
@@ -22,6 +23,8 @@ use tokio::sync::mpsc;
 const TICK: u64 = 100;
 /// nodes.conf is written at leisure at most this often, milliseconds.
 const LEISURE: u64 = 1000;
+/// How long after a failure nodes.conf is written again, where nothing can be done before.
+const SAVE_RETRY: Duration = Duration::from_millis(100);
 
 /// The control thread.
 pub(crate) struct Control {
@@ -29,11 +32,14 @@ pub(crate) struct Control {
     /// Its shard of the world lock.
     thread: usize,
     links: HashMap<LinkId, Link>,
+    strangers: Strangers,
     events: mpsc::Sender<Event>,
     next_accepted: u64,
     file: Option<NodesFile>,
     /// What is to be written at leisure.
     unsaved: Option<NodesConf>,
+    /// The file could not be written when that was tried last.
+    save_failed: bool,
     saved_at: Millis,
     /// What the core was last told of replication.
     told: (Option<Offset>, Option<PrimaryLink>),
@@ -62,10 +68,12 @@ impl Control {
             server,
             thread,
             links: HashMap::new(),
+            strangers: Strangers::default(),
             events,
             next_accepted: 0,
             file,
             unsaved: None,
+            save_failed: false,
             saved_at: Millis(0),
             told: (None, None),
             resume_at: None,
@@ -110,7 +118,10 @@ impl Control {
             }
             self.tick(cluster.as_deref());
         }
-        self.work();
+        // What waits for a disk that takes nothing is never done.
+        if !self.save_failed {
+            self.work();
+        }
         self.save_unsaved(true);
         Ok(())
     }
@@ -120,6 +131,7 @@ impl Control {
     fn pass_on(&mut self, cluster: &ClusterHandle, event: Event) {
         if let Event::LinkDown { link, .. } = &event {
             self.links.remove(link);
+            self.strangers.remove(*link);
         }
         let verdict = match &event {
             Event::Packet { bytes, .. } => cluster.filter.judge(bytes),
@@ -158,6 +170,10 @@ impl Control {
         self.next_accepted += 1;
         self.links.insert(link, link::accepted(link, socket, self.events.clone()));
         cluster.event(Event::LinkAccepted { link, peer, local });
+        if let Some(oldest) = self.strangers.add(link) {
+            self.links.remove(&oldest);
+            cluster.event(Event::LinkDown { link: oldest, reason: LinkDownReason::Other });
+        }
     }
 
     /// What is due by the clock, and what replication has to tell the core.
@@ -169,6 +185,9 @@ impl Control {
         if now >= self.second_at {
             self.second_at = now.plus(1000);
             self.server.replication_tick();
+            self.server.purge.note(tessera_store::used_memory());
+            // This thread's own heap is small; with it goes what no thread owns.
+            tessera_store::give_back_freed();
             let config = self.server.engine.config();
             self.ping.set_period(u64::from(config.replication.repl_ping_replica_period) * 1000);
         }
@@ -223,8 +242,10 @@ impl Control {
         while let Some(work) = cluster.take_work() {
             match work {
                 Work::Batch(batch) => {
-                    if let Some(save) = batch.save {
-                        self.save(save);
+                    if let Some(save) = batch.save
+                        && !self.save(save)
+                    {
+                        return;
                     }
                     for effect in batch.then {
                         self.carry_out(&cluster, effect);
@@ -235,30 +256,51 @@ impl Control {
         }
     }
 
-    fn save(&mut self, conf: NodesConf) {
+    /// Writes nodes.conf, now if that must be, else soon. False: it must be, cannot be, and the server is to end.
+    ///
+    /// A vote or claim that is not on disk could be given twice. So while the disk takes nothing this node does nothing
+    /// either: the others see it as failed, and its clients are refused, until there is room again.
+    fn save(&mut self, conf: NodesConf) -> bool {
         if !conf.durable {
             self.unsaved = Some(conf);
-            return;
+            return true;
         }
         self.unsaved = None;
-        let Some(file) = &self.file else { return };
-        if let Err(error) = file.save(&conf.text, true) {
-            // A vote or claim that is not on disk could be given twice: better no node than that.
-            tracing::error!("Fatal: can't update cluster config file: {error:#}");
-            std::process::exit(1);
+        while !self.write(&conf.text, true) {
+            if self.quit.is_set() {
+                return false;
+            }
+            std::thread::sleep(SAVE_RETRY);
         }
+        true
     }
 
+    /// Writes what is to be written at leisure, if it is time or `now`. What could not be written is tried again.
     fn save_unsaved(&mut self, now: bool) {
         let time = time::monotonic();
         if self.unsaved.is_none() || (!now && time.since(self.saved_at) < LEISURE) {
             return;
         }
-        let (Some(conf), Some(file)) = (self.unsaved.take(), &self.file) else { return };
+        let Some(conf) = self.unsaved.take() else { return };
         self.saved_at = time;
-        if let Err(error) = file.save(&conf.text, false) {
-            tracing::warn!("{error:#}");
+        if !self.write(&conf.text, false) {
+            self.unsaved = Some(conf);
         }
+    }
+
+    /// Writes nodes.conf. The first failure is logged, and the first success after it.
+    fn write(&mut self, text: &str, durable: bool) -> bool {
+        let Some(file) = &self.file else { return true };
+        let written = file.save(text, durable);
+        match &written {
+            Err(error) if !self.save_failed => {
+                tracing::warn!("Can't update cluster config file, trying again: {error:#}");
+            }
+            Ok(()) if self.save_failed => tracing::info!("Cluster config file updated again."),
+            _ => {}
+        }
+        self.save_failed = written.is_err();
+        !self.save_failed
     }
 
     fn carry_out(&mut self, cluster: &ClusterHandle, effect: Effect) {
@@ -267,8 +309,12 @@ impl Control {
             Effect::OpenLink { link, addr } => {
                 self.links.insert(link, link::open(link, addr, self.events.clone()));
             }
-            Effect::CloseLink { link } => drop(self.links.remove(&link)),
+            Effect::CloseLink { link } => {
+                self.links.remove(&link);
+                self.strangers.remove(link);
+            }
             Effect::LinkKnown { link } => {
+                self.strangers.remove(link);
                 if let Some(link) = self.links.get(&link) {
                     link.node_is_known();
                 }

@@ -67,7 +67,9 @@ impl NodesFile {
             }
             Ok(())
         };
-        write().with_context(|| format!("Could not save {}", self.path.display()))
+        write()
+            .inspect_err(|_| drop(std::fs::remove_file(&temporary)))
+            .with_context(|| format!("Could not save {}", self.path.display()))
     }
 }
 
@@ -102,5 +104,19 @@ mod tests {
         drop(file);
         let (_, content) = NodesFile::open(&path).unwrap();
         assert_eq!(content.as_deref(), Some("vars currentEpoch 0 lastVoteEpoch 0\n"));
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes.conf");
+        let (file, _) = NodesFile::open(&path).unwrap();
+        // A directory in its place: the new file is written, and cannot take that place.
+        std::fs::create_dir_all(path.join("inside")).unwrap();
+        file.save("vars currentEpoch 0 lastVoteEpoch 0\n", true).unwrap_err();
+        let names = std::fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        assert_eq!(names, ["nodes.conf", "nodes.conf.lock"]);
     }
 }

@@ -10,6 +10,7 @@ mod file;
 mod filter;
 mod link;
 mod pulse;
+mod strangers;
 
 use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;

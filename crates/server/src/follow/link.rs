@@ -45,6 +45,8 @@ pub(crate) struct Follower {
     pub(super) is_loading: bool,
     /// What has come waits for the end of CLIENT PAUSE.
     pub(super) held_back: bool,
+    /// The last round of giving memory back that this thread took part in.
+    purged: u64,
 }
 
 impl Follower {
@@ -108,6 +110,7 @@ impl Follower {
             full_sync: None,
             is_loading: false,
             held_back: false,
+            purged: 0,
         }
     }
 
@@ -147,6 +150,7 @@ impl Follower {
     /// Does what is due, and reads once.
     pub(super) fn step(&mut self) {
         *self.link.config_mut() = link_config(&self.server);
+        self.server.purge.take_part(&mut self.purged);
         self.event(LinkEvent::Tick, &[]);
         // CLIENT KILL: the next step connects anew.
         if self.session.info.killed.swap(false, Relaxed) && self.is_connected() {

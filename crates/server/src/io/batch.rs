@@ -165,11 +165,19 @@ impl IoThread {
             match outcome {
                 Outcome::Next => {
                     conn.executed(end);
-                    // Who is over the limit is closed at the end of the turn. Nothing is locked while it is sent.
-                    if conn.has_much_output() && !conn.is_over_limit(&self.config, self.now.0) {
-                        world = None;
-                        // A broken connection is found again at the end of the turn: what it has asked for is run.
-                        let _ = conn.send_replies(&mut self.spare);
+                    if conn.has_much_output() {
+                        // Who is over the limit is closed at the end of the turn.
+                        let is_over = conn.is_over_limit(&self.config, self.steady);
+                        if !is_over {
+                            // Nothing is locked while it is sent.
+                            world = None;
+                            // A broken connection is found again at the end of the turn: what it has asked for is run.
+                            let _ = conn.send_replies(&mut self.spare);
+                        }
+                        if is_over || conn.has_had_its_share() {
+                            conn.rest();
+                            self.resting.push(request.conn);
+                        }
                     }
                 }
                 Outcome::Close => {
@@ -214,7 +222,7 @@ impl IoThread {
         for (index, command) in std::mem::take(&mut self.rim) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.held = false;
-            crate::feed::command(&self.server, conn, self.index, self.now, &command);
+            crate::feed::command(&self.server, conn, self.index, self.steady, &command);
             if std::mem::take(&mut conn.new_feed) {
                 self.feeds.push(index);
             }

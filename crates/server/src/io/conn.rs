@@ -3,6 +3,8 @@
 use crate::feed::Feed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::net::SendFlags;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
@@ -36,10 +38,16 @@ pub(crate) struct Conn {
     pub(crate) waiting: Option<Park>,
     /// The rim is about to carry out a command of this connection; what follows must wait for it.
     pub(crate) held: bool,
+    /// The client has had its share of this turn: what follows waits for the next one.
+    resting: bool,
+    /// How often in this turn much output was there to be sent.
+    shares: u32,
     /// Epoll is to tell when the socket can be written to.
     pub(crate) wants_write: bool,
     /// Among the connections that the turn flushes.
     pub(crate) dirty: bool,
+    /// When the client last sent something, by the monotonic clock.
+    pub(crate) active_at: Millis,
     /// What a replica is sent after its replies.
     pub(crate) feed: Option<Box<Feed>>,
     /// The connection has just become a replica's: its thread is to keep it among its feeds.
@@ -53,20 +61,29 @@ pub(crate) struct Conn {
     done: usize,
     /// The first byte that is not parsed; `done` or further.
     parsed: usize,
-    /// Bytes of `reply` that were sent.
+    /// Replies that come before those of `reply`, in pieces.
+    queue: VecDeque<Vec<u8>>,
+    /// Their bytes.
+    queued: usize,
+    /// Bytes of the first piece, or of `reply` if there is none, that were sent.
     sent: usize,
     /// What could not be parsed, to be answered after the commands before it.
     wrong_input: Option<ProtocolError>,
     /// A lower bound of the bytes that the unfinished command still needs.
     missing: usize,
-    /// Since when the pending output is beyond the soft limit, Unix ms.
-    over_soft_limit: Option<u64>,
+    /// Since when the pending output is beyond the soft limit, by the monotonic clock.
+    over_soft_limit: Option<Millis>,
     /// How much output is sent before the turn ends.
     much_output: usize,
 }
 
 /// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
 const MUCH_OUTPUT: usize = 256 << 10;
+/// A buffer of so many bytes that a peer does not take is put by as it is.
+const PIECE: usize = 1 << 20;
+/// So many times that much is what one client may have answered in a turn: some 16 MiB, so that replies which nobody reads
+/// cost the thread's other clients milliseconds, not seconds.
+const SHARES: u32 = 64;
 
 /// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
 const SMALL_OUTPUT: usize = 16 << 10;
@@ -91,7 +108,7 @@ pub(crate) enum Parsed {
 }
 
 impl Conn {
-    pub(crate) fn new(fd: OwnedFd, session: Session) -> Conn {
+    pub(crate) fn new(fd: OwnedFd, session: Session, now: Millis) -> Conn {
         Conn {
             fd,
             session,
@@ -99,8 +116,11 @@ impl Conn {
             phase: Phase::Open,
             waiting: None,
             held: false,
+            resting: false,
+            shares: 0,
             wants_write: false,
             dirty: false,
+            active_at: now,
             feed: None,
             new_feed: false,
             parser: RequestParser::new(),
@@ -108,6 +128,8 @@ impl Conn {
             lines: Vec::new(),
             done: 0,
             parsed: 0,
+            queue: VecDeque::new(),
+            queued: 0,
             sent: 0,
             wrong_input: None,
             missing: 0,
@@ -164,7 +186,7 @@ impl Conn {
 
     /// Whether the connection's commands may run now.
     pub(crate) fn may_run(&self) -> bool {
-        self.phase == Phase::Open && self.waiting.is_none() && !self.held
+        self.phase == Phase::Open && self.waiting.is_none() && !self.held && !self.resting
     }
 
     /// Whether more of the input may be parsed now.
@@ -250,6 +272,7 @@ impl Conn {
         }
         // Nobody rewinds to what was executed.
         self.lines = Vec::new();
+        self.shares = 0;
         if self.done == self.input.len() {
             self.input.clear();
             give_back(std::mem::take(&mut self.input), spare);
@@ -283,7 +306,7 @@ impl Conn {
 
     /// Bytes of replies which wait.
     pub(crate) fn pending_output(&self) -> usize {
-        self.reply.buf.len() - self.sent
+        self.queued + self.reply.buf.len() - self.sent
     }
 
     /// Whether so much is to be sent that it should not wait for the end of the turn: the same cached memory then serves
@@ -293,21 +316,50 @@ impl Conn {
         self.reply.buf.len() >= self.much_output
     }
 
+    /// Whether the client has had as much answered in this turn as is fair; to be asked each time that there is much
+    /// output.
+    pub(crate) fn has_had_its_share(&mut self) -> bool {
+        self.shares += 1;
+        self.shares >= SHARES
+    }
+
+    /// Leaves the rest of the input to the next turn.
+    pub(crate) fn rest(&mut self) {
+        self.resting = true;
+        self.rewind();
+    }
+
+    /// The next turn begins for a connection that rested.
+    pub(crate) fn wake_up(&mut self) {
+        self.resting = false;
+    }
+
+    /// Whether requests that have come wait for the next turn.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.resting
+    }
+
     /// Sends replies. True if all are sent, false if the peer takes no more for now.
     ///
     /// # Errors
     /// If the connection is broken.
     pub(crate) fn send_replies(&mut self, spare: &mut Vec<Vec<u8>>) -> Result<bool, Errno> {
-        while self.sent < self.reply.buf.len() {
-            let rest = &self.reply.buf[self.sent..];
-            match rustix::net::send(&self.fd, rest, rustix::net::SendFlags::NOSIGNAL) {
+        loop {
+            let piece = self.queue.front().unwrap_or(&self.reply.buf);
+            if self.sent == piece.len() {
+                let Some(piece) = self.queue.pop_front() else { break };
+                self.queued -= piece.len();
+                self.sent = 0;
+                continue;
+            }
+            match rustix::net::send(&self.fd, &piece[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(bytes) => {
                     self.sent += bytes;
                     self.info().total_out.fetch_add(bytes as u64, Relaxed);
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
-                    self.forget_sent();
+                    self.put_by();
                     self.much_output = self.reply.buf.len() + MUCH_OUTPUT;
                     self.note_output();
                     return Ok(false);
@@ -325,16 +377,17 @@ impl Conn {
         Ok(true)
     }
 
-    /// Gives the room of what is sent to what comes. A peer that is always a little behind would else have the buffer grow by all
-    /// that it reads. Moving half of the buffer at most once for each half costs constant time a byte.
-    fn forget_sent(&mut self) {
-        let buffer = &mut self.reply.buf;
-        if self.sent >= buffer.len() / 2 {
-            buffer.drain(..self.sent);
+    /// The peer takes no more for now. A large buffer becomes a piece of the queue, so that no reply ever has to move what
+    /// waits before it, and the room of a piece that is sent is free.
+    fn put_by(&mut self) {
+        if self.reply.buf.len() >= PIECE {
+            let piece = std::mem::take(&mut self.reply.buf);
+            self.queued += piece.len();
+            self.queue.push_back(piece);
+        } else if self.queue.is_empty() && self.sent >= self.reply.buf.len() / 2 {
+            // Moving half of a small buffer at most once for each half costs constant time a byte.
+            self.reply.buf.drain(..self.sent);
             self.sent = 0;
-            if buffer.capacity() / 4 > buffer.len().max(MUCH_OUTPUT) {
-                buffer.shrink_to(2 * buffer.len());
-            }
         }
     }
 
@@ -371,7 +424,7 @@ impl Conn {
     }
 
     /// Whether the client has let too much output pile up, by `client-output-buffer-limit`.
-    pub(crate) fn is_over_limit(&mut self, config: &Config, now: u64) -> bool {
+    pub(crate) fn is_over_limit(&mut self, config: &Config, now: Millis) -> bool {
         let limits = &config.network.client_output_buffer_limit;
         let limit = match self.info().kind() {
             ClientKind::Replica => limits.replica,
@@ -391,7 +444,7 @@ impl Conn {
             return false;
         }
         let since = *self.over_soft_limit.get_or_insert(now);
-        now.saturating_sub(since) >= limit.soft_seconds * 1000
+        now.since(since) >= limit.soft_seconds * 1000
     }
 }
 
@@ -414,7 +467,7 @@ mod tests {
         let (near, far) = UnixStream::pair().expect("two sockets");
         near.set_nonblocking(true).expect("a socket can");
         let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
-        (Conn::new(near.into(), Session::new(info, true)), far)
+        (Conn::new(near.into(), Session::new(info, true), Millis(0)), far)
     }
 
     /// Reads a request as it comes, in pieces; how often the buffer was made larger on the way.
@@ -476,8 +529,11 @@ mod tests {
             read += PIECE;
             conn.reply.buf.extend((written..written + PIECE).map(byte_at));
             written += PIECE;
-            // Then the buffer holds what is not read, and little more.
-            assert!(conn.reply.buf.capacity() <= 4 * WINDOW, "{}", conn.reply.buf.capacity());
+            // Then the buffers hold what is not read, and little more.
+            let buffers = conn.queue.iter().chain([&conn.reply.buf]);
+            let capacity: usize = buffers.map(Vec::capacity).sum();
+            assert!(capacity <= 4 * WINDOW, "{capacity}");
+            assert!(conn.pending_output() <= written - read, "what is sent does not wait");
         }
 
         /// The first window is zeros; what follows tells places apart.

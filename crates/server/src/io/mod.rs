@@ -17,3 +17,6 @@ mod wake;
 pub(crate) use conn::{Conn, Phase};
 pub(crate) use mailbox::{Mailbox, Message};
 pub(crate) use thread::IoThread;
+
+#[cfg(test)]
+mod tests;

@@ -22,6 +22,10 @@ use tessera_slot::Millis;
 const EVENTS: usize = 256;
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
+/// How long nothing is accepted after that has failed, milliseconds.
+const ACCEPT_REST: u64 = 100;
+/// That it fails is logged again after this long, milliseconds.
+const ACCEPT_RELOG: u64 = 10_000;
 /// Tokens of listeners begin here; those of connections are below.
 const LISTENER: u64 = 1 << 32;
 /// The token of the mailbox.
@@ -89,7 +93,11 @@ pub(crate) struct IoThread {
     config_version: u64,
     /// `maxmemory-clients`.
     pub(super) client_memory_limit: usize,
+    /// The turn's time, Unix ms: what commands go by.
     pub(super) now: Millis,
+    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets the other clock
+    /// ends it, or makes it last.
+    pub(super) steady: Millis,
     /// Connections with input to parse.
     pub(super) ready: Vec<usize>,
     /// Room for `run_ready`.
@@ -104,6 +112,8 @@ pub(crate) struct IoThread {
     pub(super) parked: Vec<usize>,
     /// Connections that wait in blocking commands and not for ever, by the end of their patience.
     pub(super) deadlines: BTreeSet<(Millis, usize)>,
+    /// Connections that rest until the next turn.
+    pub(super) resting: Vec<usize>,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
     /// Connections of replicas.
@@ -117,6 +127,12 @@ pub(crate) struct IoThread {
     /// Not before this are clients chosen again to be evicted.
     pub(super) next_eviction: Millis,
     next_thread: usize,
+    /// The last round of giving memory back that this thread took part in.
+    pub(super) purged: u64,
+    /// When connections are accepted again, which lately could not be.
+    pub(super) accept_at: Option<Millis>,
+    /// When that was last logged.
+    accept_logged: Option<Millis>,
     quit: bool,
 }
 
@@ -144,6 +160,7 @@ impl IoThread {
             config_version,
             client_memory_limit,
             now: time::unix(),
+            steady: time::monotonic(),
             ready: Vec::new(),
             more: Vec::new(),
             much_input: false,
@@ -151,6 +168,7 @@ impl IoThread {
             dirty: Vec::new(),
             parked: Vec::new(),
             deadlines: BTreeSet::new(),
+            resting: Vec::new(),
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
@@ -159,6 +177,9 @@ impl IoThread {
             next_scan: Millis(0),
             next_eviction: Millis(0),
             next_thread: index,
+            purged: 0,
+            accept_at: None,
+            accept_logged: None,
             quit: false,
         };
         thread.listen(listeners)?;
@@ -176,49 +197,78 @@ impl IoThread {
             epoll::add(&self.epoll, listener.descriptor(), token, EventFlags::IN)?;
         }
         self.listeners = listeners;
+        self.accept_at = None;
         Ok(())
+    }
+
+    /// Has epoll tell of connections that arrive, or not.
+    fn watch_listeners(&self, flags: EventFlags) {
+        for (at, listener) in self.listeners.iter().enumerate() {
+            let token = EventData::new_u64(LISTENER + at as u64);
+            if let Err(error) = epoll::modify(&self.epoll, listener.descriptor(), token, flags) {
+                tracing::warn!("epoll_ctl: {error}");
+            }
+        }
+    }
+
+    /// There is no descriptor, or no memory, for one more connection. It stays in the system's queue; asking for it all
+    /// the time would take all of this thread's.
+    fn rest_from_accepting(&mut self, why: rustix::io::Errno) {
+        self.watch_listeners(EventFlags::empty());
+        self.accept_at = Some(self.steady.plus(ACCEPT_REST));
+        if self.accept_logged.is_none_or(|at| self.steady.since(at) >= ACCEPT_RELOG) {
+            self.accept_logged = Some(self.steady);
+            tracing::warn!("Accepting client connection: accept: {why}");
+        }
     }
 
     /// Serves until told to quit.
     pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(EVENTS);
         while !self.quit {
-            let wait = self.wait_ms();
-            let timeout = Timespec {
-                tv_sec: (wait / 1000) as i64,
-                tv_nsec: (wait % 1000) as i64 * 1_000_000,
-            };
-            events.clear();
-            let waited = epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                Some(&timeout),
-            );
-            if let Err(error) = waited
-                && error != rustix::io::Errno::INTR
-            {
+            if let Err(error) = self.step(&mut events) {
                 tracing::error!("epoll_wait: {error}");
                 return;
             }
-            self.now = time::unix();
-            self.load_config();
-            if let Some(cluster) = &self.server.cluster {
-                let node_timeout = self.config.cluster.node_timeout;
-                cluster.check_pulse(&self.server.engine, self.now, node_timeout);
-            }
-            for event in &events {
-                self.on_event(event.data.u64(), event.flags);
-            }
-            self.turn();
         }
     }
 
+    /// Waits until something is to be done, and does it. `events` is room for what epoll tells.
+    pub(super) fn step(&mut self, events: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
+        let wait = self.wait_ms();
+        let timeout =
+            Timespec { tv_sec: (wait / 1000) as i64, tv_nsec: (wait % 1000) as i64 * 1_000_000 };
+        events.clear();
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        self.now = time::unix();
+        self.steady = time::monotonic();
+        self.load_config();
+        if let Some(cluster) = &self.server.cluster {
+            let node_timeout = self.config.cluster.node_timeout;
+            cluster.check_pulse(&self.server.engine, self.now, node_timeout);
+        }
+        for event in events.iter() {
+            self.on_event(event.data.u64(), event.flags);
+        }
+        self.turn();
+        Ok(())
+    }
+
     /// The part of a turn after the events: run, flush, look at who waits.
-    fn turn(&mut self) {
+    pub(super) fn turn(&mut self) {
         if std::mem::take(&mut self.much_input) {
             self.look_at_client_memory();
         }
         let before = self.server.engine.log.offset();
+        self.wake_resting();
+        if self.accept_at.is_some_and(|at| self.steady >= at) {
+            self.accept_at = None;
+            self.watch_listeners(EventFlags::IN);
+        }
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
         self.server.note_parked(self.index, self.parked.len());
@@ -241,10 +291,20 @@ impl IoThread {
             self.flush(index);
         }
         self.look_at_client_memory();
-        if self.now >= self.next_scan {
+        if self.steady >= self.next_scan {
             self.scan();
         }
         self.conns.end_turn();
+    }
+
+    /// Lets the clients go on that had their share of the last turn.
+    fn wake_resting(&mut self) {
+        for index in std::mem::take(&mut self.resting) {
+            let Some(conn) = self.conns.get_mut(index) else { continue };
+            conn.wake_up();
+            self.ready.push(index);
+            self.touched.push(index);
+        }
     }
 
     pub(super) fn load_config(&mut self) {
@@ -275,6 +335,10 @@ impl IoThread {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
+        // Else what waits would grow.
+        if conn.is_resting() {
+            return;
+        }
         match conn.read(&mut self.spare) {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
@@ -295,6 +359,7 @@ impl IoThread {
                     self.server.engine.clients.account(conn.info());
                     self.much_input = true;
                 }
+                conn.active_at = self.steady;
                 self.ready.push(index);
                 self.touched.push(index);
             }
@@ -305,7 +370,8 @@ impl IoThread {
         let mut accepted = Vec::new();
         // A message of this very turn may have left fewer of them.
         let Some(listener) = self.listeners.get(at) else { return };
-        accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new));
+        let failed =
+            accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new)).err();
         for new in accepted {
             let thread = self.next_thread % self.server.mailboxes.len();
             self.next_thread += 1;
@@ -314,6 +380,9 @@ impl IoThread {
             } else {
                 self.server.mailboxes[thread].send(Message::Accept(new));
             }
+        }
+        if let Some(why) = failed {
+            self.rest_from_accepting(why);
         }
     }
 
@@ -343,7 +412,7 @@ impl IoThread {
     }
 
     /// Takes a new connection in.
-    fn serve(&mut self, accepted: Accepted) {
+    pub(super) fn serve(&mut self, accepted: Accepted) {
         let clients = &self.server.engine.clients;
         let id = clients.next_id();
         let fd = rustix::fd::AsRawFd::as_raw_fd(&accepted.fd);
@@ -353,7 +422,8 @@ impl IoThread {
         info.unix = accepted.is_unix;
         let info = Arc::new(info);
         let authenticated = self.config.general.requirepass.reveal().is_none();
-        let conn = Conn::new(accepted.fd, Session::new(Arc::clone(&info), authenticated));
+        let session = Session::new(Arc::clone(&info), authenticated);
+        let conn = Conn::new(accepted.fd, session, self.steady);
         let index = self.conns.add(conn);
         let conn = self.conns.get_mut(index).expect("just added");
         let token = EventData::new_u64(index as u64);
@@ -394,9 +464,16 @@ impl IoThread {
         self.touched.push(index);
     }
 
-    /// Has a connection wait.
-    pub(super) fn park(&mut self, park: Park, index: usize) {
-        if let (Park::Acknowledged { .. }, Some(conn)) = (park, self.conns.get_mut(index)) {
+    /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by the other.
+    pub(super) fn park(&mut self, mut park: Park, index: usize) {
+        if let Park::Blocked { deadline: Some(deadline) }
+        | Park::Acknowledged { deadline: Some(deadline), .. } = &mut park
+        {
+            *deadline = self.steady.plus(deadline.since(self.now));
+        }
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        conn.waiting = Some(park);
+        if let Park::Acknowledged { .. } = park {
             conn.info().begin_ack_wait();
         }
         match park {
@@ -425,9 +502,9 @@ impl IoThread {
         conn.dirty = false;
         let is_closing = conn.phase == Phase::Closing;
         // What a turn has answered counts as it is, even if the socket would take it all.
-        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.now.0);
-        let done = is_over || conn.flush(&mut self.spare, self.now);
-        if is_over || conn.is_over_limit(&self.config, self.now.0) {
+        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
+        let done = is_over || conn.flush(&mut self.spare, self.steady);
+        if is_over || conn.is_over_limit(&self.config, self.steady) {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);
             let client = conn.info().line(self.now.0);
@@ -463,7 +540,7 @@ impl IoThread {
     /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the end of the stream and not a reset.
     pub(super) fn close_in_order(&mut self, index: usize) {
         if let Some(conn) = self.forget(index) {
-            self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.now);
+            self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.steady);
         }
     }
 

@@ -5,7 +5,6 @@ use super::thread::IoThread;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
-use tessera_slot::Millis;
 
 /// How often all connections are looked at, milliseconds.
 const SCAN_PERIOD: u64 = 1000;
@@ -17,12 +16,17 @@ const PARKED_WAIT: u64 = 100;
 impl IoThread {
     /// How long epoll may wait, in milliseconds.
     pub(super) fn wait_ms(&mut self) -> u64 {
-        let now = crate::time::unix();
+        let now = crate::time::monotonic();
+        if !self.resting.is_empty() {
+            return 0;
+        }
         let mut wait = self.next_scan.since(now).min(SCAN_PERIOD);
+        wait = self.accept_at.map_or(wait, |at| wait.min(at.since(now)));
         if !self.parked.is_empty() {
             wait = wait.min(PARKED_WAIT);
-            let pause = self.server.engine.pause_end(now);
-            wait = pause.map_or(wait, |end| wait.min(end.since(now)));
+            let unix = crate::time::unix();
+            let pause = self.server.engine.pause_end(unix);
+            wait = pause.map_or(wait, |end| wait.min(end.since(unix)));
         }
         for index in &self.parked {
             let Some(conn) = self.conns.get_mut(*index) else { continue };
@@ -57,7 +61,7 @@ impl IoThread {
                     let world = self.server.engine.keyspace.enter(self.index);
                     let reached = self.server.acknowledged(offset, replicas);
                     drop(world);
-                    let is_late = deadline.is_some_and(|at| at <= self.now);
+                    let is_late = deadline.is_some_and(|at| at <= self.steady);
                     let is_cut = conn.info().ack_wait() != AckWait::Waiting;
                     if reached >= replicas || is_late || is_cut {
                         let end = conn.info().end_ack_wait();
@@ -88,7 +92,7 @@ impl IoThread {
     /// Answers clients in blocking commands whose time is up.
     fn look_at_deadlines(&mut self) {
         while let Some(&(deadline, index)) = self.deadlines.first()
-            && deadline <= self.now
+            && deadline <= self.steady
         {
             self.deadlines.pop_first();
             let Some(conn) = self.conns.get_mut(index) else { continue };
@@ -102,17 +106,18 @@ impl IoThread {
 
     /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft part.
     pub(super) fn scan(&mut self) {
-        self.next_scan = Millis(self.now.0 + SCAN_PERIOD);
+        self.next_scan = self.steady.plus(SCAN_PERIOD);
+        self.server.purge.take_part(&mut self.purged);
         let timeout = u64::from(self.config.network.timeout) * 1000;
         for index in self.conns.indices() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            let idle = self.now.0.saturating_sub(conn.info().last_active.load(Relaxed));
+            let idle = self.steady.since(conn.active_at);
             let is_client = conn.info().kind() == ClientKind::Normal && conn.waiting.is_none();
             if timeout > 0 && is_client && idle > timeout {
                 tracing::debug!("Closing idle client");
                 conn.phase = Phase::Dead;
             }
-            if conn.is_over_limit(&self.config, self.now.0) {
+            if conn.is_over_limit(&self.config, self.steady) {
                 conn.phase = Phase::Dead;
             }
             if conn.phase == Phase::Dead {
@@ -120,7 +125,7 @@ impl IoThread {
             }
         }
         self.disconnect_killed();
-        self.lingering.end_late(self.now);
+        self.lingering.end_late(self.steady);
     }
 
     /// Disconnects those clients that take most memory, where all together take more than `maxmemory-clients`: before long commands run, and when
@@ -129,7 +134,7 @@ impl IoThread {
         // A CONFIG SET of this very turn counts.
         self.load_config();
         let limit = self.client_memory_limit;
-        if self.server.engine.clients.memory() > limit && self.now >= self.next_eviction {
+        if self.server.engine.clients.memory() > limit && self.steady >= self.next_eviction {
             self.evict_clients(limit);
         }
     }
@@ -145,7 +150,7 @@ impl IoThread {
         }
         if evicted.is_above {
             tracing::debug!("Over client maxmemory after evicting all evictable clients");
-            self.next_eviction = self.now.plus(FUTILE_EVICTION_PERIOD);
+            self.next_eviction = self.steady.plus(FUTILE_EVICTION_PERIOD);
         }
         self.disconnect_killed();
     }
@@ -166,7 +171,7 @@ impl IoThread {
     pub(super) fn pump_feeds(&mut self) {
         for index in self.feeds.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            crate::feed::pump(&self.server, conn, self.index, self.now);
+            crate::feed::pump(&self.server, conn, self.index, self.steady);
             if !conn.dirty {
                 conn.dirty = true;
                 self.dirty.push(index);

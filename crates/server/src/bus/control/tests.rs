@@ -1,4 +1,5 @@
 use super::*;
+use std::sync::atomic::AtomicBool;
 use tessera_cluster::Cluster;
 use tessera_config::Config;
 use tessera_log::ReplId;
@@ -15,10 +16,12 @@ fn control() -> Control {
         server,
         thread: 0,
         links: HashMap::new(),
+        strangers: Strangers::default(),
         events: mpsc::channel(EVENTS).0,
         next_accepted: 0,
         file: None,
         unsaved: None,
+        save_failed: false,
         saved_at: Millis(0),
         told: (None, None),
         resume_at: None,
@@ -60,4 +63,91 @@ fn keys_of_lost_slots_are_dropped_and_replicas_told_unless_the_history_has_ended
         assert_eq!(engine.keyspace.peek_len(slot), 0);
         assert_eq!(engine.log.offset() == end, log_closed, "closed: {log_closed}");
     }
+}
+
+/// nodes.conf of such a thread, in a directory that is not there yet.
+fn file_in_a_missing_dir(root: &std::path::Path) -> (NodesFile, std::path::PathBuf) {
+    let dir = root.join("dir");
+    std::fs::create_dir(&dir).expect("a directory");
+    let (file, _) = NodesFile::open(&dir.join("nodes.conf")).expect("nobody has it");
+    std::fs::remove_dir_all(&dir).expect("it is there");
+    (file, dir)
+}
+
+fn conf(durable: bool) -> NodesConf {
+    NodesConf { text: "vars currentEpoch 1 lastVoteEpoch 1\n".to_owned(), durable }
+}
+
+#[test]
+fn what_could_not_be_written_at_leisure_is_written_later() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (file, dir) = file_in_a_missing_dir(temp.path());
+    let mut control = control();
+    control.file = Some(file);
+    assert!(control.save(conf(false)));
+    control.save_unsaved(true);
+    assert!(control.save_failed);
+    // When the disk takes it again, though nothing has changed since.
+    std::fs::create_dir(&dir).expect("a directory");
+    control.save_unsaved(true);
+    assert!(!control.save_failed);
+    let text = std::fs::read_to_string(dir.join("nodes.conf")).expect("it is written");
+    assert_eq!(text, conf(false).text);
+}
+
+#[test]
+fn what_must_be_on_disk_first_waits_for_the_disk() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (file, dir) = file_in_a_missing_dir(temp.path());
+    let mut control = control();
+    control.file = Some(file);
+    let is_saved = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let save = scope.spawn(|| {
+            assert!(control.save(conf(true)));
+            is_saved.store(true, Release);
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!is_saved.load(Acquire), "there is no disk");
+        std::fs::create_dir(&dir).expect("a directory");
+        save.join().expect("it ends");
+    });
+    assert!(dir.join("nodes.conf").exists());
+}
+
+#[test]
+fn a_server_that_is_to_end_does_not_wait_for_the_disk() {
+    let temp = tempfile::tempdir().expect("a directory");
+    let (file, _) = file_in_a_missing_dir(temp.path());
+    let mut control = control();
+    control.file = Some(file);
+    control.quit.set();
+    assert!(!control.save(conf(true)), "what follows must not be done");
+}
+
+#[tokio::test]
+async fn strangers_do_not_take_all_descriptors() {
+    let mut control = control();
+    let cluster = control.server.cluster.clone().expect("it is a cluster's");
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let addr = listener.local_addr().expect("it is bound");
+    let mut peers = Vec::new();
+    for _ in 0..300 {
+        let peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+        let (socket, from) = listener.accept().await.expect("it has connected");
+        control.arrive(socket, from, addr);
+        peers.push(peer);
+    }
+    // Then the newest are served.
+    assert_eq!(control.links.len(), 200);
+    assert!(control.links.contains_key(&LinkId::Accepted(299)));
+    assert!(!control.links.contains_key(&LinkId::Accepted(99)));
+    // And one that has ended makes room for another.
+    let event = Event::LinkDown { link: LinkId::Accepted(150), reason: LinkDownReason::Eof };
+    control.pass_on(&cluster, event);
+    let peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
+    let (socket, from) = listener.accept().await.expect("it has connected");
+    control.arrive(socket, from, addr);
+    assert!(control.links.contains_key(&LinkId::Accepted(100)));
+    drop(peer);
 }

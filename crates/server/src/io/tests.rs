@@ -1,0 +1,138 @@
+//! An I/O thread that a test drives turn by turn, with its clocks.
+
+use super::thread::IoThread;
+use super::{Conn, Mailbox};
+use crate::accept::Accepted;
+use crate::server::Server;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use tessera_config::Config;
+use tessera_slot::Millis;
+
+const HOUR: u64 = 3_600_000;
+
+/// A thread of a server that is not a cluster's.
+fn thread(config: Config) -> IoThread {
+    let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+    let server = Server::with_mailboxes(config, None, vec![mailbox]);
+    IoThread::new(0, server, Vec::new()).expect("epoll")
+}
+
+/// A client of this thread that has sent something.
+fn client(thread: &mut IoThread, sent: &[u8]) -> UnixStream {
+    let (near, mut far) = UnixStream::pair().expect("two sockets");
+    near.set_nonblocking(true).expect("a socket can");
+    far.set_nonblocking(true).expect("a socket can");
+    let (peer, local) = ("peer".to_owned(), "local".to_owned());
+    thread.serve(Accepted { fd: near.into(), peer, local, is_local: true, is_unix: true });
+    far.write_all(sent).expect("there is room");
+    far
+}
+
+/// One turn, as the thread itself takes it.
+fn step(thread: &mut IoThread) {
+    thread.step(&mut Vec::with_capacity(16)).expect("epoll waits");
+}
+
+/// A turn at these times.
+fn turn_at(thread: &mut IoThread, unix: Millis, steady: Millis) {
+    (thread.now, thread.steady) = (unix, steady);
+    thread.turn();
+}
+
+/// What has come; `None` where the connection has ended.
+fn received(far: &mut UnixStream) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 1 << 20];
+    match far.read(&mut bytes) {
+        Ok(0) => None,
+        Ok(count) => Some(bytes[..count].to_vec()),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Some(Vec::new()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+#[test]
+fn who_sets_the_clock_neither_ends_nor_prolongs_a_wait() {
+    for (command, answer) in [("BLPOP key 5\r\n", "*-1\r\n"), ("WAIT 1 5000\r\n", ":0\r\n")] {
+        let mut thread = thread(Config::default());
+        let mut far = client(&mut thread, command.as_bytes());
+        step(&mut thread);
+        let (unix, steady) = (thread.now, thread.steady);
+
+        // When the clock is set forward by an hour, then back by one.
+        turn_at(&mut thread, unix.plus(HOUR), steady.plus(1000));
+        turn_at(&mut thread, Millis(unix.0 - HOUR), steady.plus(4999));
+        // Then the client waits.
+        assert_eq!(received(&mut far).as_deref(), Some(&b""[..]), "{command}");
+
+        // When five seconds are over, then it waits no more.
+        turn_at(&mut thread, Millis(unix.0 - HOUR), steady.plus(5000));
+        assert_eq!(received(&mut far).as_deref(), Some(answer.as_bytes()), "{command}");
+    }
+}
+
+#[test]
+fn who_sets_the_clock_does_not_make_clients_idle() {
+    let mut config = Config::default();
+    config.network.timeout = 10;
+    let mut thread = thread(config);
+    let mut far = client(&mut thread, b"PING\r\n");
+    step(&mut thread);
+    assert_eq!(received(&mut far).as_deref(), Some(&b"+PONG\r\n"[..]));
+    let (unix, steady) = (thread.now, thread.steady);
+    turn_at(&mut thread, unix.plus(HOUR), steady.plus(9000));
+    assert_eq!(received(&mut far).as_deref(), Some(&b""[..]), "it is not idle");
+    turn_at(&mut thread, Millis(unix.0 - HOUR), steady.plus(12_000));
+    assert_eq!(received(&mut far), None, "it was idle for longer than the timeout");
+}
+
+#[test]
+fn a_client_that_does_not_read_leaves_the_others_their_turns() {
+    const VALUE: usize = 100_000;
+    const GETS: usize = 2000;
+    /// What is made for one client in a turn: 64 times 256 KiB, to which the last value of each may add.
+    const SHARE: usize = 64 * ((256 << 10) + 2 * VALUE);
+    let mut thread = thread(Config::default());
+    let set = format!("SET key {}\r\nPING\r\n", "x".repeat(60_000));
+    let append = format!("APPEND key {}\r\n", "x".repeat(VALUE - 60_000));
+    let mut other = client(&mut thread, set.as_bytes());
+    step(&mut thread);
+    other.write_all(append.as_bytes()).expect("there is room");
+    while received(&mut other) != Some(format!(":{VALUE}\r\n").into_bytes()) {
+        step(&mut thread);
+    }
+
+    // When a client asks for 200 MB at once and does not read.
+    let mut hog = client(&mut thread, "GET key\r\n".repeat(GETS).as_bytes());
+    let mut before = 0;
+    for _ in 0..3 {
+        other.write_all(b"PING\r\n").expect("there is room");
+        step(&mut thread);
+        // Then others are answered in each turn, and it gets no more than its share of it.
+        assert_eq!(received(&mut other).as_deref(), Some(&b"+PONG\r\n"[..]));
+        let pending = pending(&mut thread);
+        assert!(pending > before && pending - before <= SHARE, "{before}, {pending}");
+        before = pending;
+    }
+
+    // When it reads at last, then it gets every answer, whole and in order.
+    let answer = format!("${VALUE}\r\n{}\r\n", "x".repeat(VALUE)).into_bytes();
+    let (mut all, mut turns) = (Vec::new(), 0);
+    while all.len() < GETS * answer.len() {
+        all.extend(received(&mut hog).expect("the connection is there"));
+        step(&mut thread);
+        turns += 1;
+        assert!(turns < 1_000_000, "only {} bytes came", all.len());
+    }
+    assert!(all.chunks(answer.len()).all(|chunk| chunk == answer));
+}
+
+/// Bytes that wait for the slowest client.
+fn pending(thread: &mut IoThread) -> usize {
+    let conns = thread.conns.indices();
+    conns
+        .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
+        .max()
+        .unwrap_or(0)
+}
