@@ -181,7 +181,7 @@ impl ClusterHandle {
 
     /// The control thread has had its turn: what the core says about serving holds again.
     fn beat(&self, engine: &Engine) {
-        if self.pulse.beat()
+        if self.pulse.beat(crate::time::monotonic())
             && let Some(view) = self.said.load_full()
         {
             self.show(engine, view);

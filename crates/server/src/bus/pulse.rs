@@ -3,45 +3,35 @@
 //! A process that was stopped, or whose control thread hangs on a disk, for longer than the node timeout may have been
 //! replaced. Nobody may be served then before the cluster core has had its turn and has drawn its conclusions.
 
-use crate::time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tessera_slot::Millis;
 
 /// The control thread's last sign of life.
 #[derive(Default)]
 pub(crate) struct Pulse {
-    /// By the Unix clock, which an I/O thread knows anyway; 0 before the first beat.
-    unix: AtomicU64,
-    /// By the monotonic clock, which nobody sets.
-    monotonic: AtomicU64,
+    /// By the monotonic clock, which nobody sets; 0 before the first beat.
+    last: AtomicU64,
     /// An I/O thread has missed it.
     missed: AtomicBool,
 }
 
 impl Pulse {
     /// The control thread has carried out all that the core wants. True if it was missed since the last time.
-    pub(crate) fn beat(&self) -> bool {
-        self.monotonic.store(time::monotonic().0, Ordering::Relaxed);
-        self.unix.store(time::unix().0, Ordering::Release);
+    pub(crate) fn beat(&self, now: Millis) -> bool {
+        self.last.store(now.0, Ordering::Release);
         self.missed.swap(false, Ordering::AcqRel)
     }
 
-    /// Whether the last beat is longer ago than `limit` milliseconds; `now` by the Unix clock.
+    /// Whether the last beat is longer ago than `limit` milliseconds.
     #[inline]
     pub(crate) fn is_late(&self, now: Millis, limit: u64) -> bool {
-        let last = self.unix.load(Ordering::Acquire);
-        last != 0 && now.0.saturating_sub(last) > limit && self.is_missed(limit)
+        let last = self.last.load(Ordering::Acquire);
+        last != 0 && now.since(Millis(last)) > limit
     }
 
     /// The next beat is to tell that this one was missed.
     pub(crate) fn miss(&self) {
         self.missed.store(true, Ordering::Release);
-    }
-
-    /// The Unix clock says so; it may have been set.
-    #[cold]
-    fn is_missed(&self, limit: u64) -> bool {
-        time::monotonic().since(Millis(self.monotonic.load(Ordering::Relaxed))) > limit
     }
 }
 
@@ -52,16 +42,13 @@ mod tests {
     #[test]
     fn a_missed_beat_is_noticed_and_told_once() {
         let pulse = Pulse::default();
-        assert!(!pulse.is_late(time::unix(), 0), "nothing has begun");
-        assert!(!pulse.beat());
-        assert!(!pulse.is_late(time::unix(), 60_000));
-        // The Unix clock alone proves nothing.
-        assert!(!pulse.is_late(time::unix().plus(3_600_000), 60_000));
-        while !pulse.is_late(time::unix(), 2) {
-            std::thread::yield_now();
-        }
+        assert!(!pulse.is_late(Millis(5000), 0), "nothing has begun");
+        assert!(!pulse.beat(Millis(5000)));
+        assert!(!pulse.is_late(Millis(5100), 100));
+        assert!(pulse.is_late(Millis(5101), 100));
         pulse.miss();
-        assert!(pulse.beat());
-        assert!(!pulse.beat());
+        assert!(pulse.beat(Millis(5200)));
+        assert!(!pulse.is_late(Millis(5300), 100));
+        assert!(!pulse.beat(Millis(5300)));
     }
 }

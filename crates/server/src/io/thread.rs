@@ -249,7 +249,7 @@ impl IoThread {
         self.load_config();
         if let Some(cluster) = &self.server.cluster {
             let node_timeout = self.config.cluster.node_timeout;
-            cluster.check_pulse(&self.server.engine, self.now, node_timeout);
+            cluster.check_pulse(&self.server.engine, self.steady, node_timeout);
         }
         for event in events.iter() {
             self.on_event(event.data.u64(), event.flags);
