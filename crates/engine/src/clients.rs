@@ -68,7 +68,7 @@ pub struct ClientInfo {
     pub thread: usize,
     /// When it connected, Unix ms.
     pub created: u64,
-    /// When it last sent something, Unix ms.
+    /// When it last sent or took something, Unix ms.
     pub last_active: AtomicU64,
     /// Its last command: an index into the command table plus 1, 0 if none.
     pub last_command: AtomicUsize,

@@ -46,8 +46,10 @@ pub(crate) struct Conn {
     pub(crate) wants_write: bool,
     /// Among the connections that the turn flushes.
     pub(crate) dirty: bool,
-    /// When the client last sent something, by the monotonic clock.
+    /// When the client last sent or took something, by the monotonic clock.
     pub(crate) active_at: Millis,
+    /// It has taken something since that was noted.
+    has_taken: bool,
     /// What a replica is sent after its replies.
     pub(crate) feed: Option<Box<Feed>>,
     /// The connection has just become a replica's: its thread is to keep it among its feeds.
@@ -65,6 +67,8 @@ pub(crate) struct Conn {
     queue: VecDeque<Vec<u8>>,
     /// Their bytes.
     queued: usize,
+    /// Bytes that their buffers take.
+    queue_room: usize,
     /// Bytes of the first piece, or of `reply` if there is none, that were sent.
     sent: usize,
     /// What could not be parsed, to be answered after the commands before it.
@@ -121,6 +125,7 @@ impl Conn {
             wants_write: false,
             dirty: false,
             active_at: now,
+            has_taken: false,
             feed: None,
             new_feed: false,
             parser: RequestParser::new(),
@@ -130,6 +135,7 @@ impl Conn {
             parsed: 0,
             queue: VecDeque::new(),
             queued: 0,
+            queue_room: 0,
             sent: 0,
             wrong_input: None,
             missing: 0,
@@ -349,12 +355,14 @@ impl Conn {
             if self.sent == piece.len() {
                 let Some(piece) = self.queue.pop_front() else { break };
                 self.queued -= piece.len();
+                self.queue_room -= piece.capacity();
                 self.sent = 0;
                 continue;
             }
             match rustix::net::send(&self.fd, &piece[self.sent..], SendFlags::NOSIGNAL) {
                 Ok(bytes) => {
                     self.sent += bytes;
+                    self.has_taken = true;
                     self.info().total_out.fetch_add(bytes as u64, Relaxed);
                 }
                 Err(Errno::INTR) => {}
@@ -383,6 +391,7 @@ impl Conn {
         if self.reply.buf.len() >= PIECE {
             let piece = std::mem::take(&mut self.reply.buf);
             self.queued += piece.len();
+            self.queue_room += piece.capacity();
             self.queue.push_back(piece);
         } else if self.queue.is_empty() && self.sent >= self.reply.buf.len() / 2 {
             // Moving half of a small buffer at most once for each half costs constant time a byte.
@@ -418,9 +427,22 @@ impl Conn {
         }
     }
 
+    /// The client has sent something just now, `now` by the Unix clock, `steady` by the other.
+    pub(crate) fn note_active(&mut self, now: Millis, steady: Millis) {
+        self.active_at = steady;
+        self.info().last_active.store(now.0, Relaxed);
+    }
+
+    /// As [`Conn::note_active`], if it has taken something: who gets an answer after a long wait, or reads a long one, is not idle.
+    pub(crate) fn note_taken(&mut self, now: Millis, steady: Millis) {
+        if std::mem::take(&mut self.has_taken) {
+            self.note_active(now, steady);
+        }
+    }
+
     fn note_output(&self) {
         self.info().reply_bytes.store(self.pending_output(), Relaxed);
-        self.info().reply_room.store(self.reply.buf.capacity(), Relaxed);
+        self.info().reply_room.store(self.queue_room + self.reply.buf.capacity(), Relaxed);
     }
 
     /// Whether the client has let too much output pile up, by `client-output-buffer-limit`.

@@ -8,6 +8,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use tessera_config::Config;
+use tessera_config::value::{Bytes, BytesOrPercent};
 use tessera_slot::Millis;
 
 const HOUR: u64 = 3_600_000;
@@ -135,4 +136,71 @@ fn pending(thread: &mut IoThread) -> usize {
         .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
         .max()
         .unwrap_or(0)
+}
+
+#[test]
+fn replies_that_nobody_reads_count_as_memory_of_their_client() {
+    const VALUE: usize = 60_000;
+    const LIMIT: u64 = 8 << 20;
+    let mut config = Config::default();
+    config.memory.maxmemory_clients = BytesOrPercent::Bytes(Bytes(LIMIT));
+    let mut thread = thread(config);
+    let set = format!("SET key {}\r\n", "x".repeat(VALUE));
+    let mut other = client(&mut thread, set.as_bytes());
+    while received(&mut other) != Some(b"+OK\r\n".to_vec()) {
+        step(&mut thread);
+    }
+
+    // When a client asks for less than the limit and does not read, then what waits is counted.
+    let half = LIMIT as usize / 2 / VALUE;
+    let mut hog = client(&mut thread, "GET key\r\n".repeat(half).as_bytes());
+    step(&mut thread);
+    let (waits, counted) = (pending(&mut thread), thread.server.engine.clients.memory());
+    assert!(waits > LIMIT as usize / 3, "{waits}");
+    assert!((waits..LIMIT as usize).contains(&counted), "{counted} for {waits}");
+
+    // When it asks for more, then it has to go, and takes all of that with it.
+    hog.write_all("GET key\r\n".repeat(2 * half).as_bytes()).expect("there is room");
+    step(&mut thread);
+    assert_eq!(thread.server.engine.clients.len(), 1);
+    assert_eq!(pending(&mut thread), 0);
+    assert!(thread.server.engine.clients.memory() < 100_000);
+}
+
+#[test]
+fn who_is_killed_on_its_way_out_does_not_stay_because_it_does_not_read() {
+    let mut thread = thread(Config::default());
+    let set = format!("SET key {}\r\n", "x".repeat(60_000));
+    let mut leaving = client(&mut thread, set.as_bytes());
+    while received(&mut leaving) != Some(b"+OK\r\n".to_vec()) {
+        step(&mut thread);
+    }
+    let requests = format!("{}QUIT\r\n", "GET key\r\n".repeat(100));
+    leaving.write_all(requests.as_bytes()).expect("there is room");
+    step(&mut thread);
+    assert!(pending(&mut thread) > 1 << 20, "it reads nothing");
+
+    let mut other = client(&mut thread, b"CLIENT KILL TYPE normal\r\n");
+    step(&mut thread);
+    step(&mut thread);
+    assert_eq!(received(&mut other).as_deref(), Some(&b":1\r\n"[..]));
+    assert_eq!((thread.server.engine.clients.len(), pending(&mut thread)), (1, 0));
+}
+
+#[test]
+fn a_client_that_has_waited_long_is_not_idle_for_that() {
+    let mut config = Config::default();
+    config.network.timeout = 10;
+    let mut thread = thread(config);
+    let mut far = client(&mut thread, b"BLPOP key 3600\r\n");
+    step(&mut thread);
+    let (unix, steady) = (thread.now.plus(HOUR), thread.steady.plus(HOUR));
+    turn_at(&mut thread, unix, steady);
+    assert_eq!(received(&mut far).as_deref(), Some(&b"*-1\r\n"[..]));
+
+    // Then it is idle from its answer on.
+    turn_at(&mut thread, unix.plus(9000), steady.plus(9000));
+    assert_eq!(received(&mut far).as_deref(), Some(&b""[..]));
+    turn_at(&mut thread, unix.plus(12_000), steady.plus(12_000));
+    assert_eq!(received(&mut far), None);
 }

@@ -353,13 +353,12 @@ impl IoThread {
                 self.close_in_order(index);
             }
             ReadOutcome::Some => {
-                conn.info().last_active.store(self.now.0, Relaxed);
+                conn.note_active(self.now, self.steady);
                 if conn.has_much_input() {
                     conn.note_input();
                     self.server.engine.clients.account(conn.info());
                     self.much_input = true;
                 }
-                conn.active_at = self.steady;
                 self.ready.push(index);
                 self.touched.push(index);
             }
@@ -387,10 +386,11 @@ impl IoThread {
     }
 
     fn on_mail(&mut self) {
+        let mut somebody_is_killed = false;
         for message in self.mailbox.clone().take() {
             match message {
                 Message::Accept(accepted) => self.serve(accepted),
-                Message::Disconnect => self.disconnect_killed(),
+                Message::Disconnect => somebody_is_killed = true,
                 Message::Complete { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
                         self.complete(index, |conn| conn.reply.value(&answer));
@@ -408,6 +408,10 @@ impl IoThread {
                 }
                 Message::Quit => self.quit = true,
             }
+        }
+        // Once for all of them: each look goes through all connections.
+        if somebody_is_killed {
+            self.disconnect_killed();
         }
     }
 
@@ -504,6 +508,7 @@ impl IoThread {
         // What a turn has answered counts as it is, even if the socket would take it all.
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
+        conn.note_taken(self.now, self.steady);
         if is_over || conn.is_over_limit(&self.config, self.steady) {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);

@@ -160,8 +160,9 @@ impl IoThread {
     pub(super) fn disconnect_killed(&mut self) {
         for index in self.conns.indices() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            // Who has killed itself still gets its answer.
-            if conn.info().killed.load(Relaxed) && conn.phase != Phase::Closing {
+            // Who has killed itself still gets its answer, if it takes it.
+            let is_leaving = conn.phase == Phase::Closing && !conn.wants_write;
+            if conn.info().killed.load(Relaxed) && !is_leaving {
                 self.close_in_order(index);
             }
         }
