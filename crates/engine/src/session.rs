@@ -82,6 +82,7 @@ impl Session {
             }
         }
     }
+
     /// Applies it to a part of an answer, the answer of a command in a transaction.
     pub(crate) fn settle_part(&self, reply: &mut tessera_resp::Reply, start: usize) {
         if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skipping) {

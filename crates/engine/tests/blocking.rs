@@ -419,3 +419,33 @@ fn those_who_need_different_slots_do_not_wait_for_each_other() {
     let answers = is_done.recv_timeout(std::time::Duration::from_secs(60));
     assert_eq!(answers.expect("it ends").len(), 2);
 }
+
+#[test]
+fn a_client_may_wait_for_very_many_keys() {
+    const KEYS: usize = 200_000;
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut feeder = Client::new();
+        let (mut taking, mut reading) = (feeder.another(), feeder.another());
+        let keys = (0..KEYS).map(|number| format!("{{k}}{number}")).collect::<Vec<_>>();
+        let command = |words: &[&str], last: &str| {
+            let words = words.iter().map(|&word| word.to_owned());
+            words.chain(keys.iter().cloned()).chain([last.to_owned()]).collect::<Vec<_>>()
+        };
+        // Each key comes twice and is waited for once.
+        let twice = [command(&["blpop"], "{k}0"), command(&[], "0")].concat();
+        assert_eq!(taking.command(&twice), b"");
+        assert_eq!(feeder.engine.blocking_keys(), KEYS);
+        let mut streams = command(&["xread", "block", "0", "streams"], "$");
+        streams.resize(4 + 2 * KEYS, "$".to_owned());
+        assert_eq!(reading.command(&streams), b"");
+        // The last one of all.
+        let last = &keys[KEYS - 1];
+        feeder.expect(&[(&format!("xadd {last} 1-1 f 1"), "$3|1-1")]);
+        feeder.expect(&[(&format!("rpush {} x", keys[0]), ":1")]);
+        assert_eq!(feeder.engine.blocking_keys(), 0);
+        done.send(answers(&feeder)).expect("somebody waits for it");
+    });
+    let answers = is_done.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(answers.expect("it ends").len(), 2);
+}

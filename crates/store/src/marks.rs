@@ -156,16 +156,16 @@ impl SlotGuard<'_> {
         waiters.range(at..).copied().find(|&waiter| wanted(waiter))
     }
 
-    /// Those who wait for a key and are `wanted`, first come first.
-    pub fn waiters(
+    /// Whether of those who wait for a key this one alone is `wanted`.
+    pub fn waits_alone(
         &self,
         db: usize,
         key: &[u8],
+        waiter: WaiterId,
         wanted: impl Fn(WaiterId) -> bool,
-    ) -> Vec<WaiterId> {
-        let mark = self.data.marks().and_then(|marks| marks.databases.get(&db)?.get(key));
-        let waiters = mark.into_iter().flat_map(|mark| mark.waiters.iter().copied());
-        waiters.filter(|&waiter| wanted(waiter)).collect()
+    ) -> bool {
+        self.next_waiter(db, key, None, &wanted) == Some(waiter)
+            && self.next_waiter(db, key, Some(waiter), wanted).is_none()
     }
 
     /// A command is through. What it may have edited counts if it has changed something at all. `news` is told of the keys that

@@ -22,7 +22,7 @@ pub use timeout::{deadline_in_ms, deadline_in_seconds};
 use crate::db::{Db, Key};
 use crate::{ClientInfo, Cx, Fail, Session};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tessera_resp::{Protocol, Reply};
@@ -173,6 +173,17 @@ pub(crate) struct Blocking {
     waiters: [Mutex<BTreeMap<WaiterId, Arc<Waiter>>>; SHARDS],
 }
 
+/// Nobody stands in a queue twice. There may be many thousand keys, whose slots are locked.
+fn keep_first_of_each(keys: &mut Vec<ReadyKey>) {
+    if keys.len() < 2 {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    let is_first: Vec<bool> = keys.iter().map(|key| seen.insert((key.db, &key.bytes))).collect();
+    let mut is_first = is_first.into_iter();
+    keys.retain(|_| is_first.next() == Some(true));
+}
+
 /// The lowest bit of a waiter's id says whether it wants deletions.
 fn wants_deletion(id: WaiterId) -> bool {
     id & 1 == 1
@@ -203,7 +214,7 @@ impl Blocking {
     /// Takes a waiter out of the queue of a key, if it stands there.
     fn leave_key(&self, guard: &mut SlotGuard<'_>, key: &ReadyKey, id: WaiterId) {
         let counts =
-            wants_deletion(id) && guard.waiters(key.db, &key.bytes, wants_deletion) == [id];
+            wants_deletion(id) && guard.waits_alone(key.db, &key.bytes, id, wants_deletion);
         if guard.leave(key.db, &key.bytes, id) {
             self.keys.fetch_sub(1, Relaxed);
         }
@@ -236,13 +247,7 @@ impl Blocking {
         request: Request,
     ) {
         let Request { mut keys, operation } = request;
-        let mut unique: Vec<ReadyKey> = Vec::with_capacity(keys.len());
-        keys.retain(|key| {
-            !unique.contains(key) && {
-                unique.push(key.clone());
-                true
-            }
-        });
+        keep_first_of_each(&mut keys);
         let id = self.next.fetch_add(1, Relaxed) << 1 | u64::from(operation.wants_deletion());
         self.clients.fetch_add(1, Relaxed);
         for key in &keys {
@@ -250,7 +255,7 @@ impl Blocking {
             if guard.wait(key.db, &key.bytes, id) {
                 self.keys.fetch_add(1, Relaxed);
             }
-            if wants_deletion(id) && guard.waiters(key.db, &key.bytes, wants_deletion) == [id] {
+            if wants_deletion(id) && guard.waits_alone(key.db, &key.bytes, id, wants_deletion) {
                 self.deletions.fetch_add(1, Relaxed);
             }
         }

@@ -323,7 +323,9 @@ fn marks_note_what_happens_to_their_keys() {
     assert_eq!(guard.next_waiter(0, key, Some(4), |_| true), Some(9));
     assert_eq!(guard.next_waiter(0, key, Some(9), |_| true), None);
     assert_eq!(guard.next_waiter(0, key, None, |waiter| waiter > 4), Some(9));
-    assert_eq!(guard.waiters(0, key, |id| id > 5), [9]);
+    assert!(guard.waits_alone(0, key, 9, |id| id > 5));
+    assert!(!guard.waits_alone(0, key, 9, |_| true) && !guard.waits_alone(0, key, 4, |_| true));
+    assert!(!guard.waits_alone(0, key, 5, |id| id > 9), "it does not wait");
     let Lookup::Vacant(vacant) = guard.lookup(0, key, hash) else { panic!("nothing is there") };
     vacant.insert(NewValue::String(b"text"), None, 0);
     let mut news = Vec::new();

@@ -5,6 +5,7 @@ use crate::command::{Command, Flags, KeyPlace, Keys};
 use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Served, deadline_in_ms};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use tessera_collections::{Entries, Stream, StreamId};
 use tessera_resp::{Protocol, Reply};
@@ -228,9 +229,10 @@ impl Blocked for Wait {
         cx: &mut Cx<'_>,
         keys: &[Key<'_>],
     ) -> Result<Served, Fail> {
+        let by_name: BTreeMap<&[u8], Key<'_>> = keys.iter().map(|&key| (key.bytes, key)).collect();
         let (start, mut served) = (cx.reply.buf.len(), 0);
         for (name, from) in &self.wanted {
-            let Some(&key) = keys.iter().find(|key| *key.bytes == **name) else { continue };
+            let Some(&key) = by_name.get(&**name) else { continue };
             let Ok(Some(found)) = db.read_as::<Stream>(key) else { continue };
             served += usize::from(from.read(cx.reply, key.bytes, &found.get().entries, self.count));
         }
