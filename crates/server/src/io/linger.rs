@@ -17,7 +17,8 @@ const PATIENCE: u64 = 5_000;
 const MOST_BYTES: usize = 16 << 20;
 /// Bytes that are read of one peer in a turn.
 const TURN_BYTES: usize = 256 << 10;
-/// Connections that are kept so at a time; further ones are reset.
+/// Connections that all threads together keep so at a time; further ones are reset. They count as no clients, and take of the descriptors that
+/// are kept from clients for files and for links to other nodes.
 const MOST: usize = 64;
 const CHUNK: usize = 16 << 10;
 
@@ -28,16 +29,22 @@ struct Peer {
 }
 
 /// The connections of a thread that are closed in one direction.
-#[derive(Default)]
 pub(super) struct Lingering {
     peers: HashMap<u64, Peer>,
     next: u64,
+    /// The thread's part of `MOST`.
+    most: usize,
 }
 
 impl Lingering {
+    /// Those of one of so many threads.
+    pub(super) fn of_one_of(threads: usize) -> Lingering {
+        Lingering { peers: HashMap::new(), next: 0, most: (MOST / threads.max(1)).max(1) }
+    }
+
     /// Takes a connection whose descriptor stands in `epoll`; its events will come with `first_token` and further.
     pub(super) fn add(&mut self, epoll: &OwnedFd, first_token: u64, fd: OwnedFd, now: Millis) {
-        if self.peers.len() >= MOST || rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
+        if self.peers.len() >= self.most || rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
             return;
         }
         let token = EventData::new_u64(first_token + self.next);
@@ -90,6 +97,11 @@ mod tests {
 
     /// A peer, and what keeps the other end of its connection.
     fn a_lingering_peer() -> (TcpStream, Lingering) {
+        let mut lingering = Lingering::of_one_of(1);
+        (a_peer_of(&mut lingering), lingering)
+    }
+
+    fn a_peer_of(lingering: &mut Lingering) -> TcpStream {
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
         let far = TcpStream::connect(listener.local_addr().expect("it has one")).expect("heard");
         let (near, _) = listener.accept().expect("it has come");
@@ -97,9 +109,17 @@ mod tests {
         let near = OwnedFd::from(near);
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("a descriptor");
         epoll::add(&epoll, &near, EventData::new_u64(1), EventFlags::IN).expect("it is new");
-        let mut lingering = Lingering::default();
         lingering.add(&epoll, 7, near, Millis(1000));
-        (far, lingering)
+        far
+    }
+
+    #[test]
+    fn all_threads_together_keep_no_more_than_there_are_descriptors_for() {
+        for (threads, each) in [(1, 64), (4, 16), (128, 1)] {
+            let mut lingering = Lingering::of_one_of(threads);
+            let peers = (0..=each).map(|_| a_peer_of(&mut lingering)).collect::<Vec<_>>();
+            assert_eq!((lingering.peers.len(), peers.len()), (each, each + 1), "{threads}");
+        }
     }
 
     #[test]

@@ -149,6 +149,7 @@ impl IoThread {
         let config = server.engine.config();
         let config_version = server.engine.config_version();
         let client_memory_limit = client_memory_limit(&config);
+        let lingering = Lingering::of_one_of(server.mailboxes.len());
         let mut thread = IoThread {
             index,
             server,
@@ -172,7 +173,7 @@ impl IoThread {
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
-            lingering: Lingering::default(),
+            lingering,
             spare: Vec::new(),
             next_scan: Millis(0),
             next_eviction: Millis(0),
