@@ -5,6 +5,7 @@
 
 use crate::time;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tessera_cluster::Now;
 use tessera_slot::Millis;
 
 /// The control thread's last sign of life.
@@ -19,10 +20,15 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// The control thread has carried out all that the core wants. True if it was missed since the last time.
-    pub(crate) fn beat(&self) -> bool {
-        self.monotonic.store(time::monotonic().0, Ordering::Relaxed);
-        self.unix.store(time::unix().0, Ordering::Release);
+    /// The control thread has carried out all that the core wants, which saw the clocks at `seen`. Not the present time: the
+    /// process may have been stopped since, and the core does not know yet.
+    pub(crate) fn beat(&self, seen: Now) {
+        self.monotonic.store(seen.mono.0, Ordering::Relaxed);
+        self.unix.store(seen.unix.0, Ordering::Release);
+    }
+
+    /// Whether a beat was missed since this was asked last.
+    pub(crate) fn was_missed(&self) -> bool {
         self.missed.swap(false, Ordering::AcqRel)
     }
 
@@ -53,7 +59,8 @@ mod tests {
     fn a_missed_beat_is_noticed_and_told_once() {
         let pulse = Pulse::default();
         assert!(!pulse.is_late(time::unix(), 0), "nothing has begun");
-        assert!(!pulse.beat());
+        pulse.beat(time::now());
+        assert!(!pulse.was_missed());
         assert!(!pulse.is_late(time::unix(), 60_000));
         // The Unix clock alone proves nothing.
         assert!(!pulse.is_late(time::unix().plus(3_600_000), 60_000));
@@ -61,7 +68,18 @@ mod tests {
             std::thread::yield_now();
         }
         pulse.miss();
-        assert!(pulse.beat());
-        assert!(!pulse.beat());
+        pulse.beat(time::now());
+        assert!(pulse.was_missed());
+        assert!(!pulse.was_missed());
+    }
+
+    #[test]
+    fn a_beat_is_as_old_as_what_the_core_has_seen() {
+        let pulse = Pulse::default();
+        let now = time::now();
+        let before = |at: Millis| Millis(at.0 - 5000);
+        pulse.beat(Now { mono: before(now.mono), unix: before(now.unix) });
+        assert!(pulse.is_late(now.unix, 2000));
+        assert!(!pulse.is_late(now.unix, 60_000));
     }
 }
