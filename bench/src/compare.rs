@@ -94,6 +94,7 @@ fn measure_round(
             order: Order::Random { space: plan.keys },
             duration: Some(plan.duration),
             seed: round << 16 | at as u64,
+            keep: false,
         };
         measured.scenarios[at].push(measure(&server, &load)?);
     }
@@ -110,6 +111,7 @@ fn load_keys(plan: &Plan, server: &Server) -> Result<f64> {
         order: Order::Once { space: plan.keys },
         duration: None,
         seed: 0,
+        keep: false,
     };
     without_errors(generator::run(std::slice::from_ref(server.node()), &load)?)?;
     let held = server.keys()?;

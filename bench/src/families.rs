@@ -132,7 +132,8 @@ struct Content {
 }
 
 const CONTENTS: &[Content] = &[
-    Content { name: "list of 100", elements: 1_000_000, command: "RPUSH list:{n/100} value:{n}" },
+    // As many keys as of hashes, 100 k: the memory of the table of keys counts too.
+    Content { name: "list of 100", elements: 10_000_000, command: "RPUSH list:{n/100} value:{n}" },
     Content {
         name: "hash of 10 fields",
         elements: 1_000_000,
@@ -156,7 +157,7 @@ const CONTENTS: &[Content] = &[
     },
     Content {
         name: "sorted set of 100",
-        elements: 1_000_000,
+        elements: 10_000_000,
         command: "ZADD zset:{n/100} {n%100} member:{n%100}",
     },
     Content { name: "sorted set of 1 M", elements: 1_000_000, command: "ZADD zset {n} member:{n}" },
@@ -260,6 +261,7 @@ fn measure(
         order: Order::Random { space: u64::MAX },
         duration: Some(plan.duration),
         seed: round,
+        keep: false,
     };
     compare::measure(&server, &load)
 }
@@ -273,6 +275,7 @@ fn fill(server: &Server, count: u64, command: &str) -> Result<()> {
         order: Order::Once { space: count },
         duration: None,
         seed: 0,
+        keep: false,
     };
     let outcome = generator::run(std::slice::from_ref(server.node()), &load)?;
     let outcome = compare::without_errors(outcome)?;

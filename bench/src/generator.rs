@@ -41,6 +41,8 @@ pub struct Load {
     pub duration: Option<Duration>,
     /// Seed of random keys.
     pub seed: u64,
+    /// Whether to keep the latency of each batch.
+    pub keep: bool,
 }
 
 /// What came of a load.
@@ -52,6 +54,9 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Latencies in nanoseconds, one sample for each command.
     pub latencies: Histogram<u64>,
+    /// Where they are kept: the latency of each batch in microseconds, by its place. The n-th batch of a connection has the same place in
+    /// every run of a load.
+    pub batches: Vec<u32>,
     /// Errors among the answers.
     pub errors: u64,
     /// The text of one of them.
@@ -90,6 +95,8 @@ struct Connection {
     to_send: usize,
     /// Commands of the batch at hand; 0 when there is none.
     in_flight: usize,
+    /// Batches that have been answered.
+    batches: usize,
     /// The count of replies at which the batch is answered.
     answered_at: u64,
     started: Instant,
@@ -112,6 +119,7 @@ impl Connection {
             sent: 0,
             to_send: 0,
             in_flight: 0,
+            batches: 0,
             answered_at: 0,
             started: Instant::now(),
             wants_write: false,
@@ -176,6 +184,8 @@ struct Generator {
     poll: OwnedFd,
     connections: Vec<Connection>,
     latencies: Histogram<u64>,
+    /// As [`Outcome::batches`], where they are kept.
+    batches: Option<Vec<u32>>,
     commands: u64,
     started: Instant,
     last_answer: Instant,
@@ -203,6 +213,7 @@ impl Generator {
             poll,
             connections,
             latencies: Histogram::new_with_bounds(1, LATENCY_MAX, 3)?,
+            batches: load.keep.then(Vec::new),
             commands: 0,
             started: Instant::now(),
             last_answer: Instant::now(),
@@ -258,11 +269,20 @@ impl Generator {
     }
 
     fn answered(&mut self, at: usize, now: Instant) {
+        let connections = self.connections.len();
         let connection = &mut self.connections[at];
         let latency = now.duration_since(connection.started).as_nanos();
         let latency = u64::try_from(latency).unwrap_or(LATENCY_MAX).clamp(1, LATENCY_MAX);
         self.latencies.saturating_record_n(latency, connection.in_flight as u64);
         self.commands += connection.in_flight as u64;
+        if let Some(batches) = &mut self.batches {
+            let place = connection.batches * connections + at;
+            if place >= batches.len() {
+                batches.resize(place + connections, 0);
+            }
+            batches[place] = u32::try_from(latency / 1000).unwrap_or(u32::MAX);
+        }
+        connection.batches += 1;
         connection.in_flight = 0;
         self.last_answer = now;
         self.busy -= 1;
@@ -301,6 +321,7 @@ impl Generator {
             nulls: counters().map(|counter| counter.nulls).sum(),
             first_error: counters().find_map(|counter| counter.first_error.clone()),
             latencies: self.latencies,
+            batches: self.batches.unwrap_or_default(),
             own_cpu,
         })
     }

@@ -177,6 +177,9 @@ struct GrowthArgs {
     /// How many keys.
     #[arg(short = 'r', long, default_value_t = 10_000_000)]
     keys: u64,
+    /// How often they are loaded, each time into an empty server.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
 }
 
 #[derive(Args)]
@@ -253,6 +256,7 @@ fn run_load(args: &LoadArgs) -> Result<()> {
         },
         duration: if args.once { None } else { Some(seconds(args.seconds)?) },
         seed: u64::from(std::process::id()),
+        keep: false,
     };
     let outcome = generator::run(&nodes, &load)?;
     println!(
@@ -325,6 +329,7 @@ fn run_growth(args: &GrowthArgs) -> Result<()> {
     growth::run(&growth::Plan {
         programs: std::iter::once(args.servers.ours()).chain(args.servers.peer()).collect(),
         keys: args.keys,
+        rounds: args.rounds.max(1),
         connections: args.shape.connections,
         pipeline: args.pipeline,
         value_size: args.shape.value_size,

@@ -25,7 +25,7 @@ fn redis() -> Option<Program> {
 
 fn load(workload: Workload, order: Order, duration: Option<Duration>) -> Load {
     let templates = workload.templates(20);
-    Load { templates, connections: 5, pipeline: 7, order, duration, seed: 1 }
+    Load { templates, connections: 5, pipeline: 7, order, duration, seed: 1, keep: true }
 }
 
 #[test]
@@ -43,6 +43,9 @@ fn keys_once_are_all_there_and_are_found() {
         let outcome = generator::run(&nodes, &once).expect("a load");
         assert_eq!((outcome.commands, outcome.errors), (10_000, 0));
         assert_eq!(outcome.latencies.len(), 10_000);
+        // Each connection has its own part of the keys, in batches of seven.
+        let batches = outcome.batches.iter().filter(|&&latency| latency > 0).count();
+        assert!((1400..=1440).contains(&batches), "{batches} batches");
         assert_eq!(server.keys().expect("DBSIZE"), 10_000);
         assert!(server.used_memory().expect("INFO") > before + 10_000 * 36);
 

@@ -1,5 +1,6 @@
 //! What all types of collections have in common: how an entry of the keyspace keeps one in a byte and a word.
 
+use crate::hasher::HashCode;
 use crate::{Hash, List, Set, SortedSet, Stream};
 use std::fmt::Debug;
 use std::ptr::NonNull;
@@ -77,6 +78,10 @@ pub unsafe trait Collection:
 
     /// The name of the encoding, as OBJECT ENCODING answers it.
     fn encoding(&self) -> &'static str;
+
+    /// Prefetches what a command on this member, or at the ends where there are none, is going to read, a step further with each call,
+    /// from step 0 on: a step reads only what those before it have asked for. False: there is nothing more to ask for.
+    fn prefetch(&self, step: u8, member: HashCode) -> bool;
 }
 
 /// A collection of any type.
@@ -161,6 +166,12 @@ impl AnyCollection {
     /// As [`Collection::free_effort`].
     pub fn free_effort(&self) -> usize {
         for_any!(self, collection => collection.free_effort())
+    }
+
+    /// As [`Collection::prefetch`].
+    #[inline]
+    pub fn prefetch(&self, step: u8, member: HashCode) -> bool {
+        for_any!(self, collection => collection.prefetch(step, member))
     }
 
     /// As [`Collection::encoding`].

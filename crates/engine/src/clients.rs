@@ -78,8 +78,14 @@ pub struct ClientInfo {
     pub resp: AtomicUsize,
     /// Bytes waiting to be parsed.
     pub query_bytes: AtomicUsize,
+    /// Bytes of an unfinished command that are parsed.
+    pub parsed_bytes: AtomicUsize,
+    /// Bytes that the buffer with both takes.
+    pub query_room: AtomicUsize,
     /// Bytes waiting to be sent.
     pub reply_bytes: AtomicUsize,
+    /// Bytes that the buffer with these takes.
+    pub reply_room: AtomicUsize,
     /// Bytes received.
     pub total_in: AtomicU64,
     /// Bytes sent.
@@ -102,6 +108,10 @@ pub struct ClientInfo {
     pub multi_bytes: AtomicUsize,
     /// Keys of WATCH.
     pub watching: AtomicUsize,
+    /// Bytes that these take.
+    pub watching_bytes: AtomicUsize,
+    /// What the client is counted as in [`Clients::memory`].
+    pub(crate) accounted: AtomicUsize,
     /// To be disconnected by its thread.
     pub killed: AtomicBool,
     /// The kind, as a number of [`ClientKind`].
@@ -132,7 +142,10 @@ impl ClientInfo {
             db: AtomicUsize::new(0),
             resp: AtomicUsize::new(2),
             query_bytes: AtomicUsize::new(0),
+            parsed_bytes: AtomicUsize::new(0),
+            query_room: AtomicUsize::new(0),
             reply_bytes: AtomicUsize::new(0),
+            reply_room: AtomicUsize::new(0),
             total_in: AtomicU64::new(0),
             total_out: AtomicU64::new(0),
             commands: AtomicU64::new(0),
@@ -144,6 +157,8 @@ impl ClientInfo {
             multi: AtomicI64::new(-1),
             multi_bytes: AtomicUsize::new(0),
             watching: AtomicUsize::new(0),
+            watching_bytes: AtomicUsize::new(0),
+            accounted: AtomicUsize::new(0),
             killed: AtomicBool::new(false),
             kind: AtomicUsize::new(0),
             waiter: Mutex::default(),
@@ -189,11 +204,14 @@ impl ClientInfo {
         let names = self.names.lock().clone();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (query, reply) = (self.query_bytes.load(Relaxed), self.reply_bytes.load(Relaxed));
+        let parsed = self.parsed_bytes.load(Relaxed);
+        let query_free = self.query_room.load(Relaxed).saturating_sub(query + parsed);
+        let reply_room = self.reply_room.load(Relaxed);
         let multi_bytes = self.multi_bytes.load(Relaxed);
         let command = crate::commands::name_of(self.last_command.load(Relaxed));
         format!(
             "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub=0 psub=0 ssub=0 multi={} watch={} \
-             qbuf={query} qbuf-free=0 argv-mem=0 multi-mem={multi_bytes} rbs={reply} rbp={reply} obl=0 oll=0 omem={reply} \
+             qbuf={query} qbuf-free={query_free} argv-mem={parsed} multi-mem={multi_bytes} rbs={reply_room} rbp={reply_room} obl=0 oll=0 omem={reply} \
              tot-mem={} events=r cmd={command} user=default redir=-1 resp={} lib-name={} lib-ver={} tot-net-in={} \
              tot-net-out={} tot-cmds={}",
             self.id,
@@ -207,7 +225,7 @@ impl ClientInfo {
             self.db.load(Relaxed),
             self.multi.load(Relaxed),
             self.watching.load(Relaxed),
-            query + reply + multi_bytes + size_of::<ClientInfo>(),
+            self.memory(),
             self.resp.load(Relaxed),
             text(&names.library),
             text(&names.library_version),
@@ -284,8 +302,10 @@ impl ClientFilter {
 /// All connected clients, guarded by one mutex that only connecting, disconnecting and CLIENT take.
 #[derive(Default)]
 pub struct Clients {
-    by_id: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
+    pub(crate) by_id: Mutex<BTreeMap<u64, Arc<ClientInfo>>>,
     next_id: AtomicU64,
+    /// Bytes that all take.
+    pub(crate) memory: AtomicUsize,
 }
 
 impl Clients {
@@ -299,9 +319,10 @@ impl Clients {
         self.by_id.lock().insert(client.id, client);
     }
 
-    /// Removes a client.
-    pub fn remove(&self, id: u64) {
-        self.by_id.lock().remove(&id);
+    /// Removes a client, and what it took.
+    pub fn remove(&self, client: &ClientInfo) {
+        self.by_id.lock().remove(&client.id);
+        self.account_as(client, 0);
     }
 
     /// A client by its id.

@@ -251,6 +251,8 @@ pub struct Command {
     pub use_by: Option<fn(Args<'_>) -> &'static str>,
     /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
     pub alone_if: Option<fn(Args<'_>) -> bool>,
+    /// What of its first key's value it reads first.
+    pub touches: Touches,
     /// The family.
     pub group: Group,
     /// The version of Redis that brought it.
@@ -269,6 +271,17 @@ pub struct Command {
     pub subcommands: &'static [Command],
 }
 
+/// What of its first key's value a command reads first, as far as that can be said before it is run: what a batch prefetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touches {
+    /// The key alone, and what lies beside it.
+    Key,
+    /// The value: its ends, where it has some.
+    Value,
+    /// The member or field that stands at this place among the arguments.
+    Member(u8),
+}
+
 impl Command {
     /// A command without properties, keys and documentation.
     pub const fn new(name: &'static str, arity: i32, handler: Handler) -> Command {
@@ -281,6 +294,7 @@ impl Command {
             key_uses: &[],
             use_by: None,
             alone_if: None,
+            touches: Touches::Key,
             group: Group::Generic,
             since: "1.0.0",
             complexity: "O(1)",
@@ -339,7 +353,13 @@ impl Command {
         }
     }
 
-    /// Sets family, version, cost, summary and arguments.
+    /// Sets what of its first key's value it reads first, where that is not what most of its family do.
+    pub const fn touches(mut self, touches: Touches) -> Command {
+        self.touches = touches;
+        self
+    }
+
+    /// Sets family, version, cost, summary and arguments; and, by the family, what it touches.
     pub const fn doc(
         mut self,
         group: Group,
@@ -349,6 +369,23 @@ impl Command {
         syntax: &'static str,
     ) -> Command {
         self.group = group;
+        self.touches = match (group, &self.keys) {
+            (
+                Group::Hash | Group::Set | Group::SortedSet,
+                Keys::Range { first: 1, last: 1, .. },
+            ) => {
+                if self.arity.abs() > 2 {
+                    Touches::Member(2)
+                } else {
+                    Touches::Value
+                }
+            }
+            (
+                Group::List | Group::Stream | Group::HyperLogLog | Group::Geo,
+                Keys::Range { first: 1, .. },
+            ) => Touches::Value,
+            _ => Touches::Key,
+        };
         self.since = since;
         self.complexity = complexity;
         self.summary = summary;

@@ -1,7 +1,7 @@
 //! From a request to its reply: what is common to all commands.
 
 use crate::blocking::{After, Left};
-use crate::command::{Command, Flags, Keys, range_end};
+use crate::command::{Command, Flags, Keys, Touches, range_end};
 use crate::cx::{Cx, Outcome, Park, Propagate};
 use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
 use crate::notify::Notifier;
@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Millis, Offset, Slot, SlotState};
-use tessera_store::{AllSlots, KeyHash, World};
+use tessera_store::{AllSlots, KeyHash, MemberHash, World};
 
 /// Commands that replicas may be told of: they are held back while writes are paused.
 pub(crate) const TOLD: Flags = Flags::WRITE.or(Flags::MAY_REPLICATE);
@@ -26,6 +26,9 @@ pub struct Prepared {
     pub index: u32,
     /// Where its first key belongs, if it has one that is always in the same place.
     pub first: Option<KeyHash>,
+    /// The member of the first key's value that it will look for, by its hash; of no meaning for those that only touch the value, and `None`
+    /// for those that do not.
+    pub member: Option<MemberHash>,
 }
 
 /// What a thread keeps from batch to batch.
@@ -47,13 +50,18 @@ impl Engine {
     #[inline]
     pub fn prepare(&self, args: Args<'_>) -> Prepared {
         let Some((command, index)) = commands::find(args) else {
-            return Prepared { command: None, index: 0, first: None };
+            return Prepared { command: None, index: 0, first: None, member: None };
         };
         let first = match command.keys.first() {
             Some(first) if args.len() > first => Some(self.keyspace.locate(args.at(first))),
             _ => None,
         };
-        Prepared { command: Some(command), index, first }
+        let member = match command.touches {
+            Touches::Key => None,
+            Touches::Value => Some(MemberHash::NONE),
+            Touches::Member(at) => args.get(at.into()).map(MemberHash::of),
+        };
+        Prepared { command: Some(command), index, first, member }
     }
 
     /// Runs a request. `world` is entered; a command that needs the world alone leaves and enters it again.

@@ -12,6 +12,7 @@
 
 mod args;
 mod blocking;
+mod client_memory;
 mod clients;
 mod command;
 pub mod commands;
@@ -39,6 +40,7 @@ mod wide;
 
 pub use args::Args;
 pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};
+pub use client_memory::{EvictedClients, client_memory_limit};
 pub use clients::{AckWait, ClientFilter, ClientInfo, ClientKind, ClientNames, Clients, UNBLOCKED};
 pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys};
 pub use cx::{Cx, Outcome, Park};

@@ -30,6 +30,8 @@ pub struct Session {
     pub asking: bool,
     /// What CLIENT REPLY chose.
     pub reply_mode: ReplyMode,
+    /// Up to here the reply is settled: EXEC has done so for each of its commands.
+    kept: usize,
     /// CLIENT NO-TOUCH: reads leave the access clock alone.
     pub no_touch: bool,
     /// The link from the primary: its writes are applied as they are, even where clients may not write.
@@ -53,6 +55,7 @@ impl Session {
             readonly: false,
             asking: false,
             reply_mode: ReplyMode::On,
+            kept: 0,
             no_touch: false,
             is_primary: false,
             last_write: tessera_slot::Offset(0),
@@ -65,6 +68,10 @@ impl Session {
     /// Applies CLIENT REPLY to an answer that begins at `start`. Once for each command, when it is answered.
     #[inline]
     pub fn settle_reply(&mut self, reply: &mut tessera_resp::Reply, start: usize) {
+        if self.reply_mode == ReplyMode::On {
+            return;
+        }
+        let start = start.max(std::mem::take(&mut self.kept));
         match self.reply_mode {
             ReplyMode::On => {}
             ReplyMode::Off => reply.buf.truncate(start),
@@ -73,6 +80,19 @@ impl Session {
                 reply.buf.truncate(start);
                 self.reply_mode = ReplyMode::On;
             }
+        }
+    }
+    /// Applies it to a part of an answer, the answer of a command in a transaction.
+    pub(crate) fn settle_part(&self, reply: &mut tessera_resp::Reply, start: usize) {
+        if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skipping) {
+            reply.buf.truncate(start);
+        }
+    }
+
+    /// What the reply has by now is settled.
+    pub(crate) fn keep_reply(&mut self, reply: &tessera_resp::Reply) {
+        if self.reply_mode != ReplyMode::On {
+            self.kept = reply.buf.len();
         }
     }
 }

@@ -43,6 +43,8 @@ pub struct ThreadStats {
     pub connections: AtomicU64,
     /// Connections refused for `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Clients disconnected for `maxmemory-clients`.
+    pub evicted_clients: AtomicU64,
     /// Clients disconnected for `client-query-buffer-limit`.
     pub query_limit_disconnections: AtomicU64,
     /// Clients disconnected for `client-output-buffer-limit`.
@@ -73,6 +75,7 @@ impl ThreadStats {
             net_out: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
+            evicted_clients: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             dirty: AtomicU64::new(0),

@@ -366,3 +366,56 @@ fn who_waits_for_several_keys_takes_them_in_its_own_order() {
     assert_eq!(answers(&feeder), [(id, "*2|$9|{t}second|$1|y|".to_owned())]);
     feeder.expect(&[("lrange {t}first 0 -1", "*1|$1|x"), ("exists {t}second", ":0")]);
 }
+
+#[test]
+fn who_waits_for_several_streams_gets_all_that_a_transaction_has_fed() {
+    let mut feeder = Client::new();
+    let (mut plain, mut consumer) = (feeder.another(), feeder.another());
+    feeder.expect(&[
+        ("xgroup create a g $ mkstream", "+OK"),
+        ("xgroup create b g $ mkstream", "+OK"),
+        ("xgroup create c g $ mkstream", "+OK"),
+    ]);
+    // One that is named twice is answered twice.
+    assert_eq!(plain.run("xread count 1 block 0 streams b a c b $ $ 0 $"), "");
+    assert_eq!(consumer.run("xreadgroup group g x block 0 streams c b a > > >"), "");
+    let mut reader = feeder.follow();
+    feeder.expect(&[
+        ("multi", "+OK"),
+        ("xadd a 1-1 f 1", "+QUEUED"),
+        ("xadd b 2-1 f 2", "+QUEUED"),
+        ("xadd b 2-2 f 3", "+QUEUED"),
+        ("exec", "*3|$3|1-1|$3|2-1|$3|2-2"),
+    ]);
+    let entry = |id: &str, value: u8| format!("*2|$3|{id}|*2|$1|f|$1|{value}|");
+    let (a, b, last) = (entry("1-1", 1), entry("2-1", 2), entry("2-2", 3));
+    let read = format!("*3|*2|$1|b|*1|{b}*2|$1|a|*1|{a}*2|$1|b|*1|{b}");
+    let given = format!("*2|*2|$1|b|*2|{b}{last}*2|$1|a|*1|{a}");
+    let [plain, consumer] = [plain, consumer].map(|client| client.session.info.id);
+    assert_eq!(answers(&feeder), [(plain, read), (consumer, given)]);
+    feeder.expect(&[("xreadgroup group g x streams c b a > > >", "*-1")]);
+    let told = String::from_utf8_lossy(reader.peek().expect("it goes on")).into_owned();
+    assert_eq!(told.matches("XCLAIM").count(), 3, "{told}");
+    reader.advance(1);
+    assert_eq!((feeder.engine.blocked_clients(), feeder.engine.blocking_keys()), (0, 0));
+}
+
+#[test]
+fn those_who_need_different_slots_do_not_wait_for_each_other() {
+    let (done, is_done) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let mut feeder = Client::new();
+        let (mut first, mut second) = (feeder.another(), feeder.another());
+        for (client, line) in
+            [(&mut first, "blmove k a left left 0"), (&mut second, "blmove k b left left 0")]
+        {
+            assert_eq!(client.run(line), "", "{line}");
+        }
+        // Nothing for either.
+        feeder.expect(&[("set k x", "+OK"), ("del k", ":1"), ("rpush k 1 2", ":2")]);
+        feeder.expect(&[("lrange a 0 -1", "*1|$1|1"), ("lrange b 0 -1", "*1|$1|2")]);
+        done.send(answers(&feeder)).expect("somebody waits for it");
+    });
+    let answers = is_done.recv_timeout(std::time::Duration::from_secs(60));
+    assert_eq!(answers.expect("it ends").len(), 2);
+}

@@ -173,6 +173,26 @@ fn replies_can_be_turned_off() {
 }
 
 #[test]
+fn replies_can_be_turned_off_within_a_transaction() {
+    // As Valkey 8.1 answers, though an array that was begun is never ended.
+    let mut client = Client::new();
+    let begin = |client: &mut Client, queue: &[&str]| {
+        client.expect(&[("multi", "+OK")]);
+        queue.iter().for_each(|line| client.expect(&[(line, "+QUEUED")]));
+    };
+    begin(&mut client, &["echo a", "client reply off", "set k v"]);
+    client.expect(&[("exec", "*3|$1|a"), ("ping", ""), ("client reply on", "+OK")]);
+    begin(&mut client, &["echo a", "client reply off", "get k", "client reply on", "get k"]);
+    client.expect(&[("exec", "*5|$1|a|+OK|$1|v"), ("ping", "+PONG")]);
+    begin(&mut client, &["client reply skip", "get k"]);
+    client.expect(&[("exec", "*2|$1|v"), ("ping", ""), ("ping", "+PONG")]);
+    begin(&mut client, &["get k", "get k"]);
+    client.expect(&[("client reply off", "+QUEUED"), ("discard", "+OK")]);
+    client.expect(&[("client reply off", ""), ("multi", ""), ("echo a", "")]);
+    client.expect(&[("client reply on", ""), ("get k", ""), ("exec", "+OK|$1|v")]);
+}
+
+#[test]
 fn reset_forgets_everything() {
     let mut client = Client::in_cluster();
     client.expect(&[

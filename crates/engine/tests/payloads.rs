@@ -316,6 +316,28 @@ fn digests_are_those_of_valkey() {
         ),
         ("DEBUG DIGEST", "+1e0e40452420b371d94fc3c5b289dbd33b1938c1"),
     ]);
+    client.expect(&[
+        ("XADD st 1-1 a 1", "$3|1-1"),
+        ("XADD st 5-2 b 22 c -3", "$3|5-2"),
+        ("DEBUG DIGEST-VALUE st", "*1|+6ee7b9116c6ac6d501474399c86a620c6d468719"),
+    ]);
+    // Scores as it digests them: whole ones with an exponent where that is shorter.
+    for (score, digest) in [
+        ("123456789", "5c9882d01f62d9d69f4a5cd16a14357142aefd6c"),
+        ("1e7", "9ecc91bef5855b74ec79fee4561adf210e37bd6e"),
+        ("1e8", "dddc2403b2725e5c991f1c5adc90b762a5730adf"),
+        ("1230000000000", "d634e8e29a536d90d2aae89c272f9799cb45265c"),
+        ("-1e17", "6281eddb6f1b3eba399d9ac4b82dbb81aa5617c6"),
+        ("4e18", "b52717e2edb201010da8796483cce434ff2266c3"),
+        ("1.5e300", "2c78e57e5e96309c1bb10e9f2f4054328ea263e9"),
+        ("-0", "8d8d88c2cfb8d9411b8d9973c96538bd6378d446"),
+        ("0", "8d8d88c2cfb8d9411b8d9973c96538bd6378d446"),
+        ("inf", "693af63fc2885cc02fbc107a856fc4b9687305ed"),
+    ] {
+        client.run(&format!("ZADD score {score} a"));
+        let reply = format!("*1|+{digest}");
+        client.expect(&[("DEBUG DIGEST-VALUE score", &reply), ("DEL score", ":1")]);
+    }
 }
 
 #[test]

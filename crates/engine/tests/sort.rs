@@ -150,3 +150,12 @@ fn in_a_transaction_other_keys_can_be_read() {
         ("exec", "*2|:3|*3|$1|3|$1|2|$1|1"),
     ]);
 }
+
+#[test]
+fn texts_are_compared_beyond_a_zero_byte() {
+    let mut client = Client::new();
+    let push: [&[u8]; 5] = [b"RPUSH", b"k", b"a\0b", b"a\0a", b"a"];
+    client.command(&push);
+    let sorted = client.command(&[&b"SORT"[..], b"k", b"ALPHA"]);
+    assert_eq!(sorted, b"*3\r\n$1\r\na\r\n$3\r\na\0a\r\n$3\r\na\0b\r\n");
+}

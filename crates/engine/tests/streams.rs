@@ -460,6 +460,27 @@ fn a_lag_is_not_known_behind_a_deleted_entry() {
     let groups = client.run("xinfo groups x");
     let lags: Vec<&str> = groups.split("$3|lag|").skip(1).map(|lag| &lag[..2]).collect();
     assert_eq!(lags, ["$-", ":1"], "{groups}");
+
+    // As Valkey 8.1.8 answers: what a group is said to have read does not count up to a deleted entry.
+    for (from, then, lag) in [
+        ("0", "xdel x 1-0", ":2"),
+        ("0 entriesread 2", "xdel x 1-0", ":2"),
+        ("0 entriesread 1", "ping", ":2"),
+        ("1-0 entriesread 3", "xdel x 2-0", "$-1"),
+        ("1-0 entriesread 3", "xtrim x minid 3-0", ":0"),
+        ("0 entriesread 1", "xdel x 1-0 2-0 3-0", ":2"),
+        ("1-0 entriesread 7", "xdel x 1-0", ":2"),
+        ("0-5 entriesread 7", "xdel x 1-0", "$-1"),
+    ] {
+        client.run("del x");
+        for id in 1..=3 {
+            client.run(&format!("xadd x {id}-0 f v"));
+        }
+        client.run(&format!("xgroup create x g {from}"));
+        client.run(then);
+        let groups = client.run("xinfo groups x");
+        assert!(groups.ends_with(&format!("$3|lag|{lag}")), "{from}, {then}: {groups}");
+    }
 }
 
 #[test]

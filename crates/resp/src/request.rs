@@ -134,6 +134,11 @@ impl RequestParser {
         self.spans.capacity() * size_of::<Span>()
     }
 
+    /// Bytes of an unfinished command that are parsed: headers and arguments.
+    pub fn parsed(&self) -> usize {
+        if self.args_left > 0 { self.pos } else { 0 }
+    }
+
     /// The line of the inline command that [`RequestParser::next`] has just split or refused, as it was: splitting
     /// overwrites it. Who wants to parse it again puts these bytes back to the start of `buf`.
     #[inline]

@@ -85,6 +85,12 @@ pub(crate) fn bind_tcp(config: &Config, port: u16) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
+/// As [`bind_tcp`], for a server that does not start without it.
+pub(crate) fn bind_at_start(config: &Config, port: u16) -> Result<Vec<Listener>> {
+    bind_tcp(config, port)
+        .with_context(|| format!("Failed listening on port {port} (tcp), aborting"))
+}
+
 fn is_missing_address(error: &std::io::Error) -> bool {
     matches!(
         error.raw_os_error().map(Errno::from_raw_os_error),
@@ -115,7 +121,7 @@ fn bind_one(addr: SocketAddr, backlog: u32) -> std::io::Result<Socket> {
 pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     if config.network.port != 0 {
-        listeners = bind_tcp(config, config.network.port)?;
+        listeners = bind_at_start(config, config.network.port)?;
     }
     let path = &config.network.unixsocket;
     if !path.is_empty() {

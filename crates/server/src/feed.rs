@@ -291,7 +291,8 @@ fn carry_out(
             SessionEffect::StartFullSync { eof_capable, .. } => {
                 server.syncs.full.fetch_add(1, Relaxed);
                 tracing::info!("Full resync requested by replica {addr}");
-                let pipe = server.sync.request(eof_capable, Arc::clone(&server.mailboxes[thread]));
+                let mailbox = Arc::clone(&server.mailboxes[thread]);
+                let pipe = server.sync.request(eof_capable, feed.session.version(), mailbox);
                 feed.stage = Stage::Wanted(pipe);
                 become_replica(server, conn, thread);
             }

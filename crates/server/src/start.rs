@@ -1,6 +1,6 @@
 //! From a command line to a running server, and down again.
 
-use crate::accept::{bind_tcp, listen};
+use crate::accept::{bind_at_start, listen};
 use crate::bus::{ClusterHandle, Control, NodesFile, cluster_config};
 use crate::descriptors::{TooFew, make_room};
 use crate::follow::{Follow, Follower, Primary};
@@ -103,8 +103,8 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
     raise_descriptor_limit(&mut config, &mut warnings)?;
 
     // Whatever can fail fails here, in the foreground, where its reason can be read.
-    let listeners = listen(&config)?;
-    let (nodes_file, bus_listeners, core) = open_cluster(&config)?;
+    let listeners = told_to_log(&config, listen(&config))?;
+    let (nodes_file, bus_listeners, core) = told_to_log(&config, open_cluster(&config))?;
     anyhow::ensure!(
         !listeners.is_empty() || config.cluster.enabled,
         "Configured to not listen anywhere, exiting."
@@ -208,6 +208,18 @@ fn raise_descriptor_limit(config: &mut Config, warnings: &mut Vec<String>) -> Re
     Ok(())
 }
 
+/// Has the log file say why the server does not start, for those who watch that alone. Without a file standard error has it anyway.
+fn told_to_log<T>(config: &Config, result: Result<T>) -> Result<T> {
+    let general = &config.general;
+    if let Err(error) = &result
+        && !general.logfile.is_empty()
+        && logging::start(&general.logfile, general.loglevel).is_ok()
+    {
+        tracing::error!("{error:#}");
+    }
+    result
+}
+
 type ClusterParts = (Option<NodesFile>, Vec<crate::accept::Listener>, Option<Cluster>);
 
 fn open_cluster(config: &Config) -> Result<ClusterParts> {
@@ -232,7 +244,7 @@ fn open_cluster(config: &Config) -> Result<ClusterParts> {
     let core = Cluster::new(settings, text.as_deref(), time::now(), seed).with_context(|| {
         format!("Unrecoverable error: corrupted cluster config file {}", path.display())
     })?;
-    let listeners = bind_tcp(config, port)?;
+    let listeners = bind_at_start(config, port)?;
     Ok((Some(file), listeners, Some(core)))
 }
 

@@ -13,7 +13,7 @@ use tessera_config::table::memory::MaxmemoryPolicy;
 use tessera_engine::Engine;
 use tessera_engine::payload::Payload;
 use tessera_log::{Reader, ReplId};
-use tessera_rdb::{Checksum, Compression, Eviction, Version, Writer, encode_entry};
+use tessera_rdb::{Checksum, Compression, Eviction, Options, Version, Writer, encode_entry};
 use tessera_slot::Millis;
 use tessera_store::{Entry, Lfu, Snapshot, SnapshotSink};
 
@@ -63,6 +63,8 @@ pub(crate) struct Pipe {
     mailbox: Arc<Mailbox>,
     /// The replica wants the length first: the whole payload is collected, without a limit.
     whole: bool,
+    /// The newest version of the format that the replica reads for sure.
+    version: Version,
 }
 
 impl Pipe {
@@ -157,13 +159,19 @@ pub(crate) struct SyncService {
 }
 
 impl SyncService {
-    /// Asks for a snapshot. `eof_capable`: the replica needs no length first.
-    pub(crate) fn request(&self, eof_capable: bool, mailbox: Arc<Mailbox>) -> Arc<Pipe> {
+    /// Asks for a snapshot. `eof_capable`: the replica needs no length first. `replica`: its version, if it said so.
+    pub(crate) fn request(
+        &self,
+        eof_capable: bool,
+        replica: Option<[u8; 3]>,
+        mailbox: Arc<Mailbox>,
+    ) -> Arc<Pipe> {
         let pipe = Arc::new(Pipe {
             state: Mutex::default(),
             room: Condvar::new(),
             mailbox,
             whole: !eof_capable,
+            version: newest_read_by(replica),
         });
         self.waiting.lock().push(Arc::clone(&pipe));
         self.wanted.notify_one();
@@ -199,6 +207,15 @@ impl SyncService {
     }
 }
 
+/// The newest version of the format that every replica of this version reads: 11, which has the times at which consumers of streams were active,
+/// since 7.2. Redis 7.0 does not say its version, and reads no more than 10.
+fn newest_read_by(replica: Option<[u8; 3]>) -> Version {
+    match replica {
+        Some(replica) if replica >= [7, 2, 0] => Version::V11,
+        _ => Version::V10,
+    }
+}
+
 /// Entries that writers handed over, encoded, in the order of their databases' numbers within a batch.
 struct Handed {
     entries: Mutex<Vec<(usize, Vec<u8>)>>,
@@ -208,7 +225,7 @@ struct Handed {
 /// How entries are written.
 #[derive(Clone, Copy)]
 struct Manner {
-    compression: Compression,
+    options: Options,
     /// What the policy of eviction knows about keys goes with them.
     clock: Clock,
     /// When the snapshot was begun.
@@ -224,14 +241,15 @@ enum Clock {
 }
 
 impl Manner {
-    fn of(engine: &Engine) -> Manner {
+    fn of(engine: &Engine, version: Version) -> Manner {
         let config = engine.config();
         let policy = config.memory.maxmemory_policy;
+        let compression = match config.persistence.rdbcompression {
+            true => Compression::Lzf,
+            false => Compression::Off,
+        };
         Manner {
-            compression: match config.persistence.rdbcompression {
-                true => Compression::Lzf,
-                false => Compression::Off,
-            },
+            options: Options { version, compression },
             clock: match (engine.keyspace.lfu(), policy) {
                 (Some(lfu), _) => Clock::Frequency(lfu),
                 (None, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru) => Clock::Idle,
@@ -268,7 +286,7 @@ impl SnapshotSink for Handed {
 
 fn encode(out: &mut Vec<u8>, entry: &Entry, manner: Manner) {
     let (payload, eviction) = (Payload::of(entry), manner.eviction(entry));
-    encode_entry(out, entry.key(), entry.expiry(), eviction, payload, manner.compression);
+    encode_entry(out, entry.key(), entry.expiry(), eviction, payload, manner.options);
 }
 
 /// A snapshot on its way.
@@ -289,10 +307,12 @@ struct Job {
 
 impl Job {
     fn start(engine: &Arc<Engine>, pipes: Vec<Arc<Pipe>>, stall: Duration) -> Option<Job> {
-        let handed = Arc::new(Handed { entries: Mutex::default(), manner: Manner::of(engine) });
+        // What all of them read, as long as the data needs no more: fields that expire are only in Valkey 9's version.
+        let common = pipes.iter().map(|pipe| pipe.version).min().unwrap_or_default();
+        let manner = Manner::of(engine, common);
+        let handed = Arc::new(Handed { entries: Mutex::default(), manner });
         let mut world = engine.keyspace.enter_exclusive();
-        // Redis 7.0 reads version 10. Fields that expire are only in Valkey 9's version.
-        let version = if world.has_aging() { Version::V80 } else { Version::V10 };
+        let version = if world.has_aging() { Version::V80 } else { common };
         // The history begins, if it did not yet, exactly where the snapshot stands.
         engine.log.activate(random_id());
         let sink: Arc<dyn SnapshotSink> = Arc::clone(&handed) as Arc<dyn SnapshotSink>;
@@ -409,7 +429,8 @@ mod tests {
         const CHUNK_BYTES: usize = 1 << 20;
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
-        let [reading, stalled] = [(); 2].map(|()| server.sync.request(true, Arc::clone(&mailbox)));
+        let [reading, stalled] =
+            [(); 2].map(|()| server.sync.request(true, None, Arc::clone(&mailbox)));
         let pipes = vec![Arc::clone(&reading), Arc::clone(&stalled)];
         let stall = Duration::from_millis(20);
         let mut job = Job::start(&server.engine, pipes.clone(), stall).expect("it starts");
@@ -427,10 +448,28 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_has_the_version_that_all_its_replicas_read() {
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+        for (replicas, version) in [
+            (&[Some([8, 1, 0])][..], Version::V11),
+            (&[Some([7, 2, 0]), Some([8, 1, 0])], Version::V11),
+            (&[Some([8, 1, 0]), None], Version::V10),
+            (&[Some([7, 0, 15])], Version::V10),
+        ] {
+            let request = |&replica| server.sync.request(true, replica, Arc::clone(&mailbox));
+            let pipes = replicas.iter().map(request).collect();
+            let job = Job::start(&server.engine, pipes, STALL).expect("it starts");
+            assert_eq!(job.version, version, "{replicas:?}");
+            assert_eq!(job.handed.manner.options.version, version, "{replicas:?}");
+        }
+    }
+
+    #[test]
     fn a_replica_that_comes_back_to_reading_in_time_loses_nothing() {
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
-        let pipe = server.sync.request(true, mailbox);
+        let pipe = server.sync.request(true, None, mailbox);
         let chunk = Arc::new(vec![0; PIPE_BYTES]);
         assert!(pipe.push(&chunk, Some(Duration::ZERO)));
         std::thread::scope(|scope| {

@@ -10,7 +10,8 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
-use tessera_collections::table::{Item, Ref, RefMut};
+use tessera_collections::hasher::HashCode;
+use tessera_collections::table::{Item, Ref, RefMut, prefetch, prefetch_start};
 use tessera_collections::{AGING, AnyCollection, Collection, Kind, canonical_integer};
 use tessera_slot::Millis;
 
@@ -426,6 +427,25 @@ impl Entry {
         // SAFETY: as in `alias`; access is shared for as long as the entry is borrowed.
         let any = unsafe { AnyCollection::from_parts(kind, form.within(), self.pointer()) };
         Some(CollectionRef(ManuallyDrop::new(any), PhantomData))
+    }
+
+    /// As [`Collection::prefetch`], of whatever the value is.
+    #[inline]
+    pub(crate) fn prefetch_value(&self, step: u8, member: HashCode) -> bool {
+        match self.header().form {
+            Form::INTEGER | Form::EMBEDDED => false,
+            Form::BOXED if step == 0 => {
+                prefetch(self.pointer().as_ptr());
+                true
+            }
+            Form::BOXED => {
+                // SAFETY: the pointer of this form is that of a box which the entry owns.
+                let bytes = unsafe { self.pointer().cast::<Vec<u8>>().as_ref() };
+                prefetch_start(bytes.as_ptr());
+                false
+            }
+            _ => self.any_collection().is_some_and(|any| any.prefetch(step, member)),
+        }
     }
 
     /// A second owner of the value, if it is of this type.

@@ -3,7 +3,7 @@
 use crate::access::{AccessClock, Lfu};
 use crate::discard::Discards;
 use crate::entry::Entry;
-use crate::hash::KeyHash;
+use crate::hash::{KeyHash, MemberHash};
 use crate::sample::NoneExpires;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
@@ -103,6 +103,12 @@ impl Keyspace {
     #[inline]
     pub fn prefetch_entry(&self, hash: KeyHash) {
         self.cell(hash.slot).prefetch_entry(hash);
+    }
+
+    /// Further stages, from step 0 on: what leads to this member of the value in database 0. False: that was the last.
+    #[inline]
+    pub fn prefetch_value(&self, hash: KeyHash, step: u8, member: MemberHash) -> bool {
+        self.cell(hash.slot).prefetch_value(hash, step, member.0)
     }
 
     /// Enters the world for a batch of commands; `thread` chooses the shard of the lock.

@@ -29,7 +29,7 @@ pub use access::Lfu;
 pub use alloc::{CountingAlloc, HUGE_PAGES, give_back_freed, taken_by_thread, used_memory};
 pub use discard::Discards;
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
-pub use hash::KeyHash;
+pub use hash::{KeyHash, MemberHash};
 pub use keyspace::{
     AllSlots, Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,
 };

@@ -143,11 +143,17 @@ impl SlotGuard<'_> {
         is_last
     }
 
-    /// Who waits for a key next after `after`. Waiters of one key have ascending numbers.
-    pub fn next_waiter(&self, db: usize, key: &[u8], after: Option<WaiterId>) -> Option<WaiterId> {
+    /// Who waits for a key next after `after` and is `wanted`. Waiters of one key have ascending numbers.
+    pub fn next_waiter(
+        &self,
+        db: usize,
+        key: &[u8],
+        after: Option<WaiterId>,
+        wanted: impl Fn(WaiterId) -> bool,
+    ) -> Option<WaiterId> {
         let waiters = &self.data.marks()?.databases.get(&db)?.get(key)?.waiters;
         let at = after.map_or(0, |after| waiters.partition_point(|&waiter| waiter <= after));
-        waiters.get(at).copied()
+        waiters.range(at..).copied().find(|&waiter| wanted(waiter))
     }
 
     /// Those who wait for a key and are `wanted`, first come first.

@@ -7,7 +7,7 @@ use crate::lookup::Lookup;
 use crate::marks::Marks;
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
-use tessera_collections::hasher::KeyHasher;
+use tessera_collections::hasher::{HashCode, KeyHasher};
 use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
@@ -85,6 +85,17 @@ impl SlotCell {
         if let Some(data) = self.0.try_lock() {
             data.first.prefetch_item(hash.code);
         }
+    }
+
+    /// Prefetches what a command on a member of this key's value is going to read, a step further with each call: see
+    /// [`Collection::prefetch`]. The first reads the entry, which [`SlotCell::prefetch_entry`] has asked for. False: there is nothing
+    /// more to ask for, or the slot is not free just now.
+    ///
+    /// [`Collection::prefetch`]: tessera_collections::Collection::prefetch
+    #[inline]
+    pub(crate) fn prefetch_value(&self, hash: KeyHash, step: u8, member: HashCode) -> bool {
+        let Some(data) = self.0.try_lock() else { return false };
+        data.first.probable(hash.code).is_some_and(|entry| entry.prefetch_value(step, member))
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotData> {

@@ -213,6 +213,15 @@ fn assert_same(primary: &Server, replica: &Server, counts: bool) {
     }
 }
 
+/// The consumer that was made and has never got anything: a full synchronisation has told of it.
+#[track_caller]
+fn assert_knows_who_was_never_active(replica: &Server) {
+    let consumers = replica.say("XINFO CONSUMERS early:stream readers");
+    let fields = |consumer: &Answer| consumer.array().iter().map(Answer::text).collect::<Vec<_>>();
+    let idle = consumers.array().iter().map(fields).find(|fields| fields[1] == "idle");
+    assert_eq!(idle.expect("it is there")[6..], ["inactive", "-1"]);
+}
+
 /// `counts`: the primary tells its replicas how much groups of streams have read. Redis 7.0 does not.
 fn replicated(primary: &Server, replica: &Server, counts: bool) {
     // Given: values of all kinds, made before the replica comes and after.
@@ -262,7 +271,9 @@ fn valkey_follows_tessera() {
     let Some(valkey) = valkey_server() else { return };
     let temp = tempfile::tempdir().expect("a directory");
     let primary = Server::tessera(temp.path(), &[]);
-    replicated(&primary, &Server::peer(&valkey, temp.path(), &[]), true);
+    let replica = Server::peer(&valkey, temp.path(), &[]);
+    replicated(&primary, &replica, true);
+    assert_knows_who_was_never_active(&replica);
 }
 
 #[test]
@@ -295,4 +306,5 @@ fn tessera_follows_tessera_with_fields_that_expire() {
         assert_eq!(replica.say(&format!("HGET {key} goes")).text(), "2");
     }
     replicated(&primary, &replica, true);
+    assert_knows_who_was_never_active(&replica);
 }

@@ -300,6 +300,17 @@ fn a_killed_client_goes_though_it_does_not_read() {
 }
 
 #[test]
+fn small_replies_do_not_count_against_the_output_limit() {
+    let (_temp, server) = start(&["--client-output-buffer-limit", "normal 10 0 0"]);
+    let mut wire = server.wire();
+    let value = vec![b'v'; 100_000];
+    assert_eq!(wire.ask(&[&b"SET"[..], b"key", &value]).text(), "OK");
+    assert_eq!(wire.say("GETRANGE key 1 16000").text().len(), 16_000);
+    assert!(server.wire().try_ask(&["GET", "key"]).is_err());
+    assert_eq!(wire.info("stats", "client_output_buffer_limit_disconnections"), "1");
+}
+
+#[test]
 fn answers_that_came_late_obey_client_reply() {
     let (_temp, server) = start(&[]);
     let mut wire = server.wire();
@@ -329,17 +340,30 @@ fn a_client_that_sends_no_end_is_disconnected() {
     assert!(cut.is_some(), "it took 64 MB");
     assert!(endless.is_closed_by_peer());
 
-    // A whole command that is too long is not run either.
+    // A whole command that is too long is not run either, and its client sees an end in good order: all of it is taken.
     let mut long = server.wire();
-    let value = vec![b'x'; 3 << 19];
-    let sent = long.send(&command(&[&b"SET"[..], b"key", &value]));
-    assert!(sent.is_err() || long.is_closed_by_peer());
+    let value = vec![b'x'; 3 << 20];
+    let answer = long.try_ask(&[&b"SET"[..], b"key", &value]);
+    assert_eq!(answer.expect_err("the end").kind(), std::io::ErrorKind::UnexpectedEof);
     assert_eq!(wire.say("EXISTS key").integer(), 0);
     assert!(server.log_text().contains("reached max query buffer length"));
     let stats = wire.info("stats", "client_query_buffer_limit_disconnections");
     assert_eq!(stats, "2");
     let within = vec![b'x'; 1 << 19];
     assert_eq!(wire.ask(&[&b"SET"[..], b"key", &within]).text(), "OK");
+}
+
+#[test]
+fn the_reason_why_a_connection_ends_arrives_before_the_end() {
+    let (_temp, server) = start(&[]);
+    let mut wire = server.wire();
+    // The rest is unread when the connection is closed.
+    let mut wrong = b"*1\r\n+4\r\n".to_vec();
+    wrong.resize(1 << 20, b'x');
+    wire.send(&wrong).expect("it is taken");
+    let reason = wire.answer().expect("a reason");
+    assert!(reason.is_error("ERR Protocol error: expected '$', got '+'"), "{reason:?}");
+    assert_eq!(wire.answer().expect_err("the end").kind(), std::io::ErrorKind::UnexpectedEof);
 }
 
 #[test]
@@ -370,6 +394,13 @@ fn a_port_in_use_is_one_clear_line() {
     assert_eq!(status.code(), Some(1), "{text}");
     assert_eq!(text.trim().lines().count(), 1, "{text}");
     assert!(text.contains(&port) && text.to_lowercase().contains("in use"), "{text}");
+
+    // Who watches the log reads it there.
+    let args = ["--port", &port, "--bind", "127.0.0.1", "--logfile", "in-use.log"];
+    let (_, text) = run_to_end(&args, temp.path());
+    let log = std::fs::read_to_string(temp.path().join("in-use.log")).expect("it is there");
+    let line = format!("Failed listening on port {port}");
+    assert!(log.contains(&line) && text.contains(&line), "{log}{text}");
 
     // The bus' port, too.
     let port = free_ports(1);

@@ -35,20 +35,36 @@ impl DoubleText {
 
     /// The text of a number: `1`, `0.1`, `1e-8`, `inf`, `-0`.
     pub fn format(&mut self, number: f64) -> &str {
-        let mut writer = Writer { out: &mut self.0, len: 0 };
-        match number {
+        match whole(number) {
+            Some(whole) if !is_negative_zero(number) => {
+                self.write(|writer| writer.put(crate::Digits::default().format(whole)))
+            }
+            _ => self.format_shortest(number),
+        }
+    }
+
+    /// As [`DoubleText::format`], but that a large whole number has an exponent too if it is shorter so: `1e+17`.
+    pub fn format_shortest(&mut self, number: f64) -> &str {
+        self.write(|writer| match number {
             _ if number.is_nan() => writer.put(b"nan"),
             f64::INFINITY => writer.put(b"inf"),
             f64::NEG_INFINITY => writer.put(b"-inf"),
-            _ if number == 0.0 && number.is_sign_negative() => writer.put(b"-0"),
-            _ => match whole(number) {
-                Some(whole) => writer.put(crate::Digits::default().format(whole)),
-                None => lay_out(&mut writer, number),
-            },
-        }
+            _ if is_negative_zero(number) => writer.put(b"-0"),
+            0.0 => writer.put(b"0"),
+            _ => lay_out(writer, number),
+        })
+    }
+
+    fn write(&mut self, text: impl FnOnce(&mut Writer<'_>)) -> &str {
+        let mut writer = Writer { out: &mut self.0, len: 0 };
+        text(&mut writer);
         let len = writer.len;
         std::str::from_utf8(&self.0[..len]).expect("digits, signs and letters")
     }
+}
+
+fn is_negative_zero(number: f64) -> bool {
+    number == 0.0 && number.is_sign_negative()
 }
 
 /// What `printf` writes for `%.17g`: every digit that a number has, as ZSCAN shows the scores of large sets.

@@ -54,6 +54,12 @@ impl Fields {
         &self.table
     }
 
+    /// As [`Table::prefetch_step`].
+    #[inline]
+    pub(super) fn prefetch(&self, step: u8, hash: HashCode) -> bool {
+        self.table.prefetch_step(step, hash)
+    }
+
     /// Whether some fields expire.
     #[inline]
     pub(super) fn is_aging(&self) -> bool {

@@ -17,6 +17,7 @@
 
 mod element;
 
+use crate::table::prefetch_start;
 pub use element::{Digits, Element, canonical_integer};
 use element::{Encoded, read, size_at};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
@@ -63,6 +64,12 @@ impl Listpack {
         empty[0] = HEADER as u8 + 1;
         empty[HEADER] = END;
         Listpack::copy_of(&empty)
+    }
+
+    /// Prefetches its beginning, without reading it.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch_start(self.0.as_ptr());
     }
 
     fn copy_of(bytes: &[u8]) -> Listpack {

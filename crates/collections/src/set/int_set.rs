@@ -12,6 +12,7 @@
 //! allocation's size follows from the header; the allocator's rounding is the slack that lets most changes stay in place.
 
 use crate::Corrupt;
+use crate::table::prefetch_start;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
 
@@ -151,6 +152,12 @@ impl IntSet {
     /// Bytes of memory.
     pub fn memory(&self) -> usize {
         self.byte_len()
+    }
+
+    /// Prefetches its beginning, without reading it.
+    #[inline]
+    pub(crate) fn prefetch(&self) {
+        prefetch_start(self.0.as_ptr());
     }
 
     /// The whole intset, as RDB files have it.

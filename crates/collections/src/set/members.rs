@@ -129,6 +129,12 @@ impl Members {
         self.0.find(text, hash).is_some()
     }
 
+    /// As [`Table::prefetch_step`].
+    #[inline]
+    pub(super) fn prefetch(&self, step: u8, hash: HashCode) -> bool {
+        self.0.prefetch_step(step, hash)
+    }
+
     /// Adds what is no member yet.
     #[inline]
     pub fn insert_new(&mut self, text: &[u8], hash: HashCode) {

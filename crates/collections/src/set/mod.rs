@@ -20,8 +20,9 @@ pub use members::{Iter as MembersIter, Member, Members};
 pub use probe::Probe;
 
 use crate::collection::{Collection, Kind};
-use crate::hasher::hasher;
+use crate::hasher::{HashCode, hasher};
 use crate::listpack::{self, Corrupt, Element, Listpack};
+use crate::table::prefetch;
 use std::ptr::NonNull;
 
 /// A set.
@@ -325,6 +326,20 @@ unsafe impl Collection for Set {
             Set::Packed(_) => "listpack",
             Set::Table(_) => "hashtable",
         }
+    }
+
+    #[inline]
+    fn prefetch(&self, step: u8, member: HashCode) -> bool {
+        match self {
+            Set::Ints(ints) => ints.prefetch(),
+            Set::Packed(listpack) => listpack.prefetch(),
+            Set::Table(members) if step == 0 => {
+                prefetch(std::ptr::from_ref(&**members).cast());
+                return true;
+            }
+            Set::Table(members) => return members.prefetch(step, member),
+        }
+        false
     }
 }
 

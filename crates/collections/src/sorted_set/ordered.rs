@@ -23,6 +23,12 @@ impl Ordered {
         self.table.len()
     }
 
+    /// As [`Table::prefetch_step`].
+    #[inline]
+    pub(super) fn prefetch(&self, step: u8, hash: HashCode) -> bool {
+        self.table.prefetch_step(step, hash)
+    }
+
     /// The score of a member.
     #[inline]
     pub(super) fn score(&self, member: &[u8], hash: HashCode) -> Option<f64> {

@@ -237,12 +237,9 @@ impl Entries {
         before - self.len
     }
 
-    /// Whether an entry was deleted one by one at or behind `start`, so that counting from there is not possible.
+    /// Whether an entry was deleted one by one at or behind `start`, so that counting on from there is not possible.
     pub(super) fn has_gap_from(&self, start: StreamId) -> bool {
-        self.len > 0
-            && self.max_deleted_id != StreamId::MIN
-            && self.first_id <= self.max_deleted_id
-            && start <= self.max_deleted_id
+        self.len > 0 && self.max_deleted_id != StreamId::MIN && start <= self.max_deleted_id
     }
 
     /// How many entries had been added up to an id, if that can be told.

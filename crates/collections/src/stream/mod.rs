@@ -21,6 +21,8 @@ pub use load::{GroupLoader, StreamHistory, StreamLoader};
 pub use range::{Range, RangeBack};
 
 use crate::collection::{Collection, Kind};
+use crate::hasher::HashCode;
+use crate::table::prefetch_start;
 use std::collections::BTreeMap;
 use std::fmt::{self, Debug};
 use std::ops::{Deref, DerefMut};
@@ -160,6 +162,11 @@ unsafe impl Collection for Stream {
 
     fn encoding(&self) -> &'static str {
         "stream"
+    }
+
+    fn prefetch(&self, _: u8, _: HashCode) -> bool {
+        prefetch_start(self.0.as_ptr().cast());
+        false
     }
 }
 

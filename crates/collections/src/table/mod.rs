@@ -100,6 +100,13 @@ pub fn prefetch(address: *const u8) {
     let _ = address;
 }
 
+/// Prefetches the beginning of bytes that are going to be read from there on; the processor itself sees to the rest.
+#[inline]
+pub fn prefetch_start(address: *const u8) {
+    const LINE: usize = 64;
+    (0..4).for_each(|line| prefetch(address.wrapping_add(line * LINE)));
+}
+
 impl<T: Item> Table<T> {
     /// The number of items.
     #[inline]
@@ -442,6 +449,38 @@ impl<T: Item> Table<T> {
             prefetch(address.wrapping_add(64));
             matching &= matching - 1;
         }
+    }
+
+    /// A table's part in [`Collection::prefetch`]: the bucket as step 1, the item as step 2 and last.
+    ///
+    /// [`Collection::prefetch`]: crate::Collection::prefetch
+    #[inline]
+    pub(crate) fn prefetch_step(&self, step: u8, hash: HashCode) -> bool {
+        if step == 1 {
+            self.prefetch_bucket(hash);
+            return true;
+        }
+        self.prefetch_item(hash);
+        false
+    }
+
+    /// The item that is probably the one with this hash, by its tag: its key is not looked at. For prefetching what it leads to.
+    #[inline]
+    pub fn probable(&self, hash: HashCode) -> Option<Ref<'_, T>> {
+        if self.len == 0 {
+            return None;
+        }
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        let bucket = self.buckets.at(index);
+        let mut matching = bucket.matching(hash.tag());
+        while matching != 0 {
+            let word = &bucket.words()[matching.trailing_zeros() as usize];
+            if word.is_item() {
+                return Some(word.item());
+            }
+            matching &= matching - 1;
+        }
+        None
     }
 }
 

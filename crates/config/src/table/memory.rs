@@ -40,7 +40,7 @@ family! {
             "maxmemory-eviction-tenacity", integer(0, 100).effective();
         /// Most bytes of all clients' buffers, or a part of `maxmemory`; 0: without limit.
         maxmemory_clients: BytesOrPercent = BytesOrPercent::Bytes(Bytes(0)),
-            "maxmemory-clients", Spec::new(Kind::MemoryOrPercent(100));
+            "maxmemory-clients", Spec::new(Kind::MemoryOrPercent(100)).effective();
         /// How hard to look for expired keys, 1 to 10.
         active_expire_effort: u32 = 1, "active-expire-effort", integer(1, 10).effective();
         /// How slowly the counter of uses grows.

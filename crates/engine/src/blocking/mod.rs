@@ -50,6 +50,27 @@ pub trait Blocked: Send {
     fn serve(&mut self, db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: Key<'_>)
     -> Result<Served, Fail>;
 
+    /// Does it with its keys, in its own order; those that are not given have no news, since their slots are not locked. Nearly every
+    /// operation is through with the first key that has what it takes.
+    ///
+    /// # Errors
+    /// As [`Blocked::serve`], but that a key of another type is passed over.
+    fn serve_keys(
+        &mut self,
+        db: &mut Db<'_, '_>,
+        cx: &mut Cx<'_>,
+        keys: &[Key<'_>],
+    ) -> Result<Served, Fail> {
+        for &key in keys {
+            match self.serve(db, cx, key) {
+                Ok(Served::No) => {}
+                Err(Fail::WrongType) if !self.wants_deletion() => {}
+                through => return through,
+            }
+        }
+        Ok(Served::No)
+    }
+
     /// What the client is answered when the time is up.
     fn timed_out(&self, reply: &mut Reply) {
         reply.null_array();

@@ -2,8 +2,8 @@
 
 use super::{After, Answer, Blocked, ReadyKey, Served, Waiter, wants_deletion};
 use crate::cx::Propagate;
-use crate::db::{Db, Locks};
-use crate::{Cx, Engine, Fail, Outcome, Session, Turn};
+use crate::db::{Db, Key, Locks};
+use crate::{Cx, Engine, Outcome, Session, Turn};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tessera_config::Config;
@@ -15,9 +15,17 @@ use tessera_store::{WaiterId, World};
 #[derive(Default)]
 pub(crate) struct Left {
     /// Keys whose next waiter needs slots that were not locked.
-    keys: Vec<(ReadyKey, Arc<Waiter>)>,
+    keys: Vec<Overdue>,
     /// Waiters which were answered and stand in queues of slots that were not locked.
     leaving: Vec<Arc<Waiter>>,
+}
+
+/// A key whose next waiter needs slots that were not locked.
+struct Overdue {
+    key: ReadyKey,
+    waiter: Arc<Waiter>,
+    /// The waiter before it. It has been asked, and is not asked again: two that need different slots would take turns for ever.
+    behind: Option<WaiterId>,
 }
 
 impl Left {
@@ -50,12 +58,23 @@ impl Engine {
         let mut left = Left { keys: Vec::new(), leaving: after.leaving };
         let mut work = VecDeque::from(after.ready);
         self.settle(db, has_changed, &mut work);
+        self.serve_work(db, config, work, &mut left);
+        left
+    }
+
+    /// Serves those who wait for keys that were fed, and for those that are fed by this.
+    fn serve_work(
+        &self,
+        db: &mut Db<'_, '_>,
+        config: &Arc<Config>,
+        mut work: VecDeque<ReadyKey>,
+        left: &mut Left,
+    ) {
         let home = db.index;
         while let Some(key) = work.pop_front() {
-            self.serve_key(db, config, key, &mut work, &mut left);
+            self.serve_key(db, config, (key, None), &mut work, left);
         }
         db.index = home;
-        left
     }
 
     /// Settles the marks of all slots that are locked.
@@ -95,32 +114,30 @@ impl Engine {
         }
     }
 
-    /// Serves those who wait for one key, as long as it lasts.
+    /// Serves those who wait for one key, first come first; those up to `last` have been asked. Once the key is gone, it is of interest to
+    /// few.
     fn serve_key(
         &self,
         db: &mut Db<'_, '_>,
         config: &Arc<Config>,
-        key: ReadyKey,
+        (key, mut last): (ReadyKey, Option<WaiterId>),
         work: &mut VecDeque<ReadyKey>,
         left: &mut Left,
     ) {
         db.index = key.db;
-        let slot = key.hash.slot();
-        let mut last: Option<WaiterId> = None;
-        while db.peek(key.key()).is_some() {
-            let Some(id) = db.locks.guard(slot).next_waiter(key.db, &key.bytes, last) else {
+        loop {
+            let is_there = db.peek(key.key()).is_some();
+            let guard = db.locks.guard(key.hash.slot());
+            let wanted = |id| is_there || wants_deletion(id);
+            let Some(id) = guard.next_waiter(key.db, &key.bytes, last, wanted) else {
                 return;
             };
-            last = Some(id);
             if let Attempt::Later(waiter) = self.serve_one(db, config, &key, id, work, left) {
                 // Nobody overtakes it.
-                left.keys.push((key, waiter));
+                left.keys.push(Overdue { key, waiter, behind: last });
                 return;
             }
-        }
-        // The key is gone: this is of interest to few.
-        for id in db.locks.guard(slot).waiters(key.db, &key.bytes, wants_deletion) {
-            self.serve_one(db, config, &key, id, work, left);
+            last = Some(id);
         }
     }
 
@@ -181,28 +198,16 @@ impl Engine {
             propagate: Propagate::AsIs,
             after: None,
         };
-        let mut served = Ok(Served::No);
-        let mut slot = key.hash.slot();
-        for candidate in &waiter.keys {
-            if !db.locks.covers(candidate.hash.slot()) {
-                continue;
-            }
-            slot = candidate.hash.slot();
-            served = match operation.serve(db, &mut cx, candidate.key()) {
-                Err(Fail::WrongType) if !operation.wants_deletion() => Ok(Served::No),
-                other => other,
-            };
-            if served != Ok(Served::No) {
-                break;
-            }
-        }
+        let locked = waiter.keys.iter().filter(|key| db.locks.covers(key.hash.slot()));
+        let keys: Vec<Key<'_>> = locked.map(ReadyKey::key).collect();
+        let served = operation.serve_keys(db, &mut cx, &keys);
         let dirty = cx.dirty > 0;
         if dirty {
             self.record_served(&mut cx, db);
         }
         let mut ready = cx.after.take().map_or_else(Vec::new, |after| after.ready);
         db.touch = touch;
-        for slot in std::iter::once(slot).chain(waiter.also) {
+        for slot in keys.iter().map(|key| key.hash.slot()).chain(waiter.also) {
             self.settle_slot(db, slot, dirty, &mut ready);
         }
         work.extend(ready);
@@ -245,15 +250,15 @@ impl Engine {
             for waiter in std::mem::take(&mut left.leaving) {
                 self.leave(world, &waiter);
             }
-            for (key, waiter) in std::mem::take(&mut left.keys) {
+            for Overdue { key, waiter, behind } in std::mem::take(&mut left.keys) {
                 let mut slots = vec![key.hash.slot()];
                 slots.extend(waiter.also);
                 let locks = Locks::Many(world.lock_many(&mut slots));
                 let mut db = self.db_for_waiters(turn, locks);
-                let after = After { ready: vec![key], ..After::default() };
-                let more = self.serve_waiters(&mut db, turn.config, false, after);
-                left.keys.extend(more.keys);
-                left.leaving.extend(more.leaving);
+                let mut work = VecDeque::new();
+                self.settle(&mut db, false, &mut work);
+                self.serve_key(&mut db, turn.config, (key, behind), &mut work, &mut left);
+                self.serve_work(&mut db, turn.config, work, &mut left);
             }
         }
     }

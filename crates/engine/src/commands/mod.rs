@@ -268,6 +268,24 @@ mod tests {
     }
 
     #[test]
+    fn members_are_looked_for_where_they_stand() {
+        use crate::command::Touches;
+        for (command, _) in all() {
+            let Touches::Member(at) = command.touches else { continue };
+            let expected = match (command.name, command.syntax) {
+                ("zadd" | "zincrby", _) => 3,
+                (_, syntax) if syntax.starts_with("key FIELDS numfields field") => 4,
+                (name, syntax) => {
+                    let second = syntax.split([' ', '<']).find(|word| !matches!(*word, "key" | ""));
+                    assert!(matches!(second, Some("member" | "field")), "{name} {syntax}");
+                    2
+                }
+            };
+            assert_eq!(at, expected, "{}", command.name);
+        }
+    }
+
+    #[test]
     fn every_command_is_documented() {
         for (command, _) in all() {
             assert!(!command.summary.is_empty(), "{} has a summary", command.name);

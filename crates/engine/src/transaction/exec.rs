@@ -194,8 +194,12 @@ impl Engine {
     ) -> (Outcome, bool, After) {
         let (mut outcome, mut has_changed, mut all) = (Outcome::Next, false, After::default());
         db.unit = Some(Box::default());
+        // CLIENT REPLY works for the rest of the transaction, even if its answer is cut off by that.
+        let mut start = reply.buf.len();
         reply.array(plan.len());
         for (queued, keys) in plan {
+            session.settle_part(reply, start);
+            start = reply.buf.len();
             let keys = match keys {
                 Ok(keys) => keys,
                 Err(fail) => {
@@ -210,7 +214,7 @@ impl Engine {
                 // A command without keys may want to lock any.
                 slots.world();
             }
-            let (start, entry) = (reply.buf.len(), (queued.command, queued.index));
+            let entry = (queued.command, queued.index);
             let called = self.call(db, turn, session, entry, queued.args(), reply, false);
             match called.outcome {
                 Outcome::Close => outcome = Outcome::Close,
@@ -231,6 +235,8 @@ impl Engine {
                 self.settle_slot(db, hash.slot(), called.has_changed, &mut all.ready);
             }
         }
+        session.settle_part(reply, start);
+        session.keep_reply(reply);
         (outcome, has_changed, all)
     }
 }

@@ -3,7 +3,6 @@
 use crate::blocking::ReadyKey;
 use crate::db::{Db, Key};
 use crate::{Engine, Session};
-use std::sync::atomic::Ordering::Relaxed;
 use tessera_slot::{Millis, Slot};
 use tessera_store::{Lookup, SlotGuard, Version, World};
 
@@ -67,8 +66,8 @@ impl Db<'_, '_> {
             Some(true) => Before::Due,
         };
         let version = guard.watch(key.db, &key.bytes);
+        session.info.note_watched(key.bytes.len());
         session.watched.push(Watched { key, version, before });
-        session.note_watched();
     }
 
     /// Whether a key that the client watches has changed. Their slots are locked.
@@ -85,13 +84,7 @@ impl Db<'_, '_> {
         for Watched { key, .. } in std::mem::take(&mut session.watched) {
             self.locks.guard(key.hash.slot()).unwatch(key.db, &key.bytes);
         }
-        session.note_watched();
-    }
-}
-
-impl Session {
-    fn note_watched(&self) {
-        self.info.watching.store(self.watched.len(), Relaxed);
+        session.info.note_unwatched();
     }
 }
 
@@ -101,6 +94,6 @@ impl Engine {
         for Watched { key, .. } in std::mem::take(&mut session.watched) {
             world.lock(key.hash.slot()).unwatch(key.db, &key.bytes);
         }
-        session.note_watched();
+        session.info.note_unwatched();
     }
 }

@@ -201,6 +201,25 @@ const ON_PURPOSE: &[Purpose] = &[
         },
     },
     Purpose {
+        what: "PFDEBUG refuses corrupt registers, which other servers show as far as they go",
+        from: &[Kind::Redis70, Kind::Valkey8],
+        holds: |case| {
+            case.is("PFDEBUG") && case.answers_with(&["INVALIDOBJ Corrupted HLL object detected"])
+        },
+    },
+    Purpose {
+        what: "a text that SORT compares does not end at a zero byte",
+        from: &[Kind::Redis70, Kind::Valkey8],
+        holds: |case| {
+            let has_zero =
+                |reply: &Value| reply.parts().iter().any(|element| element.bytes().contains(&0));
+            name(case.request).starts_with("SORT")
+                && (2..case.request.len()).any(|at| word(case.request, at) == "ALPHA")
+                && case.ours.parts().len() == case.theirs.parts().len()
+                && (has_zero(case.ours) || has_zero(case.theirs))
+        },
+    },
+    Purpose {
         what: "SORT forgets what an earlier number was; elsewhere one that was too large or small spoils the next",
         from: &[Kind::Redis70, Kind::Valkey8],
         holds: |case| {
@@ -333,10 +352,19 @@ const UNASKED: &[Unasked] = &[
         },
     },
     Unasked {
-        what: "XREAD knows + as the last entry since Redis 7.4",
+        what: "XREAD knows + as the last entry since Redis 7.4, and XREADGROUP has a text of its own about it",
         from: &[Kind::Redis70],
         when: When::Always,
-        is: |request| name(request) == "XREAD" && request.iter().any(|arg| arg == b"+"),
+        is: |request| name(request).starts_with("XREAD") && request.iter().any(|arg| arg == b"+"),
+    },
+    Unasked {
+        what: "the counters of a stream end at the largest number; elsewhere they wrap around",
+        from: &[Kind::Redis70, Kind::Valkey8],
+        when: When::Always,
+        is: |request| {
+            matches!(name(request).as_str(), "XSETID" | "XGROUP")
+                && request[2..].iter().any(|arg| arg == b"9223372036854775807")
+        },
     },
     Unasked {
         what: "ZRANK and ZREVRANK know WITHSCORE since Redis 7.2",

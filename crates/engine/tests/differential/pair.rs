@@ -134,14 +134,16 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Digests of sorted sets, which are made of digits of scores that servers write in several ways. And lets a consumer be there before
-    /// something is claimed for it, where the other server makes none.
+    /// Digests of sorted sets in Redis 7.0, which are made of digits of scores that it writes in another way. And lets a consumer be there
+    /// before something is claimed for it, where the other server makes none.
     fn is_beyond(&mut self, request: &Request) -> bool {
         let early = if self.kind == Kind::Redis70 { consumers(request) } else { Vec::new() };
         for [key, group, consumer] in early {
             self.both(&[&b"XGROUP"[..], b"CREATECONSUMER", key, group, consumer]);
         }
-        let digest = name(request) == "DEBUG" && word(request, 1) == "DIGEST-VALUE";
+        let digest = self.kind == Kind::Redis70
+            && name(request) == "DEBUG"
+            && word(request, 1) == "DIGEST-VALUE";
         let mut is_scored = |key: &Vec<u8>| self.peer.command(&[&b"TYPE"[..], key]) == b"+zset\r\n";
         digest && (self.queue.is_some() || request[2..].iter().any(&mut is_scored))
     }
@@ -197,8 +199,8 @@ impl<'a> Pair<'a> {
             ours = answers.drain(..).flat_map(|(_, answer)| answer).collect();
         }
         let (theirs, waited) = self.peer.may_block(request);
-        if waits != waited && !ours.starts_with(b"-") {
-            ours = format!("-waits: {waits}, the other: {waited}\r\n").into_bytes();
+        if waited.is_some_and(|waited| waited != waits) && !ours.starts_with(b"-") {
+            ours = format!("-waits: {waits}, the other: {waited:?}\r\n").into_bytes();
         }
         (ours, theirs)
     }

@@ -31,6 +31,7 @@ fn views(kind: &str) -> &'static [&'static str] {
             "XINFO CONSUMERS % g",
             "XPENDING % g",
             "XPENDING % gg - + 100",
+            "DEBUG DIGEST-VALUE %",
         ],
         _ => &[],
     }

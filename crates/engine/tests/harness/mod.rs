@@ -219,7 +219,9 @@ impl Client {
         };
         let prepared = match command {
             None => self.engine.prepare(args),
-            Some(command) => Prepared { command: Some(command), index: 0, first: None },
+            Some(command) => {
+                Prepared { command: Some(command), index: 0, first: None, member: None }
+            }
         };
         self.outcome = self.engine.execute(
             &mut world,

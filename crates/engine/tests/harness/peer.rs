@@ -59,17 +59,18 @@ impl Peer {
         })
     }
 
-    /// The bytes of the reply to a command that may make its client wait, which is then ended; and whether it did.
-    pub fn may_block<A: AsRef<[u8]>>(&mut self, args: &[A]) -> (Vec<u8>, bool) {
+    /// The bytes of the reply to a command that may make its client wait, which is then ended; and whether it did, if that can be told: on a
+    /// slow machine its time may be up before it is looked at.
+    pub fn may_block<A: AsRef<[u8]>>(&mut self, args: &[A]) -> (Vec<u8>, Option<bool>) {
         let (helper, id) = (&mut self.helper, self.id.as_str());
-        let mut waited = false;
+        let (mut waited, begun) = (false, Instant::now());
         let reply = exchange(&mut self.stream, args, |silent| {
             patient(silent);
             let unblock = ["CLIENT", "UNBLOCK", id];
             let unblocked = exchange(helper, &unblock, patient);
             waited |= unblocked == b":1\r\n";
         });
-        (reply, waited)
+        (reply, (waited || begun.elapsed() < PATIENCE).then_some(waited))
     }
 }
 
@@ -98,6 +99,8 @@ fn exchange<A: AsRef<[u8]>>(
         match stream.read(&mut chunk) {
             Ok(0) => panic!("the server has closed the connection"),
             Ok(read) => reply.extend_from_slice(&chunk[..read]),
+            // A process that was stopped and goes on finds its waiting interrupted.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) if error.kind() != ErrorKind::WouldBlock => panic!("the server: {error}"),
             Err(_) => silent(sent.elapsed()),
         }

@@ -144,7 +144,7 @@ impl Follower {
             }
         }
         self.handle().state.lock().socket = None;
-        self.server.engine.clients.remove(self.session.info.id);
+        self.server.engine.clients.remove(&self.session.info);
     }
 
     /// Does what is due, and reads once.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
 use tessera_resp::Span;
 use tessera_slot::Slot;
-use tessera_store::KeyHash;
+use tessera_store::{KeyHash, MemberHash};
 
 /// Requests that are prefetched together: enough to hide the latency of memory, few enough for the
 /// first-level cache.
@@ -36,6 +36,8 @@ pub(super) struct Batch {
     spans: Vec<Span>,
     hashes: Vec<KeyHash>,
     slots: Vec<Slot>,
+    /// What of values is to be prefetched still.
+    ahead: Vec<(KeyHash, MemberHash)>,
 }
 
 impl Batch {
@@ -73,9 +75,10 @@ impl Batch {
         true
     }
 
-    /// Three passes over the batch, each of which asks for what the next one needs.
+    /// Passes over the batch, each of which asks for what the next one needs: three for the entries, and more for those values that are
+    /// not in their entries.
     #[inline]
-    fn prefetch(&self, engine: &Engine) {
+    fn prefetch(&mut self, engine: &Engine) {
         if self.requests.len() < 2 {
             return;
         }
@@ -83,6 +86,15 @@ impl Batch {
         firsts().for_each(|hash| engine.keyspace.prefetch_slot(hash));
         firsts().for_each(|hash| engine.keyspace.prefetch_bucket(hash));
         firsts().for_each(|hash| engine.keyspace.prefetch_entry(hash));
+        let prepared = self.requests.iter().map(|request| &request.prepared);
+        self.ahead.clear();
+        self.ahead.extend(prepared.filter_map(|prepared| prepared.first.zip(prepared.member)));
+        for step in 0.. {
+            self.ahead.retain(|&(hash, member)| engine.keyspace.prefetch_value(hash, step, member));
+            if self.ahead.is_empty() {
+                break;
+            }
+        }
     }
 }
 
@@ -124,7 +136,7 @@ impl IoThread {
         let mut world = engine.keyspace.enter(self.index);
         engine.make_room(&mut world, self.index, self.now, &self.config);
         let mut world = Some(world);
-        let Batch { requests, spans, hashes, slots } = &mut self.batch;
+        let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
         let mut spans_start = 0;
         let mut run = 0u64;
         let mut parks = Vec::new();

@@ -85,6 +85,9 @@ const PIECE: usize = 1 << 20;
 /// cost the thread's other clients milliseconds, not seconds.
 const SHARES: u32 = 64;
 
+/// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
+const SMALL_OUTPUT: usize = 16 << 10;
+
 /// What [`Conn::read`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReadOutcome {
@@ -139,6 +142,10 @@ impl Conn {
         self.fd.as_fd()
     }
 
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     pub(crate) fn info(&self) -> &Arc<ClientInfo> {
         &self.session.info
     }
@@ -148,9 +155,7 @@ impl Conn {
         if self.input.capacity() == 0 {
             self.input = spare.pop().unwrap_or_default();
         }
-        // A large argument gets room for as much again as has arrived, up to what it announced.
-        let room = self.missing.min(self.input.len()).max(READ_CHUNK);
-        self.input.reserve(room);
+        self.make_room();
         let fd = self.fd.as_fd();
         let got = rustix::io::read(fd, rustix::buffer::spare_capacity(&mut self.input));
         match got {
@@ -161,6 +166,21 @@ impl Conn {
             }
             Err(Errno::AGAIN | Errno::INTR) => ReadOutcome::Nothing,
             Err(_) => ReadOutcome::Gone,
+        }
+    }
+
+    /// Makes room for what is read next. A large argument gets room for as much again as has arrived, or for all that it announced once that is
+    /// little more. Sizes have eight
+    /// steps to the next power of two, so that many large arguments cost linear time, and little more than they need is taken.
+    fn make_room(&mut self) {
+        let (len, spare) = (self.input.len(), self.input.capacity() - self.input.len());
+        if self.missing == 0 || len < KEEP_BUFFER {
+            self.input.reserve(READ_CHUNK);
+        } else if spare == 0 || spare < self.missing.min(READ_CHUNK) {
+            let is_near = self.missing <= len + len / 8;
+            let wanted = len + if is_near { self.missing } else { len };
+            let step = 1 << (wanted.ilog2() - 3);
+            self.input.reserve_exact(wanted.next_multiple_of(step) - len);
         }
     }
 
@@ -261,7 +281,22 @@ impl Conn {
         }
         self.parsed -= self.done;
         self.done = 0;
-        self.info().query_bytes.store(self.input.len(), Relaxed);
+        self.note_input();
+    }
+
+    /// Lets others see how much input waits.
+    pub(crate) fn note_input(&self) {
+        let room = self.input.capacity() + self.parser.memory();
+        let parsed = self.parser.parsed();
+        self.info().parsed_bytes.store(parsed, Relaxed);
+        let rest = self.input.len().saturating_sub(self.parsed + parsed);
+        self.info().query_bytes.store(rest, Relaxed);
+        self.info().query_room.store(room, Relaxed);
+    }
+
+    /// Whether so much input waits that it is looked at before it is run.
+    pub(crate) fn has_much_input(&self) -> bool {
+        self.input.len() > KEEP_BUFFER
     }
 
     /// Bytes of input which wait.
@@ -385,6 +420,7 @@ impl Conn {
 
     fn note_output(&self) {
         self.info().reply_bytes.store(self.pending_output(), Relaxed);
+        self.info().reply_room.store(self.reply.buf.capacity(), Relaxed);
     }
 
     /// Whether the client has let too much output pile up, by `client-output-buffer-limit`.
@@ -395,7 +431,11 @@ impl Conn {
             ClientKind::PubSub => limits.pubsub,
             ClientKind::Normal | ClientKind::Primary => limits.normal,
         };
-        let pending = self.pending_output() as u64 + self.feed.as_ref().map_or(0, |f| f.pending());
+        let replies = match self.pending_output() {
+            0..=SMALL_OUTPUT => 0,
+            bytes => bytes as u64,
+        };
+        let pending = replies + self.feed.as_ref().map_or(0, |f| f.pending());
         if limit.hard_bytes > 0 && pending >= limit.hard_bytes {
             return true;
         }
@@ -419,17 +459,65 @@ pub(crate) fn give_back(buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+
+    /// A connection, and its peer.
+    fn a_conn() -> (Conn, UnixStream) {
+        let (near, far) = UnixStream::pair().expect("two sockets");
+        near.set_nonblocking(true).expect("a socket can");
+        let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
+        (Conn::new(near.into(), Session::new(info, true), Millis(0)), far)
+    }
+
+    /// Reads a request as it comes, in pieces; how often the buffer was made larger on the way.
+    fn read_in_pieces(conn: &mut Conn, far: &mut UnixStream, request: &[u8]) -> usize {
+        let (mut spare, mut spans, mut growths) = (Vec::new(), Vec::new(), 0);
+        for piece in request.chunks(10_000) {
+            far.write_all(piece).expect("there is room");
+            while {
+                let before = conn.input.capacity();
+                let outcome = conn.read(&mut spare);
+                growths += usize::from(conn.input.capacity() != before);
+                assert_ne!(outcome, ReadOutcome::Gone);
+                outcome == ReadOutcome::Some
+            } {
+                spans.clear();
+                let parsed = conn.parse(u64::MAX, &mut spans).expect("a request");
+                assert!(matches!(parsed, Parsed::Nothing), "its last byte is missing");
+            }
+        }
+        growths
+    }
+
+    #[test]
+    fn a_large_command_takes_little_more_room_than_it_needs_and_linear_time() {
+        const LARGE: usize = 2 << 20;
+        let (mut conn, mut far) = a_conn();
+        let mut one = format!("*2\r\n$4\r\nECHO\r\n${LARGE}\r\n").into_bytes();
+        one.resize(one.len() + LARGE, b'x');
+        let growths = read_in_pieces(&mut conn, &mut far, &one);
+        assert!(conn.input.capacity() <= LARGE * 9 / 8, "{}", conn.input.capacity());
+        assert!(growths <= 10, "{growths}");
+
+        const MANY: usize = 100;
+        let (mut conn, mut far) = a_conn();
+        let mut many = format!("*{}\r\n$4\r\nMGET\r\n", MANY + 2).into_bytes();
+        for _ in 0..MANY {
+            many.extend(format!("${}\r\n", LARGE / MANY).into_bytes());
+            many.resize(many.len() + LARGE / MANY, b'x');
+            many.extend(b"\r\n");
+        }
+        let growths = read_in_pieces(&mut conn, &mut far, &many);
+        assert!(conn.input.capacity() < many.len() * 5 / 4, "{}", conn.input.capacity());
+        assert!(growths <= 40, "{growths}");
+    }
 
     #[test]
     fn a_peer_that_is_always_behind_does_not_make_the_buffer_grow() {
         const PIECE: usize = 64 << 10;
         const WINDOW: usize = 1 << 20;
-        let (near, mut far) = UnixStream::pair().expect("two sockets");
-        near.set_nonblocking(true).expect("a socket can");
-        let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
-        let mut conn = Conn::new(near.into(), Session::new(info, true), Millis(0));
+        let (mut conn, mut far) = a_conn();
         let mut spare = Vec::new();
         conn.reply.buf.resize(WINDOW, 0);
         // When as much as is read is answered anew, many times the window.

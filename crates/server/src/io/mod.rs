@@ -8,6 +8,7 @@
 
 mod batch;
 mod conn;
+mod linger;
 mod mailbox;
 mod thread;
 mod timers;

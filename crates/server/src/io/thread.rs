@@ -2,6 +2,7 @@
 
 use super::batch::Batch;
 use super::conn::{Conn, Phase, ReadOutcome};
+use super::linger::Lingering;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
 use crate::server::Server;
@@ -14,7 +15,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Answer, ClientInfo, Park, Session};
+use tessera_engine::{Answer, ClientInfo, Park, Session, client_memory_limit};
 use tessera_slot::Millis;
 
 /// Events taken from epoll at a time.
@@ -29,6 +30,8 @@ const ACCEPT_RELOG: u64 = 10_000;
 const LISTENER: u64 = 1 << 32;
 /// The token of the mailbox.
 const MAILBOX: u64 = 1 << 33;
+/// Tokens of connections that are closed in one direction begin here.
+const LINGERING: u64 = 1 << 34;
 
 /// The connections of a thread, by index. An index is reused only in a later turn, so that an event of this turn
 /// never reaches a stranger.
@@ -88,6 +91,8 @@ pub(crate) struct IoThread {
     pub(super) conns: Conns,
     pub(super) config: Arc<Config>,
     config_version: u64,
+    /// `maxmemory-clients`.
+    pub(super) client_memory_limit: usize,
     /// The turn's time, Unix ms: what commands go by.
     pub(super) now: Millis,
     /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets the other clock
@@ -97,6 +102,8 @@ pub(crate) struct IoThread {
     pub(super) ready: Vec<usize>,
     /// Room for `run_ready`.
     pub(super) more: Vec<usize>,
+    /// A connection has got so much input in this turn that the memory of clients is looked at before it is run.
+    much_input: bool,
     /// Connections whose input changed in this turn.
     touched: Vec<usize>,
     /// Connections to be flushed at the end of the turn.
@@ -112,9 +119,13 @@ pub(crate) struct IoThread {
     /// Connections of replicas.
     pub(super) feeds: Vec<usize>,
     pub(super) batch: Batch,
+    /// Connections that are closed in one direction.
+    pub(super) lingering: Lingering,
     /// Empty buffers.
     pub(super) spare: Vec<Vec<u8>>,
     pub(super) next_scan: Millis,
+    /// Not before this are clients chosen again to be evicted.
+    pub(super) next_eviction: Millis,
     next_thread: usize,
     /// The last round of giving memory back that this thread took part in.
     pub(super) purged: u64,
@@ -137,6 +148,7 @@ impl IoThread {
         epoll::add(&epoll, mailbox.descriptor(), EventData::new_u64(MAILBOX), EventFlags::IN)?;
         let config = server.engine.config();
         let config_version = server.engine.config_version();
+        let client_memory_limit = client_memory_limit(&config);
         let mut thread = IoThread {
             index,
             server,
@@ -146,10 +158,12 @@ impl IoThread {
             conns: Conns::default(),
             config,
             config_version,
+            client_memory_limit,
             now: time::unix(),
             steady: time::monotonic(),
             ready: Vec::new(),
             more: Vec::new(),
+            much_input: false,
             touched: Vec::new(),
             dirty: Vec::new(),
             parked: Vec::new(),
@@ -158,8 +172,10 @@ impl IoThread {
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
+            lingering: Lingering::default(),
             spare: Vec::new(),
             next_scan: Millis(0),
+            next_eviction: Millis(0),
             next_thread: index,
             purged: 0,
             accept_at: None,
@@ -244,6 +260,9 @@ impl IoThread {
 
     /// The part of a turn after the events: run, flush, look at who waits.
     pub(super) fn turn(&mut self) {
+        if std::mem::take(&mut self.much_input) {
+            self.look_at_client_memory();
+        }
         let before = self.server.engine.log.offset();
         self.wake_resting();
         if self.accept_at.is_some_and(|at| self.steady >= at) {
@@ -271,6 +290,7 @@ impl IoThread {
         for index in std::mem::take(&mut self.dirty) {
             self.flush(index);
         }
+        self.look_at_client_memory();
         if self.steady >= self.next_scan {
             self.scan();
         }
@@ -287,15 +307,19 @@ impl IoThread {
         }
     }
 
-    fn load_config(&mut self) {
+    pub(super) fn load_config(&mut self) {
         let version = self.server.engine.config_version();
         if version != self.config_version {
             self.config = self.server.engine.config();
             self.config_version = version;
+            self.client_memory_limit = client_memory_limit(&self.config);
         }
     }
 
     fn on_event(&mut self, token: u64, flags: EventFlags) {
+        if token >= LINGERING {
+            return self.lingering.read(token - LINGERING);
+        }
         if token == MAILBOX {
             return self.on_mail();
         }
@@ -326,10 +350,15 @@ impl IoThread {
                 let stats = self.server.engine.stats.thread(self.index);
                 stats.bump(|stats| &stats.query_limit_disconnections, 1);
                 tracing::warn!("Closing client that reached max query buffer length: {client}");
-                self.close(index);
+                self.close_in_order(index);
             }
             ReadOutcome::Some => {
                 conn.info().last_active.store(self.now.0, Relaxed);
+                if conn.has_much_input() {
+                    conn.note_input();
+                    self.server.engine.clients.account(conn.info());
+                    self.much_input = true;
+                }
                 conn.active_at = self.steady;
                 self.ready.push(index);
                 self.touched.push(index);
@@ -471,6 +500,7 @@ impl IoThread {
     fn flush(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
+        let is_closing = conn.phase == Phase::Closing;
         // What a turn has answered counts as it is, even if the socket would take it all.
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
@@ -484,8 +514,12 @@ impl IoThread {
             conn.phase = Phase::Dead;
         }
         if conn.phase == Phase::Dead {
-            return self.close(index);
+            return match is_closing && !is_over {
+                true => self.close_in_order(index),
+                false => self.close(index),
+            };
         }
+        self.server.engine.clients.account(conn.info());
         if done == conn.wants_write {
             conn.wants_write = !done;
             let mut flags = EventFlags::IN;
@@ -498,11 +532,22 @@ impl IoThread {
         }
     }
 
-    /// Closes a connection.
+    /// Closes a connection. Its descriptor leaves epoll by being closed: nobody else has it.
     pub(super) fn close(&mut self, index: usize) {
-        let Some(mut conn) = self.conns.remove(index) else { return };
-        // The descriptor leaves epoll by being closed: nobody else has it.
-        self.server.engine.clients.remove(conn.info().id);
+        drop(self.forget(index));
+    }
+
+    /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the end of the stream and not a reset.
+    pub(super) fn close_in_order(&mut self, index: usize) {
+        if let Some(conn) = self.forget(index) {
+            self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.steady);
+        }
+    }
+
+    /// Forgets all about a connection, which is to be closed.
+    fn forget(&mut self, index: usize) -> Option<Box<Conn>> {
+        let mut conn = self.conns.remove(index)?;
+        self.server.engine.clients.remove(conn.info());
         if let Some(park) = conn.waiting {
             self.unpark(park, index);
         }
@@ -512,6 +557,7 @@ impl IoThread {
             self.server.replicas.remove(conn.info().id);
             self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
+        Some(conn)
     }
 }
 

@@ -8,6 +8,8 @@ use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
 
 /// How often all connections are looked at, milliseconds.
 const SCAN_PERIOD: u64 = 1000;
+/// How long no clients are chosen to be evicted after it was of no use, milliseconds.
+const FUTILE_EVICTION_PERIOD: u64 = 100;
 /// The longest sleep while clients wait for something that nobody announces, milliseconds.
 const PARKED_WAIT: u64 = 100;
 
@@ -123,6 +125,34 @@ impl IoThread {
             }
         }
         self.disconnect_killed();
+        self.lingering.end_late(self.steady);
+    }
+
+    /// Disconnects those clients that take most memory, where all together take more than `maxmemory-clients`: before long commands run, and when
+    /// the output of the turn is sent and who is over its own limit is gone.
+    pub(super) fn look_at_client_memory(&mut self) {
+        // A CONFIG SET of this very turn counts.
+        self.load_config();
+        let limit = self.client_memory_limit;
+        if self.server.engine.clients.memory() > limit && self.steady >= self.next_eviction {
+            self.evict_clients(limit);
+        }
+    }
+
+    #[cold]
+    fn evict_clients(&mut self, limit: usize) {
+        let evicted = self.server.engine.clients.evict(limit);
+        let stats = self.server.engine.stats.thread(self.index);
+        stats.bump(|stats| &stats.evicted_clients, evicted.clients.len() as u64);
+        for client in &evicted.clients {
+            tracing::info!("Evicting client: {}", client.line(self.now.0));
+            self.server.disconnect(client);
+        }
+        if evicted.is_above {
+            tracing::debug!("Over client maxmemory after evicting all evictable clients");
+            self.next_eviction = self.steady.plus(FUTILE_EVICTION_PERIOD);
+        }
+        self.disconnect_killed();
     }
 
     /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed, whether or not their peers read
@@ -132,7 +162,7 @@ impl IoThread {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             // Who has killed itself still gets its answer.
             if conn.info().killed.load(Relaxed) && conn.phase != Phase::Closing {
-                self.close(index);
+                self.close_in_order(index);
             }
         }
     }

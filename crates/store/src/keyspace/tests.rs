@@ -319,9 +319,10 @@ fn marks_note_what_happens_to_their_keys() {
     assert!(!guard.is_marked());
     let seen = guard.watch(0, key);
     assert!(guard.wait(0, key, 4) && !guard.wait(0, key, 9) && guard.is_marked());
-    assert_eq!(guard.next_waiter(0, key, None), Some(4));
-    assert_eq!(guard.next_waiter(0, key, Some(4)), Some(9));
-    assert_eq!(guard.next_waiter(0, key, Some(9)), None);
+    assert_eq!(guard.next_waiter(0, key, None, |_| true), Some(4));
+    assert_eq!(guard.next_waiter(0, key, Some(4), |_| true), Some(9));
+    assert_eq!(guard.next_waiter(0, key, Some(9), |_| true), None);
+    assert_eq!(guard.next_waiter(0, key, None, |waiter| waiter > 4), Some(9));
     assert_eq!(guard.waiters(0, key, |id| id > 5), [9]);
     let Lookup::Vacant(vacant) = guard.lookup(0, key, hash) else { panic!("nothing is there") };
     vacant.insert(NewValue::String(b"text"), None, 0);
@@ -345,4 +346,44 @@ fn marks_note_what_happens_to_their_keys() {
     guard.unwatch(0, key);
     assert!(!guard.leave(0, key, 4) && guard.leave(0, key, 9) && !guard.leave(0, key, 9));
     assert!(!guard.is_marked(), "marks go with the last who need them");
+}
+
+/// How many steps there are to prefetch a member of the value of `k`.
+fn steps_to(keyspace: &Keyspace, member: &[u8]) -> u8 {
+    let (key, member) = (keyspace.locate(b"k"), MemberHash::of(member));
+    let last = (0..10).find(|&step| !keyspace.prefetch_value(key, step, member));
+    last.expect("it comes to an end") + 1
+}
+
+#[test]
+fn prefetching_follows_a_value_step_by_step() {
+    use tessera_collections::{Hash, IntSet, List, Set, SortedSet, Stream};
+    let keyspace = keyspace(Placement::Local, 1);
+    assert_eq!(steps_to(&keyspace, b"none"), 1, "there is no key");
+    let members = (0..100).map(|number| format!("member {number}")).collect::<Vec<_>>();
+    let table = Set::table_of(members.iter().map(String::as_bytes)).expect("none comes twice");
+    let values = [
+        (NewValue::String(b"short"), 1),
+        (NewValue::Integer(7), 1),
+        (NewValue::String(&[b'x'; 5000]), 2),
+        (List::new().into(), 1),
+        (Hash::default().into(), 1),
+        (Set::Ints(IntSet::new()).into(), 1),
+        (table.into(), 3),
+        (SortedSet::default().into(), 1),
+        (Stream::default().into(), 1),
+    ];
+    for (value, steps) in values {
+        let shown = format!("{value:?}");
+        delete(&mut keyspace.enter(0), 0, b"k");
+        let mut world = keyspace.enter(0);
+        let hash = world.keyspace().locate(b"k");
+        let mut guard = world.lock(hash.slot());
+        let Lookup::Vacant(vacant) = guard.lookup(0, b"k", hash) else { panic!("it was deleted") };
+        vacant.insert(value, None, 0);
+        assert_eq!(steps_to(&keyspace, b"member 7"), 1, "the slot is not free: {shown}");
+        drop(guard);
+        assert_eq!(steps_to(&keyspace, b"member 7"), steps, "{shown}");
+        assert_eq!(steps_to(&keyspace, b"no member"), steps, "{shown}");
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::field_args::Fields;
 use super::{HASH, WRITE_FAST, bulk_or_null};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, EventClass};
 use tessera_collections::Hash;
@@ -25,7 +25,8 @@ pub(super) const HGETDEL: Command = Command::new("hgetdel", -5, hgetdel)
         "O(N) where N is the number of fields",
         "Gets the values of fields of a hash and removes the fields.",
         "key FIELDS numfields field [field ...]",
-    );
+    )
+    .touches(Touches::Member(4));
 
 /// Tells of fields that were removed from a hash, and deletes the key with the last of them.
 pub(super) fn removed(

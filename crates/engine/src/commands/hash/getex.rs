@@ -5,7 +5,7 @@ use super::expire::tell_expiry;
 use super::field_args::{Fields, fields_word, moment};
 use super::ttl::persisted;
 use super::{HASH, WRITE_FAST, bulk_or_null, tell};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::string::expiry_options::ExpiryOption;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::Hash;
@@ -22,7 +22,7 @@ pub(super) const HGETEX: Command = Command::new("hgetex", -5, hgetex)
         "Gets the values of fields of a hash and changes when the fields expire.",
         "key [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|PERSIST] \
          FIELDS numfields field [field ...]",
-    );
+    ).touches(Touches::Value);
 
 /// What is done to the fields.
 #[derive(Clone, Copy, PartialEq, Eq)]

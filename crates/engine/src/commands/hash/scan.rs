@@ -1,7 +1,7 @@
 //! Walking through the fields of a hash.
 
 use super::{HASH, READ};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::element_scan::{self, Options, Page, Scanned};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::{Digits, FieldRef, Hash};
@@ -16,7 +16,8 @@ pub(super) const HSCAN: Command = Command::new("hscan", -3, hscan)
         "O(1) for a step, O(N) for all of them, where N is the number of fields",
         "Answers some fields of a hash with their values, and a cursor to go on with.",
         "key cursor [MATCH pattern] [COUNT count] [NOVALUES]",
-    );
+    )
+    .touches(Touches::Value);
 
 fn hscan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let cursor = element_scan::cursor(args.at(2))?;

@@ -3,14 +3,17 @@
 use super::delete::removed;
 use super::field_args::{Fields, fields_word, moment};
 use super::{GROW_FAST, HASH, limits, tell, words};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::string::expiry_options::ExpiryOption;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::{Collection, Expiry, Hash};
 use tessera_slot::Millis;
 
-pub(super) const HSETEX: Command =
-    Command::new("hsetex", -6, hsetex).flags(GROW_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+pub(super) const HSETEX: Command = Command::new("hsetex", -6, hsetex)
+    .flags(GROW_FAST)
+    .keys(1, 1, 1)
+    .uses(&["RW update"])
+    .doc(
         HASH,
         "8.0.0",
         "O(N) where N is the number of fields",
@@ -18,7 +21,8 @@ pub(super) const HSETEX: Command =
         "key [NX|XX] [FNX|FXX] \
          [EX seconds|PX milliseconds|EXAT unix-time-seconds|PXAT unix-time-milliseconds|KEEPTTL] \
          FIELDS numfields <field value>...",
-    );
+    )
+    .touches(Touches::Value);
 
 /// What must be there, or must not.
 #[derive(Clone, Copy, PartialEq, Eq)]

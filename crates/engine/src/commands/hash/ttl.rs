@@ -2,7 +2,7 @@
 
 use super::field_args::Fields;
 use super::{HASH, READ_FAST, WRITE_FAST, tell};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::{Args, Cx, Db, Done, EventClass, Fail, Handler};
 use tessera_collections::{Changed, Hash};
 
@@ -14,6 +14,7 @@ const fn question(name: &'static str, handler: Handler, summary: &'static str) -
         .flags(READ_FAST)
         .keys(1, 1, 1)
         .doc(HASH, "7.4.0", COST, summary, SYNTAX)
+        .touches(Touches::Member(4))
 }
 
 pub(super) const HTTL: Command =
@@ -36,7 +37,8 @@ pub(super) const HPERSIST: Command = Command::new("hpersist", -5, hpersist)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
     .uses(&["RW update"])
-    .doc(HASH, "7.4.0", COST, "Removes the expiry of fields of a hash.", SYNTAX);
+    .doc(HASH, "7.4.0", COST, "Removes the expiry of fields of a hash.", SYNTAX)
+    .touches(Touches::Member(4));
 
 /// What is answered of a field that is not there, and of one that does not expire.
 const MISSING: i64 = -2;

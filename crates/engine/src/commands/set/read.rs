@@ -1,7 +1,7 @@
 //! Looking at one set.
 
 use super::{READ, READ_FAST, SET, reply_member};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::element_scan::{self, Options, Page, Scanned};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::set::Probe;
@@ -46,7 +46,8 @@ pub(super) const SSCAN: Command = Command::new("sscan", -3, sscan)
         "O(1) for a step, O(N) for all of them, where N is the number of members",
         "Answers some members of a set, and a cursor to go on with.",
         "key cursor [MATCH pattern] [COUNT count]",
-    );
+    )
+    .touches(Touches::Value);
 
 fn sismember(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = db.read_as::<Set>(db.key(args.at(1), 0))?;

@@ -1,28 +1,35 @@
 //! ZADD and ZINCRBY.
 
 use super::{ADD_FAST, SORTED_SET, limits, reply_score, told};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::sorted_set::Limits;
 use tessera_collections::{Collection, SortedSet, parse_double};
 
-pub(super) const ZADD: Command =
-    Command::new("zadd", -4, zadd).flags(ADD_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+pub(super) const ZADD: Command = Command::new("zadd", -4, zadd)
+    .flags(ADD_FAST)
+    .keys(1, 1, 1)
+    .uses(&["RW update"])
+    .doc(
         SORTED_SET,
         "1.2.0",
         "O(M log(N)) to add M members, where N is the number of members",
         "Adds members with their scores to a sorted set, or changes their scores.",
         "key [NX|XX] [GT|LT] [CH] [INCR] <score member>...",
-    );
-pub(super) const ZINCRBY: Command =
-    Command::new("zincrby", 4, zincrby).flags(ADD_FAST).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Member(3));
+pub(super) const ZINCRBY: Command = Command::new("zincrby", 4, zincrby)
+    .flags(ADD_FAST)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "1.2.0",
         "O(log(N)) where N is the number of members",
         "Adds to the score of a member; a missing member counts as 0.",
         "key increment-float member",
-    );
+    )
+    .touches(Touches::Member(3));
 
 /// When a member is added, and when its score changes.
 #[derive(Clone, Copy, Default)]

@@ -2,7 +2,7 @@
 
 use super::bounds;
 use super::{ADD, READ, SORTED_SET, STORE, limits, reply_members, store};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::ops::Range;
@@ -12,46 +12,61 @@ use tessera_collections::{Collection, SortedSet};
 const COST: &str =
     "O(log(N)+M) where N is the number of members and M the number of members answered";
 
-pub(super) const ZRANGE: Command =
-    Command::new("zrange", -4, zrange).flags(READ).keys(1, 1, 1).doc(
+pub(super) const ZRANGE: Command = Command::new("zrange", -4, zrange)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "1.2.0",
         COST,
         "Answers a range of members, by rank, score or text.",
         "key start stop [BYSCORE|BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
-    );
-pub(super) const ZREVRANGE: Command =
-    Command::new("zrevrange", -4, zrevrange).flags(READ).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZREVRANGE: Command = Command::new("zrevrange", -4, zrevrange)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "1.2.0",
         COST,
         "Answers a range of members by rank, the highest scores first.",
         "key start stop [WITHSCORES]",
-    );
-pub(super) const ZRANGEBYSCORE: Command =
-    Command::new("zrangebyscore", -4, zrangebyscore).flags(READ).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZRANGEBYSCORE: Command = Command::new("zrangebyscore", -4, zrangebyscore)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "1.0.5",
         COST,
         "Answers the members whose scores are in a range.",
         "key min max [WITHSCORES] [LIMIT offset count]",
-    );
-pub(super) const ZREVRANGEBYSCORE: Command =
-    Command::new("zrevrangebyscore", -4, zrevrangebyscore).flags(READ).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZREVRANGEBYSCORE: Command = Command::new("zrevrangebyscore", -4, zrevrangebyscore)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "2.2.0",
         COST,
         "Answers the members whose scores are in a range, the highest first.",
         "key max min [WITHSCORES] [LIMIT offset count]",
-    );
-pub(super) const ZRANGEBYLEX: Command =
-    Command::new("zrangebylex", -4, zrangebylex).flags(READ).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZRANGEBYLEX: Command = Command::new("zrangebylex", -4, zrangebylex)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "2.8.9",
         COST,
         "Answers the members of a range of texts, in a set whose scores are all the same.",
         "key min max [LIMIT offset count]",
-    );
+    )
+    .touches(Touches::Value);
 pub(super) const ZREVRANGEBYLEX: Command =
     Command::new("zrevrangebylex", -4, zrevrangebylex).flags(READ).keys(1, 1, 1).doc(
         SORTED_SET,
@@ -59,7 +74,7 @@ pub(super) const ZREVRANGEBYLEX: Command =
         COST,
         "Answers the members of a range of texts backwards, in a set whose scores are all the same.",
         "key max min [LIMIT offset count]",
-    );
+    ).touches(Touches::Value);
 pub(super) const ZRANGESTORE: Command =
     Command::new("zrangestore", -5, zrangestore).flags(ADD).keys(1, 2, 1).uses(STORE).doc(
         SORTED_SET,

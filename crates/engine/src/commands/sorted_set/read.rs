@@ -2,7 +2,7 @@
 
 use super::bounds;
 use super::{READ_FAST, SORTED_SET, reply_score};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, SortedSet};
 
@@ -39,22 +39,28 @@ pub(super) const ZREVRANK: Command =
         "Answers how many members stand behind one.",
         "key member [WITHSCORE]",
     );
-pub(super) const ZCOUNT: Command =
-    Command::new("zcount", 4, zcount).flags(READ_FAST).keys(1, 1, 1).doc(
+pub(super) const ZCOUNT: Command = Command::new("zcount", 4, zcount)
+    .flags(READ_FAST)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "2.0.0",
         "O(log(N)) where N is the number of members",
         "Counts the members whose scores are in a range.",
         "key min max",
-    );
-pub(super) const ZLEXCOUNT: Command =
-    Command::new("zlexcount", 4, zlexcount).flags(READ_FAST).keys(1, 1, 1).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZLEXCOUNT: Command = Command::new("zlexcount", 4, zlexcount)
+    .flags(READ_FAST)
+    .keys(1, 1, 1)
+    .doc(
         SORTED_SET,
         "2.8.9",
         "O(log(N)) where N is the number of members",
         "Counts the members of a range of texts, in a set whose scores are all the same.",
         "key min max",
-    );
+    )
+    .touches(Touches::Value);
 
 fn zcard(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let found = db.read_as::<SortedSet>(db.key(args.at(1), 0))?;

@@ -2,7 +2,7 @@
 
 use super::bounds;
 use super::{DELETE, SORTED_SET, WRITE, WRITE_FAST, told, told_gone};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done};
 use std::ops::Range;
@@ -20,7 +20,8 @@ pub(super) const ZREMRANGEBYRANK: Command = Command::new("zremrangebyrank", 4, z
     .flags(WRITE)
     .keys(1, 1, 1)
     .uses(DELETE)
-    .doc(SORTED_SET, "2.0.0", COST, "Removes the members of a range of ranks.", "key start stop");
+    .doc(SORTED_SET, "2.0.0", COST, "Removes the members of a range of ranks.", "key start stop")
+    .touches(Touches::Value);
 pub(super) const ZREMRANGEBYSCORE: Command = Command::new("zremrangebyscore", 4, zremrangebyscore)
     .flags(WRITE)
     .keys(1, 1, 1)
@@ -31,15 +32,20 @@ pub(super) const ZREMRANGEBYSCORE: Command = Command::new("zremrangebyscore", 4,
         COST,
         "Removes the members whose scores are in a range.",
         "key min max",
-    );
-pub(super) const ZREMRANGEBYLEX: Command =
-    Command::new("zremrangebylex", 4, zremrangebylex).flags(WRITE).keys(1, 1, 1).uses(DELETE).doc(
+    )
+    .touches(Touches::Value);
+pub(super) const ZREMRANGEBYLEX: Command = Command::new("zremrangebylex", 4, zremrangebylex)
+    .flags(WRITE)
+    .keys(1, 1, 1)
+    .uses(DELETE)
+    .doc(
         SORTED_SET,
         "2.8.9",
         COST,
         "Removes the members of a range of texts, in a set whose scores are all the same.",
         "key min max",
-    );
+    )
+    .touches(Touches::Value);
 
 fn zrem(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let key = db.key(args.at(1), 0);

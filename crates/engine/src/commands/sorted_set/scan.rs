@@ -1,7 +1,7 @@
 //! ZSCAN.
 
 use super::{READ, SORTED_SET};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::element_scan::{self, Options, Page, Scanned};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::{DoubleText, SortedSet, all_digits};
@@ -16,7 +16,8 @@ pub(super) const ZSCAN: Command = Command::new("zscan", -3, zscan)
         "O(1) for a step, O(N) for all of them, where N is the number of members",
         "Answers some members with their scores, and a cursor to go on with.",
         "key cursor [MATCH pattern] [COUNT count] [NOSCORES]",
-    );
+    )
+    .touches(Touches::Value);
 
 fn zscan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let cursor = element_scan::cursor(args.at(2))?;

@@ -83,14 +83,10 @@ fn xreadgroup(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             .ok_or_else(|| reader.missing(key))?;
         wishes.push((key, Wish::parse(id)?));
     }
-    let (start, mut served, mut told) = (cx.reply.buf.len(), 0, Told::new(cx));
-    for &(key, wish) in &wishes {
-        served += usize::from(reader.read(db, cx, key, wish, &mut told)?);
+    if reader.read_all(db, cx, wishes.iter().copied())? == Served::Yes {
+        return Ok(());
     }
-    told.propagate(cx);
-    if served > 0 {
-        put_before(cx.reply, start, |reply| reply_streams(reply, served));
-    } else if let Some(deadline) = question.block {
+    if let Some(deadline) = question.block {
         let keys: Vec<Key<'_>> = wishes.into_iter().map(|(key, _)| key).collect();
         cx.block(&keys, deadline, reader);
     } else {
@@ -106,20 +102,27 @@ impl Blocked for Reader {
         cx: &mut Cx<'_>,
         key: Key<'_>,
     ) -> Result<Served, Fail> {
-        let found = db.find_as::<Stream>(key)?.ok_or_else(|| self.missing(key))?;
-        let has_news = {
+        self.serve_keys(db, cx, &[key])
+    }
+
+    /// Reads all streams, if one of them has something: one transaction may have fed several.
+    fn serve_keys(
+        &mut self,
+        db: &mut Db<'_, '_>,
+        cx: &mut Cx<'_>,
+        keys: &[Key<'_>],
+    ) -> Result<Served, Fail> {
+        let mut any_news = false;
+        for &key in keys {
+            let found = db.find_as::<Stream>(key)?.ok_or_else(|| self.missing(key))?;
             let stream = found.get();
             let group = stream.groups.get(&self.group).ok_or_else(|| self.missing(key))?;
-            has_news(&stream.entries, group)
-        };
-        if !has_news {
-            return Ok(Served::No);
+            any_news |= has_news(&stream.entries, group);
         }
-        let (start, mut told) = (cx.reply.buf.len(), Told::new(cx));
-        self.read(db, cx, key, Wish::New, &mut told)?;
-        told.propagate(cx);
-        put_before(cx.reply, start, |reply| reply_streams(reply, 1));
-        Ok(Served::Yes)
+        match any_news {
+            true => self.read_all(db, cx, keys.iter().map(|&key| (key, Wish::New))),
+            false => Ok(Served::No),
+        }
     }
 
     fn wants_deletion(&self) -> bool {
@@ -140,6 +143,25 @@ impl Reader {
         Fail::text(format!(
             "NOGROUP No such key '{key}' or consumer group '{group}' in XREADGROUP with GROUP option"
         ))
+    }
+
+    /// Reads these streams, whose groups are there.
+    fn read_all<'a>(
+        &self,
+        db: &mut Db<'_, '_>,
+        cx: &mut Cx<'_>,
+        wishes: impl Iterator<Item = (Key<'a>, Wish)>,
+    ) -> Result<Served, Fail> {
+        let (start, mut served, mut told) = (cx.reply.buf.len(), 0, Told::new(cx));
+        for (key, wish) in wishes {
+            served += usize::from(self.read(db, cx, key, wish, &mut told)?);
+        }
+        told.propagate(cx);
+        if served == 0 {
+            return Ok(Served::No);
+        }
+        put_before(cx.reply, start, |reply| reply_streams(reply, served));
+        Ok(Served::Yes)
     }
 
     /// Reads one stream, whose group is there. False: there was nothing to be answered, and nothing was.

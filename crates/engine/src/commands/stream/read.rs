@@ -218,15 +218,26 @@ impl Blocked for Wait {
         cx: &mut Cx<'_>,
         key: Key<'_>,
     ) -> Result<Served, Fail> {
-        let Some(found) = db.read_as::<Stream>(key)? else { return Ok(Served::No) };
-        let Some(&(_, from)) = self.wanted.iter().find(|(name, _)| **name == *key.bytes) else {
-            return Ok(Served::No);
-        };
-        let start = cx.reply.buf.len();
-        if !from.read(cx.reply, key.bytes, &found.get().entries, self.count) {
+        self.serve_keys(db, cx, &[key])
+    }
+
+    /// Answers all streams that have something: one transaction may have fed several.
+    fn serve_keys(
+        &mut self,
+        db: &mut Db<'_, '_>,
+        cx: &mut Cx<'_>,
+        keys: &[Key<'_>],
+    ) -> Result<Served, Fail> {
+        let (start, mut served) = (cx.reply.buf.len(), 0);
+        for (name, from) in &self.wanted {
+            let Some(&key) = keys.iter().find(|key| *key.bytes == **name) else { continue };
+            let Ok(Some(found)) = db.read_as::<Stream>(key) else { continue };
+            served += usize::from(from.read(cx.reply, key.bytes, &found.get().entries, self.count));
+        }
+        if served == 0 {
             return Ok(Served::No);
         }
-        put_before(cx.reply, start, |reply| reply_streams(reply, 1));
+        put_before(cx.reply, start, |reply| reply_streams(reply, served));
         Ok(Served::Yes)
     }
 }

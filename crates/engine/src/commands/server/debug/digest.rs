@@ -90,7 +90,7 @@ impl Digest {
         for (member, score) in set.iter() {
             let mut part = Digest::default();
             part.chain_element(member);
-            part.chain(text.format(score).as_bytes());
+            part.chain(text.format_shortest(score).as_bytes());
             self.join_digest(part);
         }
     }

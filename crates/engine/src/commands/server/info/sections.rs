@@ -132,7 +132,7 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     let log = &cx.engine.log;
     let behind = if log.reader_count() > 0 { cx.engine.uncounted_memory() } else { 0 };
     lines.add("mem_clients_slaves", behind);
-    lines.add("mem_clients_normal", 0);
+    lines.add("mem_clients_normal", cx.engine.clients.memory());
     lines.add("mem_cluster_links", 0);
     lines.add("mem_aof_buffer", 0);
     lines.add("mem_allocator", "mimalloc");
@@ -187,7 +187,7 @@ fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("expired_stale_perc", "0.00");
     lines.add("expired_time_cap_reached_count", 0);
     lines.add("evicted_keys", stats.sum(|thread| &thread.evicted));
-    lines.add("evicted_clients", 0);
+    lines.add("evicted_clients", stats.sum(|thread| &thread.evicted_clients));
     lines.add("evicted_scripts", 0);
     let (exceeded, exceeded_now) = cx.engine.eviction.exceeded_ms(cx.now);
     lines.add("total_eviction_exceeded_time", exceeded);
