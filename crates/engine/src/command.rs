@@ -381,7 +381,7 @@ impl Command {
                 }
             }
             (
-                Group::List | Group::Stream | Group::HyperLogLog | Group::Geo,
+                Group::List | Group::Stream | Group::HyperLogLog | Group::Bitmap | Group::Geo,
                 Keys::Range { first: 1, .. },
             ) => Touches::Value,
             _ => Touches::Key,

@@ -48,6 +48,8 @@ pub(crate) struct Control {
     second_at: Millis,
     /// When the core wants to see the clock: the earliest that it has named since it last did.
     tick_at: Option<Millis>,
+    /// When the core saw the clock last, unless what followed is carried out and the pulse has told.
+    seen: Option<Millis>,
     quit: Arc<crate::server::Flag>,
 }
 
@@ -80,6 +82,7 @@ impl Control {
             ping: PingSchedule::new(now, period),
             second_at: now,
             tick_at: None,
+            seen: None,
             quit,
         };
         runtime.block_on(control.serve(inbox, listeners))
@@ -98,8 +101,8 @@ impl Control {
         let cluster = self.server.cluster.clone();
         while !self.quit.is_set() {
             self.work();
-            if let Some(cluster) = &cluster {
-                cluster.beat(&self.server.engine);
+            if let (Some(cluster), Some(seen)) = (&cluster, self.seen.take()) {
+                cluster.beat(&self.server.engine, seen);
             }
             let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
@@ -219,6 +222,8 @@ impl Control {
         // Not at every event: a tick may send, what is sent is answered, and that would never end.
         if self.tick_at.is_none_or(|at| now >= at) {
             self.tick_at = None;
+            // Before the look: whatever comes between them, the core has not seen a later time.
+            self.seen = Some(time::monotonic());
             cluster.event(Event::Tick);
         }
         self.save_unsaved(false);

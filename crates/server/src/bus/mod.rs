@@ -179,9 +179,13 @@ impl ClusterHandle {
         }
     }
 
-    /// The control thread has had its turn: what the core says about serving holds again.
-    fn beat(&self, engine: &Engine) {
-        if self.pulse.beat(crate::time::monotonic())
+    /// The control thread has had its turn, with the core at this time: what the core says about serving holds again,
+    /// unless the process was stopped since.
+    fn beat(&self, engine: &Engine, seen: Millis) {
+        self.pulse.beat(seen);
+        let node_timeout = engine.config().cluster.node_timeout;
+        if !self.pulse.is_late(crate::time::monotonic(), node_timeout)
+            && self.pulse.was_missed()
             && let Some(view) = self.said.load_full()
         {
             self.show(engine, view);

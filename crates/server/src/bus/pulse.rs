@@ -16,9 +16,14 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// The control thread has carried out all that the core wants. True if it was missed since the last time.
-    pub(crate) fn beat(&self, now: Millis) -> bool {
-        self.last.store(now.0, Ordering::Release);
+    /// The control thread has carried out all that the core wants, which saw the clock at `seen`. Not the present time: the
+    /// process may have been stopped since, and the core does not know yet.
+    pub(crate) fn beat(&self, seen: Millis) {
+        self.last.store(seen.0, Ordering::Release);
+    }
+
+    /// Whether a beat was missed since this was asked last.
+    pub(crate) fn was_missed(&self) -> bool {
         self.missed.swap(false, Ordering::AcqRel)
     }
 
@@ -43,12 +48,15 @@ mod tests {
     fn a_missed_beat_is_noticed_and_told_once() {
         let pulse = Pulse::default();
         assert!(!pulse.is_late(Millis(5000), 0), "nothing has begun");
-        assert!(!pulse.beat(Millis(5000)));
+        pulse.beat(Millis(5000));
+        assert!(!pulse.was_missed());
         assert!(!pulse.is_late(Millis(5100), 100));
         assert!(pulse.is_late(Millis(5101), 100));
         pulse.miss();
-        assert!(pulse.beat(Millis(5200)));
-        assert!(!pulse.is_late(Millis(5300), 100));
-        assert!(!pulse.beat(Millis(5300)));
+        // When the core sees a time that is long over by then, then the beat is as old as that.
+        pulse.beat(Millis(5200));
+        assert!(pulse.is_late(Millis(9000), 100) && !pulse.is_late(Millis(5300), 100));
+        assert!(pulse.was_missed());
+        assert!(!pulse.was_missed());
     }
 }

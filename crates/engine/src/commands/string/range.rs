@@ -1,32 +1,39 @@
 //! Parts of strings, and their length.
 
 use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, string_of, text};
-use crate::command::Command;
+use crate::command::{Command, Touches};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Entry, Lookup, NewValue, Value};
 
-pub(super) const APPEND: Command =
-    Command::new("append", 3, append).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW insert"]).doc(
+pub(super) const APPEND: Command = Command::new("append", 3, append)
+    .flags(WRITE_FAST)
+    .keys(1, 1, 1)
+    .uses(&["RW insert"])
+    .doc(
         STRING,
         "2.0.0",
         "O(1), amortized",
         "Appends to the string of a key; a missing key counts as empty.",
         "key value",
-    );
+    )
+    .touches(Touches::Value);
 pub(super) const STRLEN: Command = Command::new("strlen", 2, strlen)
     .flags(READ_FAST)
     .keys(1, 1, 1)
     .uses(&["RO"])
     .doc(STRING, "2.2.0", "O(1)", "Answers the length of a key's string in bytes.", "key");
-pub(super) const GETRANGE: Command =
-    Command::new("getrange", 4, getrange).flags(READ).keys(1, 1, 1).doc(
+pub(super) const GETRANGE: Command = Command::new("getrange", 4, getrange)
+    .flags(READ)
+    .keys(1, 1, 1)
+    .doc(
         STRING,
         "2.4.0",
         "O(N) where N is the length of the answer",
         "Gets a part of a key's string; negative positions count from its end.",
         "key start end",
-    );
+    )
+    .touches(Touches::Value);
 pub(super) const SUBSTR: Command =
     Command::new("substr", 4, getrange).flags(READ).keys(1, 1, 1).doc(
         STRING,
@@ -35,14 +42,18 @@ pub(super) const SUBSTR: Command =
         "The old name of GETRANGE.",
         "key start end",
     );
-pub(super) const SETRANGE: Command =
-    Command::new("setrange", 4, setrange).flags(WRITE).keys(1, 1, 1).uses(&["RW update"]).doc(
+pub(super) const SETRANGE: Command = Command::new("setrange", 4, setrange)
+    .flags(WRITE)
+    .keys(1, 1, 1)
+    .uses(&["RW update"])
+    .doc(
         STRING,
         "2.2.0",
         "O(N) where N is the length of the value",
         "Overwrites a part of a key's string from an offset on, filling up with zero bytes.",
         "key offset value",
-    );
+    )
+    .touches(Touches::Value);
 
 /// Fails if a string would grow beyond `proto-max-bulk-len`.
 fn check_length(cx: &Cx<'_>, start: usize, more: usize) -> Result<usize, Fail> {

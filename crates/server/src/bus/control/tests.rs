@@ -28,6 +28,7 @@ fn control() -> Control {
         ping: PingSchedule::new(Millis(0), 1000),
         second_at: Millis(0),
         tick_at: None,
+        seen: None,
         quit: Arc::default(),
     }
 }
