@@ -152,14 +152,17 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
     let quit = Arc::new(Flag::default());
     let mut threads = Threads::default();
     let mut listeners = Some(listeners);
-    for index in 0..io_threads {
-        let thread =
-            IoThread::new(index, Arc::clone(&server), listeners.take().unwrap_or_default())?;
+    let io_thread =
+        |index| IoThread::new(index, Arc::clone(&server), listeners.take().unwrap_or_default());
+    let io = (0..io_threads).map(io_thread).collect::<std::io::Result<Vec<_>>>()?;
+    let runtime = Control::runtime()?;
+    // All have their descriptors now, of which clients may take the rest.
+    for (index, thread) in io.into_iter().enumerate() {
         threads.spawn(format!("io-{index}"), move || thread.run())?;
     }
     let freeing = Arc::clone(&server.engine.keyspace);
     threads.spawn("free".to_owned(), move || freeing.discards().work())?;
-    spawn_others(&server, &quit, &mut threads, nodes_file, bus_listeners)?;
+    spawn_others(&server, &quit, &mut threads, runtime, (nodes_file, bus_listeners))?;
     if let Some(primary) = &config.replication.replicaof.0 {
         let primary = Primary { host: primary.host.clone(), port: primary.port };
         crate::host::follow(&server, Some(primary));
@@ -286,8 +289,8 @@ fn spawn_others(
     server: &Arc<Server>,
     quit: &Arc<Flag>,
     threads: &mut Threads,
-    nodes_file: Option<NodesFile>,
-    bus_listeners: Vec<crate::accept::Listener>,
+    runtime: tokio::runtime::Runtime,
+    (nodes_file, bus_listeners): (Option<NodesFile>, Vec<crate::accept::Listener>),
 ) -> Result<()> {
     let first = server.mailboxes.len();
     let shared = || Arc::clone(server);
@@ -295,7 +298,8 @@ fn spawn_others(
     threads.spawn("follow".to_owned(), move || Follower::run(follower, first))?;
     let (control, flag) = (shared(), Arc::clone(quit));
     threads.spawn("control".to_owned(), move || {
-        let run = Control::run(control, first + 1, nodes_file, bus_listeners, flag);
+        let (thread, bus) = (first + 1, (nodes_file, bus_listeners));
+        let run = Control::run(runtime, control, thread, bus, flag);
         if let Err(error) = run {
             tracing::error!("Fatal: the control thread failed: {error}");
             std::process::exit(1);

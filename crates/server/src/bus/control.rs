@@ -17,6 +17,7 @@ use tessera_engine::Mode;
 use tessera_replication::PingSchedule;
 use tessera_slot::{Millis, Offset, Slot, SlotSet};
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 /// The longest time between two looks at the clock, milliseconds.
@@ -54,15 +55,19 @@ pub(crate) struct Control {
 }
 
 impl Control {
+    /// What it runs in. It takes descriptors, so it is made before clients can have taken them.
+    pub(crate) fn runtime() -> std::io::Result<Runtime> {
+        tokio::runtime::Builder::new_current_thread().enable_all().build()
+    }
+
     /// Runs until `quit` is set. `file` and `listeners` are of the cluster, if there is one.
     pub(crate) fn run(
+        runtime: Runtime,
         server: Arc<Server>,
         thread: usize,
-        file: Option<NodesFile>,
-        listeners: Vec<Listener>,
+        (file, listeners): (Option<NodesFile>, Vec<Listener>),
         quit: Arc<crate::server::Flag>,
     ) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (events, inbox) = mpsc::channel(EVENTS);
         let period = u64::from(server.engine.config().replication.repl_ping_replica_period) * 1000;
         let now = time::monotonic();
