@@ -7,6 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tessera_cli::client::Client;
@@ -24,6 +25,13 @@ fn is_installed() -> bool {
         let _ = writeln!(std::io::stderr(), "skipped: redis-server is not installed");
     }
     found
+}
+
+/// A test's turn: one at a time. A process that one test starts has, until it is the new program, the sockets of all others, so that a port which
+/// was just given up may still be in use.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The first of six ports that are free, with their bus ports. Tests of one run get different ones.
@@ -79,6 +87,7 @@ fn await_event(
 
 #[test]
 fn a_cluster_is_formed_survives_a_kill_and_is_resumed() {
+    let _turn = turn();
     if !is_installed() {
         return;
     }
@@ -139,6 +148,7 @@ fn a_cluster_is_formed_survives_a_kill_and_is_resumed() {
 
 #[test]
 fn the_command_tells_what_it_does_and_ends_on_ctrl_c() {
+    let _turn = turn();
     if !is_installed() {
         return;
     }
@@ -174,6 +184,7 @@ fn the_command_tells_what_it_does_and_ends_on_ctrl_c() {
 
 #[test]
 fn nothing_is_started_when_something_is_wrong() {
+    let _turn = turn();
     let temp = tempfile::tempdir().expect("a directory");
     let options = options(temp.path());
     let port = options.port.expect("set above");

@@ -9,8 +9,8 @@ pub(crate) mod load;
 pub(crate) mod server;
 pub(crate) mod wire;
 
-use std::io::Write as _;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -53,7 +53,11 @@ pub(crate) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 11_000;
     const SPAN: u16 = 9_900;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let is_free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Not by listening: a process that another test starts just then would keep that socket until it is the new program.
+    let is_free = |port: u16| {
+        TcpStream::connect(("127.0.0.1", port))
+            .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
+    };
     // Test processes that run at the same time begin at different places.
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |age| age.subsec_nanos());
     let start = (nanos ^ std::process::id().wrapping_mul(7919)) % u32::from(SPAN);
