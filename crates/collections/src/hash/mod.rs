@@ -14,7 +14,6 @@ mod random;
 use crate::collection::{AGING, Collection, Kind};
 use crate::hasher::HashCode;
 use crate::listpack::{Corrupt, Digits, Element, Listpack, Position, canonical_integer};
-use crate::table::prefetch;
 pub use fields::Fields;
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
@@ -443,10 +442,6 @@ unsafe impl Collection for Hash {
     fn prefetch(&self, step: u8, member: HashCode) -> bool {
         match self {
             Hash::Packed(listpack) => listpack.prefetch(),
-            Hash::Table(fields) if step == 0 => {
-                prefetch(std::ptr::from_ref(&**fields).cast());
-                return true;
-            }
             Hash::Table(fields) => return fields.prefetch(step, member),
         }
         false

@@ -22,7 +22,6 @@ pub use probe::Probe;
 use crate::collection::{Collection, Kind};
 use crate::hasher::{HashCode, hasher};
 use crate::listpack::{self, Corrupt, Element, Listpack};
-use crate::table::prefetch;
 use std::ptr::NonNull;
 
 /// A set.
@@ -333,10 +332,6 @@ unsafe impl Collection for Set {
         match self {
             Set::Ints(ints) => ints.prefetch(),
             Set::Packed(listpack) => listpack.prefetch(),
-            Set::Table(members) if step == 0 => {
-                prefetch(std::ptr::from_ref(&**members).cast());
-                return true;
-            }
             Set::Table(members) => return members.prefetch(step, member),
         }
         false

@@ -23,7 +23,6 @@ use crate::collection::{Collection, Kind};
 use crate::hasher::{HashCode, hasher};
 use crate::listpack::{Corrupt, Digits, Element, Listpack, Position};
 use crate::set::Probe;
-use crate::table::prefetch;
 use std::ops::Range;
 use std::ptr::NonNull;
 
@@ -420,10 +419,6 @@ unsafe impl Collection for SortedSet {
     fn prefetch(&self, step: u8, member: HashCode) -> bool {
         match self {
             SortedSet::Packed(listpack) => listpack.prefetch(),
-            SortedSet::Tree(ordered) if step == 0 => {
-                prefetch(std::ptr::from_ref(&**ordered).cast());
-                return true;
-            }
             SortedSet::Tree(ordered) => return ordered.prefetch(step, member),
         }
         false

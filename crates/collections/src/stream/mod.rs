@@ -121,10 +121,10 @@ impl StreamBody {
     }
 }
 
-/// The number of the only form in an entry.
 /// The largest number that a counter of a stream or its groups has: clients see them as signed numbers.
 pub const MAX_STREAM_COUNT: u64 = i64::MAX as u64;
 
+/// The number of the only form in an entry.
 const FORM: u8 = 0;
 
 // SAFETY: the pointer goes in as it came out.

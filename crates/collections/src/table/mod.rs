@@ -451,17 +451,17 @@ impl<T: Item> Table<T> {
         }
     }
 
-    /// A table's part in [`Collection::prefetch`]: the bucket as step 1, the item as step 2 and last.
+    /// A table's part in [`Collection::prefetch`]: itself as step 0, the bucket as step 1, the item as step 2 and last.
     ///
     /// [`Collection::prefetch`]: crate::Collection::prefetch
     #[inline]
     pub(crate) fn prefetch_step(&self, step: u8, hash: HashCode) -> bool {
-        if step == 1 {
-            self.prefetch_bucket(hash);
-            return true;
+        match step {
+            0 => prefetch(std::ptr::from_ref(self).cast()),
+            1 => self.prefetch_bucket(hash),
+            _ => self.prefetch_item(hash),
         }
-        self.prefetch_item(hash);
-        false
+        step < 2
     }
 
     /// The item that is probably the one with this hash, by its tag: its key is not looked at. For prefetching what it leads to.
