@@ -71,9 +71,12 @@ impl SlotHint {
 
     #[inline]
     fn note_layout(&self, table: &Table<Entry>) {
-        if self.count.load(Ordering::Relaxed) as usize != table.bucket_count() {
-            self.buckets.store(table.array().cast_mut(), Ordering::Relaxed);
-            self.count.store(table.bucket_count() as u32, Ordering::Relaxed);
+        let (array, count) = (table.array().cast_mut(), table.bucket_count() as u32);
+        if self.buckets.load(Ordering::Relaxed) != array
+            || self.count.load(Ordering::Relaxed) != count
+        {
+            self.buckets.store(array, Ordering::Relaxed);
+            self.count.store(count, Ordering::Relaxed);
         }
     }
 }

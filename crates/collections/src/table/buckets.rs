@@ -2,13 +2,14 @@
 
 use super::Item;
 use super::SEGMENT;
-use super::bucket::Bucket;
+use super::bucket::{Bucket, Word};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// With at most [`SEGMENT`] buckets `start` is the array, of `capacity(len)` buckets. With more it
-/// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets.
+/// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets. With none it is what the table
+/// makes of it by [`Buckets::resize_words`], and the table's to free.
 ///
 /// Packed, so that a table with its counters takes three words: a slot with its table is a cache line.
 #[repr(C, packed(4))]
@@ -25,7 +26,7 @@ unsafe impl<T: Sync> Sync for Buckets<T> {}
 
 impl<T> Default for Buckets<T> {
     fn default() -> Buckets<T> {
-        Buckets { start: NonNull::dangling(), len: 0, items: PhantomData }
+        Buckets { start: nothing(), len: 0, items: PhantomData }
     }
 }
 
@@ -57,6 +58,11 @@ fn directory_layout(pointers: usize) -> Layout {
     Layout::array::<*mut u8>(pointers).expect("a few thousand pointers")
 }
 
+/// The address of no array: aligned for words.
+fn nothing() -> NonNull<u8> {
+    NonNull::<u64>::dangling().cast()
+}
+
 fn allocate(layout: Layout) -> NonNull<u8> {
     // SAFETY: no layout here is empty.
     NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
@@ -82,6 +88,18 @@ impl<T> Buckets<T> {
                 segments(len) * SEGMENT * BUCKET + directory_capacity(len) * size_of::<*mut u8>()
             }
         }
+    }
+
+    /// The array of words that a table without buckets has here.
+    #[inline]
+    pub(super) fn words(&self) -> *mut Word<T> {
+        self.start.as_ptr().cast()
+    }
+
+    /// Makes an array of another size of the words that a table without buckets has here.
+    pub(super) fn resize_words(&mut self, old: Layout, new: Layout) {
+        debug_assert!(self.len == 0);
+        self.start = self.resized(old, new);
     }
 
     /// The address of a bucket, good for writing as long as nobody else uses the table.
@@ -170,30 +188,29 @@ impl<T> Buckets<T> {
     }
 
     fn resize_array(&mut self, old: usize, new: usize) {
-        if old == new {
-            return;
+        if old != new {
+            self.start = self.resized(array_layout(old), array_layout(new));
         }
-        self.start = self.resized(old, new, array_layout);
     }
 
     fn resize_directory(&mut self, old: usize, new: usize) {
         if old != new {
-            self.start = self.resized(old, new, directory_layout);
+            self.start = self.resized(directory_layout(old), directory_layout(new));
         }
     }
 
-    fn resized(&self, old: usize, new: usize, layout: fn(usize) -> Layout) -> NonNull<u8> {
-        match (old, new) {
-            (0, _) => allocate(layout(new)),
+    fn resized(&self, old: Layout, new: Layout) -> NonNull<u8> {
+        match (old.size(), new.size()) {
+            (0, _) => allocate(new),
             (_, 0) => {
                 // SAFETY: allocated with this layout.
-                unsafe { dealloc(self.start.as_ptr(), layout(old)) };
-                NonNull::dangling()
+                unsafe { dealloc(self.start.as_ptr(), old) };
+                nothing()
             }
             _ => {
                 // SAFETY: allocated with this layout; the new size is not 0.
-                let ptr = unsafe { realloc(self.start.as_ptr(), layout(old), layout(new).size()) };
-                NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(layout(new)))
+                let ptr = unsafe { realloc(self.start.as_ptr(), old, new.size()) };
+                NonNull::new(ptr).unwrap_or_else(|| handle_alloc_error(new))
             }
         }
     }

@@ -6,7 +6,7 @@ use super::{Item, Place, Ref, Table};
 /// Places that are drawn from for each bucket of the table at its next full size. An average bucket has 3.5 to 7 items then.
 const PLACES: u64 = 20;
 /// Tables up to so many buckets are counted through.
-const FEW: usize = 8;
+const FEW_BUCKETS: usize = 8;
 
 /// A number below `end`, which is below 2^32, made of 32 random bits.
 #[inline]
@@ -33,7 +33,7 @@ impl<T: Item> Table<T> {
         if self.len == 0 {
             return None;
         }
-        if count <= FEW {
+        if count <= FEW_BUCKETS {
             return self.item_number(below(random(), u64::from(self.len)));
         }
         let half = count.next_power_of_two() / 2;
@@ -54,6 +54,9 @@ impl<T: Item> Table<T> {
     }
 
     fn item_number(&self, mut index: usize) -> Option<Place<T>> {
+        if self.is_few() {
+            return Some(Place(self.buckets.words().wrapping_add(index)));
+        }
         for bucket in 0..self.buckets.len() {
             let (place, items) = self.nth(bucket, index);
             if place.is_some() {

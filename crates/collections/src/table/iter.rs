@@ -38,7 +38,7 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
             }
             match self.overflow {
                 Some(overflow) => self.enter(overflow),
-                None if self.next < self.table.bucket_count() => {
+                None if self.next < self.table.buckets.len() => {
                     self.enter(self.table.buckets.at(self.next));
                     self.next += 1;
                 }
@@ -51,6 +51,7 @@ impl<'a, T: Item> Iterator for Iter<'a, T> {
 impl<T: Item> Table<T> {
     /// All items, in the order of the buckets.
     pub fn iter(&self) -> Iter<'_, T> {
-        Iter { table: self, next: 0, words: [].iter(), overflow: None }
+        let words = if self.is_few() { self.few() } else { &[] };
+        Iter { table: self, next: 0, words: words.iter(), overflow: None }
     }
 }

@@ -10,12 +10,14 @@
 //! is set. It shrinks the same way backwards. So no step ever moves more than the items of one bucket, however
 //! large the table is, and a scan in reverse-binary order meets every item that stays.
 //!
+//! A table of at most [`FEW`] items has no bucket yet, only an array of their words (`few.rs`); to scans and walks it is one bucket.
 //! Up to [`SEGMENT`] buckets stand in one array, which is reallocated in steps of at most a quarter; from then on
 //! segments of that many buckets hang off a directory.
 
 mod bucket;
 mod buckets;
 mod draw;
+mod few;
 mod iter;
 
 pub use bucket::{Ref, RefMut};
@@ -24,6 +26,7 @@ pub use iter::Iter;
 use crate::hasher::{HashCode, KeyHasher, TAG_INDEX_BITS};
 use bucket::{Bucket, Counts, Word};
 use buckets::Buckets;
+use few::FEW;
 use std::ptr::NonNull;
 
 /// What a table holds: an owner of one allocation, which has a key.
@@ -132,13 +135,13 @@ impl<T: Item> Table<T> {
         self.counts.aging as usize
     }
 
-    /// The number of buckets.
+    /// The number of buckets; few items without a bucket count as one.
     #[inline]
     pub fn bucket_count(&self) -> usize {
-        self.buckets.len()
+        if self.is_few() { usize::from(self.len > 0) } else { self.buckets.len() }
     }
 
-    /// The array of buckets while it is one array, for prefetching.
+    /// The array of buckets, or of words, while it is one array, for prefetching.
     #[inline]
     pub fn array(&self) -> *const u8 {
         self.buckets.array()
@@ -146,7 +149,7 @@ impl<T: Item> Table<T> {
 
     /// Bytes of memory of the buckets, without overflow buckets.
     pub fn memory(&self) -> usize {
-        self.buckets.memory()
+        if self.is_few() { self.few().len() * size_of::<Word<T>>() } else { self.buckets.memory() }
     }
 
     /// The bucket that holds, or would hold, a key with this hash, where there are `count`.
@@ -173,11 +176,11 @@ impl<T: Item> Table<T> {
     /// The place of the item with this key.
     #[inline]
     pub fn find(&self, key: &[u8], hash: HashCode) -> Option<Place<T>> {
-        if self.len == 0 {
-            return None;
+        let tag = hash.tag();
+        if self.is_few() {
+            return self.find_among_few(key, tag);
         }
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
-        let tag = hash.tag();
         let mut bucket = self.buckets.pointer(index);
         loop {
             // SAFETY: `pointer` and `overflow_pointer` give buckets that this table owns.
@@ -253,13 +256,16 @@ impl<T: Item> Table<T> {
 
     /// Adds an item whose key is not in the table.
     pub fn insert(&mut self, hash: HashCode, item: T, hasher: &KeyHasher) -> Place<T> {
+        let word = Word::of(item, hash.tag());
+        self.counts.add(&word);
         if (self.len as usize + 1) * 8 > self.buckets.len() * GROW_PER_EIGHT {
+            if self.is_few() && self.len() < FEW {
+                return self.push_to_few(word);
+            }
             self.grow(hasher);
         }
         self.len += 1;
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
-        let word = Word::of(item, hash.tag());
-        self.counts.add(&word);
         Place(self.buckets.at_mut(index).push(word))
     }
 
@@ -277,8 +283,12 @@ impl<T: Item> Table<T> {
     ) -> T {
         // SAFETY: by the caller's promise; the table is borrowed mutably.
         let word = std::mem::replace(unsafe { &mut *place.0 }, Word::EMPTY);
-        self.len -= 1;
         self.counts.remove(&word);
+        if self.is_few() {
+            self.close_gap_of_few();
+            return word.into_item();
+        }
+        self.len -= 1;
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
         self.buckets.at_mut(index).drop_empty_overflow();
         if shrink {
@@ -289,10 +299,10 @@ impl<T: Item> Table<T> {
 
     fn grow(&mut self, hasher: &KeyHasher) {
         let count = self.buckets.len();
-        self.buckets.push();
         if count == 0 {
-            return;
+            return self.few_to_bucket();
         }
+        self.buckets.push();
         let level = count.ilog2();
         let mut moved = Bucket::EMPTY;
         let source = self.buckets.at_mut(count - (1 << level));
@@ -306,6 +316,9 @@ impl<T: Item> Table<T> {
         if self.len == 0 && count > 0 && count <= SEGMENT {
             self.buckets = Buckets::default();
             return;
+        }
+        if count == 1 && self.len() <= FEW / 2 {
+            return self.bucket_to_few();
         }
         if count <= 1 || self.len as usize * 8 > count * SHRINK_PER_EIGHT {
             return;
@@ -321,34 +334,32 @@ impl<T: Item> Table<T> {
 
     /// Calls `see` with each item of a bucket. Buckets from [`Table::bucket_count`] on are empty.
     pub fn for_bucket(&self, bucket: usize, mut see: impl FnMut(&T)) {
-        if bucket >= self.buckets.len() {
-            return;
-        }
-        let mut at = Some(self.buckets.at(bucket));
-        while let Some(bucket) = at {
-            bucket.words().iter().filter(|word| word.is_item()).for_each(|w| see(&w.item()));
-            at = bucket.overflow();
-        }
+        let items = self.chain(bucket).flatten().filter(|word| word.is_item());
+        items.for_each(|word| see(&word.item()));
     }
 
     /// The first item of a bucket for which `wanted` holds.
     pub fn find_in(&self, bucket: usize, wanted: impl Fn(&T) -> bool) -> Option<Ref<'_, T>> {
-        let mut at = (bucket < self.buckets.len()).then(|| self.buckets.at(bucket));
-        while let Some(bucket) = at {
-            let mut items = bucket.words().iter().filter(|word| word.is_item()).map(Word::item);
-            if let Some(item) = items.find(|item| wanted(item)) {
-                return Some(item);
-            }
-            at = bucket.overflow();
-        }
-        None
+        let words = self.chain(bucket).flatten().filter(|word| word.is_item());
+        words.map(Word::item).find(|item| wanted(item))
+    }
+
+    /// The words of a bucket and of its overflow buckets, one bucket after the other.
+    fn chain(&self, bucket: usize) -> impl Iterator<Item = &[Word<T>]> {
+        let few = (self.is_few() && bucket == 0).then(|| self.few());
+        let first = (bucket < self.buckets.len()).then(|| self.buckets.at(bucket));
+        let buckets = std::iter::successors(first, |bucket| bucket.overflow());
+        few.into_iter().chain(buckets.map(|bucket| &bucket.words()[..]))
     }
 
     /// Calls `see` with each item of a bucket.
     pub fn for_bucket_mut(&mut self, bucket: usize, mut see: impl FnMut(&mut T)) {
+        let counts = &mut self.counts;
+        let mut see = |word: &mut Word<T>| see(&mut word.item_mut(counts));
         if bucket < self.buckets.len() {
-            let counts = &mut self.counts;
-            self.buckets.at_mut(bucket).for_each_mut(&mut |word| see(&mut word.item_mut(counts)));
+            self.buckets.at_mut(bucket).for_each_mut(&mut see);
+        } else if bucket == 0 {
+            Self::few_mut(&mut self.buckets, self.len).iter_mut().for_each(see);
         }
     }
 
@@ -363,15 +374,8 @@ impl<T: Item> Table<T> {
     }
 
     fn for_words(&self, bucket: usize, wanted: impl Fn(&Word<T>) -> bool, mut see: impl FnMut(&T)) {
-        if bucket >= self.buckets.len() {
-            return;
-        }
-        let mut at = Some(self.buckets.at(bucket));
-        while let Some(bucket) = at {
-            let words = bucket.words().iter().filter(|word| word.is_item() && wanted(word));
-            words.for_each(|word| see(&word.item()));
-            at = bucket.overflow();
-        }
+        let words = self.chain(bucket).flatten();
+        words.filter(|word| word.is_item() && wanted(word)).for_each(|word| see(&word.item()));
     }
 
     /// Calls `see` with every item.
@@ -407,7 +411,7 @@ impl<T: Item> Table<T> {
     /// end. The cursor counts in reverse-binary order of the hash's index bits, so that every
     /// item which is there throughout is shown, however the table grows or shrinks meanwhile.
     pub fn scan(&self, cursor: u64, see: impl FnMut(&T)) -> u64 {
-        let count = self.buckets.len();
+        let count = self.bucket_count();
         if count == 0 {
             return 0;
         }
@@ -426,29 +430,26 @@ impl<T: Item> Table<T> {
     /// Prefetches the bucket of `hash`.
     #[inline]
     pub fn prefetch_bucket(&self, hash: HashCode) {
-        if self.len > 0 {
-            let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
-            prefetch(std::ptr::from_ref(self.buckets.at(index)).cast());
+        match self.bucket_count() {
+            0 => {}
+            1 => prefetch(self.array()),
+            count => {
+                let index = Self::bucket_of(count, hash.index_bits());
+                prefetch(self.buckets.pointer(index).cast());
+            }
         }
     }
 
     /// Prefetches the items in the bucket of `hash` whose tag matches.
     #[inline]
     pub fn prefetch_item(&self, hash: HashCode) {
-        if self.len == 0 {
-            return;
-        }
-        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
-        let tag = hash.tag();
-        let bucket = self.buckets.at(index);
-        let mut matching = bucket.matching(tag);
-        while matching != 0 {
+        self.for_matching(hash, |word| {
             // Key and value of a small entry lie on two lines.
-            let address = bucket.words()[matching.trailing_zeros() as usize].address();
+            let address = word.address();
             prefetch(address);
             prefetch(address.wrapping_add(64));
-            matching &= matching - 1;
-        }
+            false
+        });
     }
 
     /// A table's part in [`Collection::prefetch`]: itself as step 0, the bucket as step 1, the item as step 2 and last.
@@ -467,16 +468,23 @@ impl<T: Item> Table<T> {
     /// The item that is probably the one with this hash, by its tag: its key is not looked at. For prefetching what it leads to.
     #[inline]
     pub fn probable(&self, hash: HashCode) -> Option<Ref<'_, T>> {
-        if self.len == 0 {
-            return None;
+        self.for_matching(hash, Word::is_item).map(Word::item)
+    }
+
+    /// Shows the words with the tag of `hash` in its bucket, without the chain, until `stop` says so; gives the one where it did.
+    #[inline]
+    fn for_matching(&self, hash: HashCode, stop: impl Fn(&Word<T>) -> bool) -> Option<&Word<T>> {
+        let tag = hash.tag();
+        if self.is_few() {
+            return self.few().iter().find(|word| word.tag() == tag && stop(word));
         }
         let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
         let bucket = self.buckets.at(index);
-        let mut matching = bucket.matching(hash.tag());
+        let mut matching = bucket.matching(tag);
         while matching != 0 {
             let word = &bucket.words()[matching.trailing_zeros() as usize];
-            if word.is_item() {
-                return Some(word.item());
+            if stop(word) {
+                return Some(word);
             }
             matching &= matching - 1;
         }
@@ -526,6 +534,7 @@ fn hasher_agrees<T: Item>(bucket: &Bucket<T>, level: u32, hasher: &KeyHasher) ->
 
 impl<T: Item> Drop for Table<T> {
     fn drop(&mut self) {
+        self.clear_few();
         for index in 0..self.buckets.len() {
             self.buckets.at_mut(index).clear();
         }

@@ -61,6 +61,17 @@ enum Op {
     Mark(u32, bool),
 }
 
+impl Op {
+    /// The same of the first `keys` keys.
+    fn among(self, keys: u32) -> Op {
+        match self {
+            Op::Insert(n, marked) => Op::Insert(n % keys, marked),
+            Op::Remove(n) => Op::Remove(n % keys),
+            Op::Mark(n, marked) => Op::Mark(n % keys, marked),
+        }
+    }
+}
+
 fn op() -> impl Strategy<Value = Op> {
     let key = 0u32..300;
     prop_oneof![
@@ -72,10 +83,13 @@ fn op() -> impl Strategy<Value = Op> {
 
 proptest! {
     #[test]
-    fn behaves_as_a_map(ops in proptest::collection::vec(op(), 0..600), seed: u64) {
+    fn behaves_as_a_map(
+        ops in proptest::collection::vec(op(), 0..600), keys in prop_oneof![1u32..12, Just(300)], seed: u64,
+    ) {
         let hasher = KeyHasher::new(seed);
         let (mut table, mut model) = (Table::default(), BTreeMap::new());
         for op in ops {
+            let op = op.among(keys);
             match op {
                 Op::Insert(n, marked) => {
                     model.entry(n).or_insert_with(|| {
@@ -103,6 +117,10 @@ proptest! {
             prop_assert_eq!(table.len(), model.len());
             prop_assert_eq!(table.marked(), model.values().filter(|marked| **marked).count());
         }
+        for &n in model.keys() {
+            prop_assert!(table.find(&key(n), hasher.hash(&key(n))).is_some());
+        }
+        prop_assert_eq!(table.iter().map(|pair| pair.0.1).collect::<BTreeSet<_>>(), model.keys().copied().collect());
         let (mut seen, mut marked, mut aging) = (BTreeMap::new(), 0, BTreeSet::new());
         for bucket in 0..table.bucket_count() {
             table.for_bucket(bucket, |pair| {
@@ -174,4 +192,27 @@ fn a_large_table_grows_beyond_segments_and_empties() {
         table.shrink_once(&hasher);
         assert!(table.bucket_count() < before);
     }
+}
+
+#[test]
+fn few_items_take_a_word_each() {
+    let hasher = KeyHasher::new(1);
+    let mut table = Table::default();
+    assert_eq!((table.memory(), table.bucket_count()), (0, 0));
+    for n in 0..FEW as u32 {
+        insert(&mut table, &hasher, n, false);
+        assert_eq!((table.memory(), table.bucket_count()), (8 * (n as usize + 1), 1));
+    }
+    insert(&mut table, &hasher, FEW as u32, false);
+    assert_eq!((table.memory(), table.bucket_count()), (64, 1));
+    // It does not go to and fro with each item.
+    assert!(remove(&mut table, &hasher, 1) && remove(&mut table, &hasher, 0));
+    assert_eq!((table.memory(), table.len()), (64, 3));
+    assert!(remove(&mut table, &hasher, 3));
+    assert_eq!((table.memory(), table.len()), (16, 2));
+    let drawn: BTreeSet<u32> =
+        (0..100u64).filter_map(|n| Some(table.draw_item(|| n << 26)?.0.1)).collect();
+    assert_eq!(drawn, BTreeSet::from([2, 4]));
+    assert!(remove(&mut table, &hasher, 2) && remove(&mut table, &hasher, 4));
+    assert_eq!((table.memory(), table.bucket_count()), (0, 0));
 }
