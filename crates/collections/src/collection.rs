@@ -76,6 +76,12 @@ pub unsafe trait Collection:
     /// About how many allocations are freed when it is dropped: much is left to the background.
     fn free_effort(&self) -> usize;
 
+    /// A number that is most likely another one after the collection has grown or shrunk.
+    fn extent(&self) -> usize;
+
+    /// Gives up the room that compact forms have to grow, where it is much: for what has come to rest.
+    fn fit(&mut self);
+
     /// The name of the encoding, as OBJECT ENCODING answers it.
     fn encoding(&self) -> &'static str;
 
@@ -166,6 +172,16 @@ impl AnyCollection {
     /// As [`Collection::free_effort`].
     pub fn free_effort(&self) -> usize {
         for_any!(self, collection => collection.free_effort())
+    }
+
+    /// As [`Collection::extent`].
+    pub fn extent(&self) -> usize {
+        for_any!(self, collection => collection.extent())
+    }
+
+    /// As [`Collection::fit`].
+    pub fn fit(&mut self) {
+        for_any!(self, collection => collection.fit());
     }
 
     /// As [`Collection::prefetch`].

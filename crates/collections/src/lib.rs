@@ -12,6 +12,7 @@
 
 mod collection;
 mod double;
+pub mod growth;
 mod hash;
 pub mod hasher;
 mod list;

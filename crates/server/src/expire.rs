@@ -1,4 +1,5 @@
-//! The thread that removes keys whose time has come, or for which there is no room, and takes the samples for INFO's rates on its way.
+//! The thread that removes keys whose time has come, or for which there is no room, and fits values which have come to rest. On its way it takes
+//! the samples for INFO's rates.
 
 use crate::server::{Asked, Server};
 use crate::time;
@@ -13,6 +14,8 @@ const IDLE_PERIOD: u64 = 250;
 /// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as in Redis.
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
+/// How long values may be fitted in each period.
+const FITTING: Duration = Duration::from_millis(10);
 
 /// Runs until the server stops. `thread` is its shard of the world lock.
 pub(crate) fn run(server: &Server, thread: usize) {
@@ -27,6 +30,8 @@ pub(crate) fn run(server: &Server, thread: usize) {
             .engine
             .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < budget);
         server.sample();
+        let fitting = Instant::now();
+        server.engine.keyspace.fit_rested(thread, || fitting.elapsed() < FITTING);
         let evicted = make_room(server, thread, || started.elapsed() < budget);
         if expired.removed > 0 || evicted {
             server.wake_feeders(usize::MAX);

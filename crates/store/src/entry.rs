@@ -4,12 +4,15 @@
 
 mod shape;
 
+use crate::hash::KeyHash;
+use crate::rest::Rest;
 use shape::{EDITED, Form, HAS_EXPIRY, Header, MAX_EMBEDDED, POINTER, Shape, WIDE};
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use tessera_collections::growth::take_grown;
 use tessera_collections::hasher::HashCode;
 use tessera_collections::table::{Item, Ref, RefMut, prefetch, prefetch_start};
 use tessera_collections::{AGING, AnyCollection, Collection, Kind, canonical_integer};
@@ -116,10 +119,13 @@ impl<T> CollectionRef<'_, T> {
     }
 }
 
-/// A collection in an entry, to be changed.
+/// A collection in an entry, to be changed. When the change is done, it may have grown: that is noted ([`crate::rest`]).
 pub struct CollectionMut<'a, T: Collection> {
     collection: ManuallyDrop<T>,
     entry: RefMut<'a, Entry>,
+    rest: &'a Rest,
+    hash: KeyHash,
+    db: usize,
 }
 
 impl<T: Collection> Deref for CollectionMut<'_, T> {
@@ -140,16 +146,24 @@ impl<T: Collection> DerefMut for CollectionMut<'_, T> {
 impl<'a, T: Collection> CollectionMut<'a, T> {
     /// The collection of an entry; `None`: its value is of another type.
     #[inline]
-    pub(crate) fn of(entry: RefMut<'a, Entry>) -> Option<CollectionMut<'a, T>> {
+    pub(crate) fn of(
+        entry: RefMut<'a, Entry>,
+        rest: &'a Rest,
+        hash: KeyHash,
+        db: usize,
+    ) -> Option<CollectionMut<'a, T>> {
         // SAFETY: the borrow that `collection` gives is this one's second owner; the drop below makes it the only one.
         let collection = unsafe { entry.alias::<T>()? };
-        Some(CollectionMut { collection, entry })
+        Some(CollectionMut { collection, entry, rest, hash, db })
     }
 }
 
 impl<T: Collection> Drop for CollectionMut<'_, T> {
     #[inline]
     fn drop(&mut self) {
+        if take_grown() {
+            self.rest.note(self.hash, self.db, self.collection.extent());
+        }
         // SAFETY: the collection goes back into its entry; `self.collection` is not used again.
         let (form, pointer) = unsafe { ManuallyDrop::take(&mut self.collection) }.into_parts();
         self.entry.header_mut().form = Form::of(T::KIND, form);
@@ -427,6 +441,21 @@ impl Entry {
         // SAFETY: as in `alias`; access is shared for as long as the entry is borrowed.
         let any = unsafe { AnyCollection::from_parts(kind, form.within(), self.pointer()) };
         Some(CollectionRef(ManuallyDrop::new(any), PhantomData))
+    }
+
+    /// As [`Collection::fit`]; a string is as it is.
+    pub(crate) fn fit(&mut self) {
+        let form = self.header().form;
+        if form.kind() == Kind::String {
+            return;
+        }
+        // SAFETY: the collection is taken out of the entry, and goes back with the same form.
+        let (_, pointer) = unsafe {
+            let mut any = AnyCollection::from_parts(form.kind(), form.within(), self.pointer());
+            any.fit();
+            any.into_parts()
+        };
+        self.set_pointer(pointer);
     }
 
     /// As [`Collection::prefetch`], of whatever the value is.

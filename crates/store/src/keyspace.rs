@@ -4,6 +4,7 @@ use crate::access::{AccessClock, Lfu};
 use crate::discard::Discards;
 use crate::entry::Entry;
 use crate::hash::{KeyHash, MemberHash};
+use crate::rest::Rest;
 use crate::sample::NoneExpires;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
@@ -47,6 +48,7 @@ pub struct Keyspace {
     snapshots: Snapshots,
     access: AccessClock,
     discards: Discards,
+    rest: Rest,
     none_expires: NoneExpires,
     /// Whether a database other than 0 was ever written to.
     has_others: AtomicBool,
@@ -65,6 +67,7 @@ impl Keyspace {
             snapshots: Snapshots::default(),
             access: AccessClock::default(),
             discards: Discards::default(),
+            rest: Rest::default(),
             none_expires: NoneExpires::default(),
             has_others: AtomicBool::new(false),
         }
@@ -161,6 +164,11 @@ impl Keyspace {
     #[inline]
     pub fn discards(&self) -> &Discards {
         &self.discards
+    }
+
+    #[inline]
+    pub(crate) fn rest(&self) -> &Rest {
+        &self.rest
     }
 
     #[inline]

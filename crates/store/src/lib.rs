@@ -20,6 +20,7 @@ mod hash;
 mod keyspace;
 mod lookup;
 mod marks;
+mod rest;
 mod sample;
 mod scan;
 mod slot;

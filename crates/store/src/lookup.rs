@@ -7,6 +7,7 @@ use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Val
 use crate::hash::KeyHash;
 use crate::marks::Change;
 use crate::slot::SlotGuard;
+use tessera_collections::growth::take_grown;
 use tessera_collections::table::{Place, Ref, RefMut, Table};
 use tessera_collections::{Collection, Kind};
 use tessera_slot::Millis;
@@ -113,7 +114,8 @@ impl Found<'_, '_> {
             return None;
         }
         self.preserve();
-        CollectionMut::of(self.entry_mut())
+        let (rest, hash, db) = (self.guard.keyspace.rest(), self.hash, self.db);
+        CollectionMut::of(self.entry_mut(), rest, hash, db)
     }
 
     /// The expiry time, Unix ms.
@@ -187,6 +189,7 @@ impl Found<'_, '_> {
         }
         let mut new = Entry::new(entry.key(), value, expiry, access);
         new.set_epoch(entry.epoch());
+        fit_if_grown(&mut new);
         let old = std::mem::replace(&mut *entry, new);
         drop(entry);
         keyspace.discards().entry(old);
@@ -286,6 +289,14 @@ impl Found<'_, '_> {
     }
 }
 
+/// What was made element by element, and is whole now, needs no room.
+#[inline]
+fn fit_if_grown(entry: &mut Entry) {
+    if take_grown() {
+        entry.fit();
+    }
+}
+
 impl<'g, 'k> Vacant<'g, 'k, '_> {
     /// Adds an entry.
     #[inline]
@@ -306,6 +317,7 @@ impl<'g, 'k> Vacant<'g, 'k, '_> {
         }
         let mut entry = Entry::new(key, value, expiry, access);
         entry.set_epoch(keyspace.snapshots().epoch());
+        fit_if_grown(&mut entry);
         let table = guard.data.table_mut(db, keyspace.databases());
         let place = table.insert(hash.code, entry, keyspace.hasher());
         guard.note_layout();

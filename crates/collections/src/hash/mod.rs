@@ -431,6 +431,19 @@ unsafe impl Collection for Hash {
         }
     }
 
+    fn extent(&self) -> usize {
+        match self {
+            Hash::Packed(listpack) => listpack.byte_len(),
+            Hash::Table(fields) => fields.table().len(),
+        }
+    }
+
+    fn fit(&mut self) {
+        if let Hash::Packed(listpack) = self {
+            listpack.fit();
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         match self {
             Hash::Packed(_) => "listpack",

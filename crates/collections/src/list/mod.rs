@@ -345,6 +345,20 @@ unsafe impl Collection for List {
         }
     }
 
+    fn extent(&self) -> usize {
+        match self {
+            List::Packed(listpack) => listpack.byte_len(),
+            List::Quick(list) => list.len(),
+        }
+    }
+
+    fn fit(&mut self) {
+        match self {
+            List::Packed(listpack) => listpack.fit(),
+            List::Quick(list) => list.fit(),
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         match self {
             List::Packed(_) => "listpack",

@@ -143,6 +143,13 @@ impl Node {
         }
     }
 
+    /// Gives up a listpack's room to grow.
+    pub(super) fn fit(&mut self) {
+        if let Node::Packed { listpack, .. } = self {
+            listpack.fit();
+        }
+    }
+
     /// Changes its listpack; compressed it is unpacked first.
     ///
     /// # Panics

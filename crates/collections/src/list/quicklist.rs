@@ -42,6 +42,13 @@ impl Quicklist {
         self.spine.elements()
     }
 
+    /// Gives up the room to grow that the nodes at both ends have; those between them have none, or little.
+    pub(super) fn fit(&mut self) {
+        for at in [self.spine.first(), self.spine.last()].into_iter().flatten() {
+            self.spine.edit(at, Node::fit);
+        }
+    }
+
     /// The number of nodes.
     pub fn nodes(&self) -> usize {
         self.spine.nodes()
@@ -102,6 +109,9 @@ impl Quicklist {
         if let Some(at) = at.filter(|_| self.has_room(at, text.len(), limits)) {
             self.spine.edit(at, |node| add(node, end, text));
             return;
+        }
+        if let Some(full) = at {
+            self.spine.edit(full, Node::fit);
         }
         let node = new_node(text, limits);
         match end {

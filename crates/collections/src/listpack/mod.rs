@@ -13,10 +13,11 @@
 //! from the right, so that the listpack can be walked both ways.
 //!
 //! In memory it is one word: the pointer. The allocation's size is the total length; the allocator's rounding is the
-//! slack that lets most changes stay in place.
+//! slack that lets most changes stay in place, until the listpack is fitted.
 
 mod element;
 
+use crate::growth;
 use crate::table::prefetch_start;
 pub use element::{Digits, Element, canonical_integer};
 use element::{Encoded, read, size_at};
@@ -435,7 +436,18 @@ impl Listpack {
     fn resize(&mut self, before: usize, after: usize) {
         // SAFETY: allocated with this layout; the new size is not 0.
         let start = unsafe { realloc(self.0.as_ptr(), layout(before), after) };
+        if after > before {
+            growth::note(self.0.as_ptr(), start, after);
+        }
         self.0 = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(after)));
+    }
+
+    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by the allocator.
+    pub(crate) fn fit(&mut self) {
+        let len = self.byte_len();
+        if len > growth::FITTED_ABOVE {
+            self.resize(len, len);
+        }
     }
 }
 

@@ -9,9 +9,11 @@
 //! | integers | width each | little-endian, in ascending order |
 //!
 //! All integers have the width that the widest one has needed; it never becomes less. In memory it is one word: the pointer. The
-//! allocation's size follows from the header; the allocator's rounding is the slack that lets most changes stay in place.
+//! allocation's size follows from the header; the allocator's rounding is the slack that lets most changes stay in place, until
+//! the intset is fitted.
 
 use crate::Corrupt;
+use crate::growth;
 use crate::table::prefetch_start;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::NonNull;
@@ -199,12 +201,25 @@ impl IntSet {
             // SAFETY: allocated with this layout; the new size is not 0. What is new lies within the allocation.
             unsafe {
                 let start = realloc(self.0.as_ptr(), layout(before), after);
+                if after > before {
+                    growth::note(self.0.as_ptr(), start, after);
+                }
                 self.0 = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(after)));
                 self.0.add(before.min(after)).write_bytes(0, after.saturating_sub(before));
             }
         }
         self.set_word(0, width);
         self.set_word(COUNT, count);
+    }
+
+    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by the allocator.
+    pub(crate) fn fit(&mut self) {
+        let len = self.byte_len();
+        if len > growth::FITTED_ABOVE {
+            // SAFETY: allocated with this layout.
+            let start = unsafe { realloc(self.0.as_ptr(), layout(len), len) };
+            self.0 = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(len)));
+        }
     }
 
     #[inline]

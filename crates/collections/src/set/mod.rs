@@ -319,6 +319,22 @@ unsafe impl Collection for Set {
         }
     }
 
+    fn extent(&self) -> usize {
+        match self {
+            Set::Ints(ints) => ints.byte_len(),
+            Set::Packed(listpack) => listpack.byte_len(),
+            Set::Table(members) => members.len(),
+        }
+    }
+
+    fn fit(&mut self) {
+        match self {
+            Set::Ints(ints) => ints.fit(),
+            Set::Packed(listpack) => listpack.fit(),
+            Set::Table(_) => {}
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         match self {
             Set::Ints(_) => "intset",

@@ -408,6 +408,19 @@ unsafe impl Collection for SortedSet {
         }
     }
 
+    fn extent(&self) -> usize {
+        match self {
+            SortedSet::Packed(pack) => pack.byte_len(),
+            SortedSet::Tree(tree) => tree.len(),
+        }
+    }
+
+    fn fit(&mut self) {
+        if let SortedSet::Packed(pack) = self {
+            pack.fit();
+        }
+    }
+
     fn encoding(&self) -> &'static str {
         match self {
             SortedSet::Packed(_) => "listpack",

@@ -144,6 +144,8 @@ impl Entries {
             if !node.append(id, len, pairs) {
                 return Err(TooLarge);
             }
+            // Nothing is added to the last one any more.
+            self.fit();
             self.nodes.push(node);
         }
         self.len += 1;
@@ -153,6 +155,13 @@ impl Entries {
             self.first_id = id;
         }
         Ok(())
+    }
+
+    /// Gives up the last node's room to grow; those before it have none.
+    pub(super) fn fit(&mut self) {
+        if let Some(last) = self.nodes.last() {
+            self.nodes.get_mut(last).listpack.fit();
+        }
     }
 
     /// Deletes entries; gives how many of them were there.

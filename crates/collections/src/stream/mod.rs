@@ -160,6 +160,15 @@ unsafe impl Collection for Stream {
         self.entries.nodes.len() + pending
     }
 
+    fn extent(&self) -> usize {
+        // Ids only grow; with a limit to its length a stream has as many entries as before.
+        self.entries.added() as usize + self.len()
+    }
+
+    fn fit(&mut self) {
+        self.entries.fit();
+    }
+
     fn encoding(&self) -> &'static str {
         "stream"
     }

@@ -173,6 +173,11 @@ impl<T: Item> Bucket<T> {
         &self.0
     }
 
+    #[inline]
+    pub(super) fn words_mut(&mut self) -> &mut [Word<T>; WORDS] {
+        &mut self.0
+    }
+
     /// The words with this tag, one bit each, without a branch: which word matches cannot be predicted.
     #[inline]
     pub(super) fn matching(&self, tag: u16) -> u32 {

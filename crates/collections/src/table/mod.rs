@@ -149,7 +149,7 @@ impl<T: Item> Table<T> {
 
     /// Bytes of memory of the buckets, without overflow buckets.
     pub fn memory(&self) -> usize {
-        if self.is_few() { self.few().len() * size_of::<Word<T>>() } else { self.buckets.memory() }
+        if self.is_few() { size_of_val(self.few()) } else { self.buckets.memory() }
     }
 
     /// The bucket that holds, or would hold, a key with this hash, where there are `count`.
@@ -469,6 +469,19 @@ impl<T: Item> Table<T> {
     #[inline]
     pub fn probable(&self, hash: HashCode) -> Option<Ref<'_, T>> {
         self.for_matching(hash, Word::is_item).map(Word::item)
+    }
+
+    /// As [`Table::probable`].
+    pub fn probable_mut(&mut self, hash: HashCode) -> Option<RefMut<'_, T>> {
+        let tag = hash.tag();
+        let words = if self.is_few() {
+            Self::few_mut(&mut self.buckets, self.len)
+        } else {
+            let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+            self.buckets.at_mut(index).words_mut()
+        };
+        let word = words.iter_mut().find(|word| word.is_item() && word.tag() == tag)?;
+        Some(word.item_mut(&mut self.counts))
     }
 
     /// Shows the words with the tag of `hash` in its bucket, without the chain, until `stop` says so; gives the one where it did.

@@ -1,9 +1,16 @@
 //! The process' allocator, which counts what is in use.
+//!
+//! It is mimalloc, but for blocks of 1 to 8 KiB that are not expected to grow: those are [`fitted`] to their size. Which they are: what is
+//! allocated as it is, and what is *settled*, reallocated with the size it has. What is reallocated to grow goes to mimalloc, whose
+//! sizes leave it room to grow in place.
+
+mod fitted;
 
 use crossbeam_utils::CachePadded;
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 
 /// Counters; threads beyond this number share.
@@ -17,9 +24,14 @@ thread_local! {
     static COUNTER: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// mimalloc, with each thread counting the usable bytes that it has taken and given back. A
+/// mimalloc with fitted blocks, each thread counting the usable bytes that it has taken and given back. A
 /// program that wants [`used_memory`] to mean something makes it its `#[global_allocator]`.
+///
+/// To reallocate a block with the size that it has settles it: if it has much more room than it needs, it is moved to where it fits.
 pub struct CountingAlloc;
+
+/// Room that a block keeps when it is settled, bytes: to move it for less is not worth while.
+const SETTLED_ROOM: usize = 32;
 
 /// Has the allocator ask for huge pages, which save misses of the address translation: a fifth more GETs a second
 /// (`tessera-bench load -P 64 -t get`, 1 M keys of 64 bytes). It must be called before the first allocation; see
@@ -69,21 +81,28 @@ pub fn taken_by_thread() -> i64 {
 /// Gives memory back to the system that was freed a while ago and that nobody has taken since. The allocator does that by
 /// itself only when something is allocated or freed, which may be never after a burst.
 pub fn give_back_freed() {
+    fitted::purge();
     // SAFETY: allowed at any time, from any thread; it touches the calling thread's own heap and what no heap owns.
     unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
+/// The number of this thread's counter.
 #[inline]
-fn count(bytes: i64) {
+fn thread_number() -> usize {
     // While a thread ends its thread-locals may be gone; then any counter will do.
-    let index = COUNTER
+    COUNTER
         .try_with(|cell| {
             if cell.get() == usize::MAX {
                 cell.set(NEXT_THREAD.fetch_add(1, Ordering::Relaxed));
             }
             cell.get()
         })
-        .unwrap_or(COUNTERS - 1);
+        .unwrap_or(COUNTERS - 1)
+}
+
+#[inline]
+fn count(bytes: i64) {
+    let index = thread_number();
     if index < COUNTERS - 1 {
         // Only this thread writes this counter.
         let counter = &USED[index];
@@ -93,23 +112,69 @@ fn count(bytes: i64) {
     }
 }
 
-// SAFETY: every call is passed on to mimalloc unchanged; the counters do not allocate.
+/// Whether an allocation of this layout may be a fitted block.
+#[inline]
+fn may_be_fitted(layout: Layout) -> bool {
+    fitted::fits(layout.size()) && layout.align() <= fitted::ALIGNMENT
+}
+
+/// Whether this allocation is a fitted block.
+#[inline]
+fn is_fitted(ptr: *const u8, layout: Layout) -> bool {
+    fitted::fits(layout.size()) && fitted::owns(ptr)
+}
+
+/// A fitted block, counted; null if there is none.
+#[inline]
+fn take_fitted(layout: Layout) -> *mut u8 {
+    let Some(block) = fitted::take(layout.size(), thread_number()) else { return null_mut() };
+    count(fitted::fitted(layout.size()) as i64);
+    block.as_ptr()
+}
+
+// SAFETY: a block comes from mimalloc or is a fitted one, which its address tells, and goes back where it came from; each has at least the size
+// and the alignment of its layout. The counters do not allocate.
 unsafe impl GlobalAlloc for CountingAlloc {
+    #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if may_be_fitted(layout) {
+            let block = take_fitted(layout);
+            if !block.is_null() {
+                return block;
+            }
+        }
         // SAFETY: the caller's promises are mimalloc's.
         let ptr = unsafe { MiMalloc.alloc(layout) };
         count_taken(ptr);
         ptr
     }
 
+    #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        if may_be_fitted(layout) {
+            let block = take_fitted(layout);
+            if !block.is_null() {
+                // SAFETY: the block has these bytes.
+                unsafe { block.write_bytes(0, layout.size()) };
+                return block;
+            }
+        }
         // SAFETY: the caller's promises are mimalloc's.
         let ptr = unsafe { MiMalloc.alloc_zeroed(layout) };
         count_taken(ptr);
         ptr
     }
 
+    #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        if is_fitted(ptr, layout) {
+            // SAFETY: it is a fitted block, which the caller does not use any more.
+            unsafe {
+                count(-(fitted::size_of_block(ptr) as i64));
+                fitted::give(ptr);
+            }
+            return;
+        }
         // SAFETY: `ptr` came from this allocator.
         let size = unsafe { MiMalloc.usable_size(ptr) };
         count(-(size as i64));
@@ -117,9 +182,22 @@ unsafe impl GlobalAlloc for CountingAlloc {
         unsafe { MiMalloc.dealloc(ptr, layout) }
     }
 
+    #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        if is_fitted(ptr, layout) {
+            // SAFETY: it is a fitted block.
+            return unsafe { resize_fitted(ptr, layout, new_size) };
+        }
         // SAFETY: `ptr` came from this allocator.
         let before = unsafe { MiMalloc.usable_size(ptr) };
+        if new_size == layout.size()
+            && may_be_fitted(layout)
+            && fitted::fitted(new_size) + SETTLED_ROOM <= before
+        {
+            // SAFETY: the caller's promises; a block of the same size.
+            let settled = unsafe { moved(ptr, layout, layout, take_fitted) };
+            return if settled.is_null() { ptr } else { settled };
+        }
         // SAFETY: the caller's promises are mimalloc's.
         let new = unsafe { MiMalloc.realloc(ptr, layout, new_size) };
         if !new.is_null() {
@@ -129,6 +207,51 @@ unsafe impl GlobalAlloc for CountingAlloc {
         }
         new
     }
+}
+
+/// A fitted block gets another size. It stays where it is as long as it wastes little; if it grows, or gets much smaller, it goes to
+/// mimalloc, for more will follow.
+///
+/// # Safety
+/// As for [`GlobalAlloc::realloc`].
+#[cold]
+unsafe fn resize_fitted(ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    // SAFETY: it is a fitted block.
+    let size = unsafe { fitted::size_of_block(ptr) };
+    // A block that is no larger than 1 KiB would not be known as a fitted one by its layout.
+    if new_size <= size && new_size > size - size / 8 && fitted::fits(new_size) {
+        return ptr;
+    }
+    let Ok(new) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
+    let from_mimalloc = |layout| {
+        // SAFETY: the caller's promises are mimalloc's.
+        let ptr = unsafe { MiMalloc.alloc(layout) };
+        count_taken(ptr);
+        ptr
+    };
+    // SAFETY: the caller's promises.
+    unsafe { moved(ptr, layout, new, from_mimalloc) }
+}
+
+/// Moves an allocation into another; null, and nothing has changed, if there is none.
+///
+/// # Safety
+/// As for [`GlobalAlloc::realloc`]; `take` allocates.
+unsafe fn moved(
+    ptr: *mut u8,
+    old: Layout,
+    new: Layout,
+    take: impl FnOnce(Layout) -> *mut u8,
+) -> *mut u8 {
+    let target = take(new);
+    if !target.is_null() {
+        // SAFETY: both have so many bytes, and one is new; the old one is not used any more.
+        unsafe {
+            std::ptr::copy_nonoverlapping(ptr, target, old.size().min(new.size()));
+            CountingAlloc.dealloc(ptr, old);
+        }
+    }
+    target
 }
 
 #[inline]

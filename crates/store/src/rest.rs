@@ -1,0 +1,115 @@
+//! Values that have come to rest give up the room that they had to grow.
+//!
+//! A compact collection that grows is moved to a block with room to grow on (`alloc`, `tessera_collections::growth`), up to a quarter of its size. Who
+//! changes an entry notes it here when that has happened. [`Keyspace::fit_rested`], which a thread of the rim calls every tenth of a second or so,
+//! looks at what is noted: what has not changed since it looked last is fitted to its size; what has is looked at again, each time after
+//! twice the time, for a value that changes all the time is to cost nothing.
+//!
+//! A note is slot, database and hash. An entry that happens to look the same by these is fitted in place of the one that was meant, which does no harm.
+
+use crate::hash::KeyHash;
+use crate::keyspace::Keyspace;
+use crate::slot::SlotGuard;
+use parking_lot::Mutex;
+use std::cmp::Reverse;
+use tessera_collections::hasher::HashCode;
+use tessera_slot::Slot;
+
+/// Notes that are kept, at most: 1.5 MB. What grows beyond that keeps its room.
+const MOST: usize = 1 << 16;
+/// Values that are looked at before somebody else may have the world alone.
+const AT_ONCE: usize = 64;
+/// The longest wait of a value that changes all the time: 2 to this power, calls.
+const PATIENCE: u8 = 6;
+
+/// A value that has room to grow.
+struct Note {
+    slot: Slot,
+    db: u16,
+    /// How often it had changed when it was looked at.
+    changes: u8,
+    /// Calls until it is looked at.
+    wait: u8,
+    /// Its extent when it was looked at last, or the lower half of it.
+    extent: u32,
+    code: HashCode,
+}
+
+/// Values that have room to grow. The mutex is a leaf: nothing is locked under it.
+#[derive(Default)]
+pub(crate) struct Rest(Mutex<Vec<Note>>);
+
+impl Rest {
+    /// Notes a value that has grown.
+    #[cold]
+    pub(crate) fn note(&self, hash: KeyHash, db: usize, extent: usize) {
+        let db = u16::try_from(db).unwrap_or(u16::MAX);
+        let mut notes = self.0.lock();
+        if notes.len() < MOST {
+            // The call that comes next may come at once.
+            let (code, slot) = (hash.code, hash.slot);
+            notes.push(Note { slot, db, changes: 0, wait: 1, extent: extent as u32, code });
+        }
+    }
+}
+
+impl Keyspace {
+    /// Looks at values that have grown, and fits those that have come to rest, as long as `has_time` says so. To be called every so often, with no
+    /// slot locked. `thread` chooses the shard of the world lock.
+    pub fn fit_rested(&self, thread: usize, has_time: impl Fn() -> bool) {
+        let mut notes = std::mem::take(&mut *self.rest().0.lock());
+        if notes.is_empty() {
+            return;
+        }
+        // A value that has grown several times is noted as often; who has been looked at before comes first, and stays.
+        notes.sort_unstable_by_key(|note| (note.slot, note.db, note.code.0, Reverse(note.changes)));
+        notes.dedup_by_key(|note| (note.slot, note.db, note.code.0));
+        let (mut looked_at, mut is_late) = (0, false);
+        let mut world = Some(self.enter(thread));
+        notes.retain_mut(|note| {
+            if note.wait > 0 || is_late {
+                note.wait = note.wait.saturating_sub(1);
+                return true;
+            }
+            looked_at += 1;
+            if looked_at % AT_ONCE == 0 {
+                // Whoever wants the world alone gets it now.
+                drop(world.take());
+                is_late = !has_time();
+            }
+            let world = world.get_or_insert_with(|| self.enter(thread));
+            let hash = KeyHash { slot: note.slot, code: note.code };
+            let mut guard = world.lock(note.slot);
+            let Some(extent) = guard.fit_rested(note.db.into(), hash, note.extent) else {
+                return false;
+            };
+            note.extent = extent;
+            note.changes = (note.changes + 1).min(PATIENCE);
+            note.wait = 1 << note.changes;
+            true
+        });
+        drop(world);
+        // What was noted meanwhile.
+        let mut now = self.rest().0.lock();
+        let room = MOST.saturating_sub(notes.len());
+        notes.extend(now.drain(..).take(room));
+        notes.shrink_to(notes.len() * 2);
+        *now = notes;
+    }
+}
+
+impl SlotGuard<'_> {
+    /// Fits a value if its extent is still the same; else gives the extent that it has now.
+    fn fit_rested(&mut self, db: usize, hash: KeyHash, extent: u32) -> Option<u32> {
+        self.data.table(db)?;
+        let databases = self.keyspace.databases();
+        let mut entry = self.data.table_mut(db, databases).probable_mut(hash.code)?;
+        let now = entry.any_collection()?.extent() as u32;
+        if now != extent {
+            return Some(now);
+        }
+        // The snapshot need not know: what is in the value stays as it is.
+        entry.fit();
+        None
+    }
+}
