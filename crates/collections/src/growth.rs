@@ -11,7 +11,7 @@ thread_local! {
 }
 
 /// Bytes above which values are worth to be fitted: the sizes of smaller blocks are close to one another.
-pub const FITTED_ABOVE: usize = 1024;
+pub const FITTED_ABOVE: usize = 256;
 
 /// An allocation has got `bytes`, more than before, and was perhaps moved.
 #[inline]

@@ -15,7 +15,7 @@ const IDLE_PERIOD: u64 = 250;
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
 /// How long values may be fitted in each period.
-const FITTING: Duration = Duration::from_millis(10);
+const FITTING: Duration = Duration::from_millis(5);
 
 /// Runs until the server stops. `thread` is its shard of the world lock.
 pub(crate) fn run(server: &Server, thread: usize) {

@@ -6,7 +6,7 @@ mod shape;
 
 use crate::hash::KeyHash;
 use crate::rest::Rest;
-use shape::{EDITED, Form, HAS_EXPIRY, Header, MAX_EMBEDDED, POINTER, Shape, WIDE};
+use shape::{EDITED, Form, HAS_EXPIRY, Header, MAX_EMBEDDED, NOTED, POINTER, Shape, WIDE};
 use std::alloc::{alloc, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
@@ -161,8 +161,9 @@ impl<'a, T: Collection> CollectionMut<'a, T> {
 impl<T: Collection> Drop for CollectionMut<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if take_grown() {
-            self.rest.note(self.hash, self.db, self.collection.extent());
+        if take_grown() && !self.entry.is_noted() {
+            let is_noted = self.rest.note(self.hash, self.db, self.collection.extent());
+            self.entry.set_noted(is_noted);
         }
         // SAFETY: the collection goes back into its entry; `self.collection` is not used again.
         let (form, pointer) = unsafe { ManuallyDrop::take(&mut self.collection) }.into_parts();
@@ -441,6 +442,16 @@ impl Entry {
         // SAFETY: as in `alias`; access is shared for as long as the entry is borrowed.
         let any = unsafe { AnyCollection::from_parts(kind, form.within(), self.pointer()) };
         Some(CollectionRef(ManuallyDrop::new(any), PhantomData))
+    }
+
+    /// Whether it is noted that the value has grown ([`crate::rest`]).
+    fn is_noted(&self) -> bool {
+        self.header().flags & NOTED != 0
+    }
+
+    pub(crate) fn set_noted(&mut self, is_noted: bool) {
+        let flags = &mut self.header_mut().flags;
+        *flags = if is_noted { *flags | NOTED } else { *flags & !NOTED };
     }
 
     /// As [`Collection::fit`]; a string is as it is.

@@ -5,13 +5,12 @@
 //! looks at what is noted: what has not changed since it looked last is fitted to its size; what has is looked at again, each time after
 //! twice the time, for a value that changes all the time is to cost nothing.
 //!
-//! A note is slot, database and hash. An entry that happens to look the same by these is fitted in place of the one that was meant, which does no harm.
+//! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry that happens to look the same by these is fitted in place of the one that was meant, which does no harm.
 
 use crate::hash::KeyHash;
 use crate::keyspace::Keyspace;
 use crate::slot::SlotGuard;
 use parking_lot::Mutex;
-use std::cmp::Reverse;
 use tessera_collections::hasher::HashCode;
 use tessera_slot::Slot;
 
@@ -40,16 +39,18 @@ struct Note {
 pub(crate) struct Rest(Mutex<Vec<Note>>);
 
 impl Rest {
-    /// Notes a value that has grown.
+    /// Notes a value that has grown; whether there was room for the note.
     #[cold]
-    pub(crate) fn note(&self, hash: KeyHash, db: usize, extent: usize) {
+    pub(crate) fn note(&self, hash: KeyHash, db: usize, extent: usize) -> bool {
         let db = u16::try_from(db).unwrap_or(u16::MAX);
         let mut notes = self.0.lock();
-        if notes.len() < MOST {
+        let has_room = notes.len() < MOST;
+        if has_room {
             // The call that comes next may come at once.
             let (code, slot) = (hash.code, hash.slot);
             notes.push(Note { slot, db, changes: 0, wait: 1, extent: extent as u32, code });
         }
+        has_room
     }
 }
 
@@ -61,9 +62,6 @@ impl Keyspace {
         if notes.is_empty() {
             return;
         }
-        // A value that has grown several times is noted as often; who has been looked at before comes first, and stays.
-        notes.sort_unstable_by_key(|note| (note.slot, note.db, note.code.0, Reverse(note.changes)));
-        notes.dedup_by_key(|note| (note.slot, note.db, note.code.0));
         let (mut looked_at, mut is_late) = (0, false);
         let mut world = Some(self.enter(thread));
         notes.retain_mut(|note| {
@@ -110,6 +108,7 @@ impl SlotGuard<'_> {
         }
         // The snapshot need not know: what is in the value stays as it is.
         entry.fit();
+        entry.set_noted(false);
         None
     }
 }

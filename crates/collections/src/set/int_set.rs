@@ -95,6 +95,7 @@ impl IntSet {
         // SAFETY: the layout is not empty; the allocation has room for the bytes.
         unsafe {
             let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
+            growth::note(std::ptr::null(), start.as_ptr(), bytes.len());
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len());
             IntSet(start)
         }

@@ -1,12 +1,12 @@
-//! Blocks of 1 to 8 KiB, fitted to 16 bytes.
+//! Blocks of up to 8 KiB, fitted to 16 bytes.
 //!
 //! mimalloc has four sizes to a doubling: a value of 2,307 bytes takes 2,560 there, which leaves room to grow. A value that has come to rest, or
 //! was made in one go, needs none, and takes 2,320 here. Single blocks for that are what this is for, nothing smaller, nothing larger, nothing that grows.
 //!
-//! One range of addresses is reserved, once, and cut into spans of 128 KiB. The blocks of a span have one size. Which of them are free stands
-//! apart, in a line of 64 bytes for each span: headers in the spans themselves would all fall on the same few lines of the caches. A span
-//! whose last block is given back goes to the pool, where any size may take it. The pool keeps the memory of a few, and gives that of the others
-//! back to the system.
+//! One range of addresses is reserved, once. Half of it is for blocks of up to 1 KiB, cut into spans of 32 KiB, half for larger ones, in spans of
+//! 128 KiB ([`Arena`]). The blocks of a span have one size. Which of them are free stands apart, in a line of 64 bytes for each span: headers in the spans
+//! themselves would all fall on the same few lines of the caches. A span whose last block is given back goes to the arena's pool, where any
+//! size may take it. The pool keeps the memory of a few, and gives that of the others back to the system.
 //!
 //! **Locks.** A shelf (a size, for an eighth of the threads) has those of its spans that have free blocks, in a list. Its mutex guards the list and all that
 //! changes in its spans' headers; size and shelf of a span stand still as long as it has blocks in use, and are read without it. The pool has a mutex
@@ -22,72 +22,38 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-/// Blocks are larger than this.
-const ABOVE: usize = 1024;
-/// The largest block.
-const LARGEST: usize = 8192;
 /// Sizes are multiples of this, and so are addresses.
 const GRAIN: usize = 16;
-const SIZES: usize = (LARGEST - ABOVE) / GRAIN;
+/// Blocks are larger than this,
+const ABOVE: usize = 128;
+/// small ones up to this,
+const SMALL_LARGEST: usize = 1024;
+/// all up to this.
+const LARGEST: usize = 8192;
+const SMALL_SPAN: usize = 32 << 10;
+const LARGE_SPAN: usize = 128 << 10;
+
 /// Threads that share a size's spans are those with the same number modulo this.
 const SHARES: usize = 8;
-
-const SPAN: usize = 128 << 10;
 /// Bytes of addresses that are reserved: so many times the machine's memory, if the system allows it; else half of it, and so on.
 const TIMES: usize = 4;
 const LEAST: usize = 1 << 30;
 const MOST: usize = 1 << 42;
-/// Spans whose memory is asked for at once.
-const STEP: usize = 128;
-/// Free spans whose memory is kept: 4 MiB.
-const KEPT: usize = 32;
+/// Bytes for which memory is asked at once.
+const STEP: usize = 16 << 20;
+/// Bytes of free spans whose memory is kept, in each arena.
+const KEPT: usize = 4 << 20;
 
-/// The number of a span.
-type SpanId = u32;
-/// No span.
-const NONE: SpanId = SpanId::MAX;
+static SMALL: Arena<SMALL_SPAN, ABOVE, SMALL_LARGEST, { shelves(ABOVE, SMALL_LARGEST) }> =
+    Arena::new();
+static LARGE: Arena<LARGE_SPAN, SMALL_LARGEST, LARGEST, { shelves(SMALL_LARGEST, LARGEST) }> =
+    Arena::new();
 
-/// A span's blocks: which are free, and where it stands in the list of its shelf, or of the pool.
-#[repr(C, align(64))]
-struct Span {
-    /// A bit for each free block.
-    free: [u64; 2],
-    /// Bytes of a block.
-    size: u32,
-    shelf: u16,
-    blocks: u16,
-    used: u16,
-    prev: SpanId,
-    next: SpanId,
-}
-
-const _: () = assert!(size_of::<Span>() == 64 && SPAN / ABOVE <= 128);
-
-/// The spans of one size with free blocks: the first of a list.
-struct Shelf(Mutex<SpanId>);
-
-static SHELVES: [Shelf; SHARES * SIZES] = [const { Shelf(Mutex::new(NONE)) }; SHARES * SIZES];
-
-/// Where the spans begin; null as long as there is no range.
+/// Where the range begins; null as long as there is none.
 static START: AtomicPtr<u8> = AtomicPtr::new(null_mut());
-/// Where their headers begin.
-static HEADERS: AtomicPtr<Span> = AtomicPtr::new(null_mut());
-/// Bytes of the range.
+/// Bytes of the range: the first half is [`SMALL`]'s, the second [`LARGE`]'s.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static RESERVE: Once = Once::new();
-
-/// The spans that no shelf has.
-struct Pool {
-    /// Spans that were asked for so far.
-    made: usize,
-    /// Free spans with memory: the first of a list, and how many.
-    kept: SpanId,
-    kept_len: usize,
-    /// Free spans without.
-    bare: SpanId,
-}
-
-static POOL: Mutex<Pool> = Mutex::new(Pool { made: 0, kept: NONE, kept_len: 0, bare: NONE });
 
 /// Whether a block of so many bytes could be one of these.
 #[inline]
@@ -112,54 +78,27 @@ pub(super) fn owns(block: *const u8) -> bool {
     block.addr().wrapping_sub(START.load(Relaxed).addr()) < length
 }
 
+/// Whether a block that is one of these is small.
+#[inline]
+fn is_small(block: *const u8) -> bool {
+    block.addr() - START.load(Relaxed).addr() < LENGTH.load(Relaxed) / 2
+}
+
 /// The bytes of a block.
 ///
 /// # Safety
 /// [`owns`] it, and it was not given back.
 #[inline]
 pub(super) unsafe fn size_of_block(block: *const u8) -> usize {
-    // SAFETY: the span has a block in use, so its size stands still.
-    unsafe { (*header(span_of(block))).size as usize }
-}
-
-#[inline]
-fn header(span: SpanId) -> *mut Span {
-    HEADERS.load(Relaxed).wrapping_add(span as usize)
-}
-
-#[inline]
-fn span_of(block: *const u8) -> SpanId {
-    ((block.addr() - START.load(Relaxed).addr()) / SPAN) as SpanId
+    // SAFETY: by the caller's promise; the halves of the range are the arenas'.
+    unsafe { if is_small(block) { SMALL.size_of_block(block) } else { LARGE.size_of_block(block) } }
 }
 
 /// A block for `bytes`, for which [`fits`] holds. `thread` is some number of the calling thread. `None`: there is no memory, or no range.
 pub(super) fn take(bytes: usize, thread: usize) -> Option<NonNull<u8>> {
     debug_assert!(fits(bytes));
     let size = fitted(bytes);
-    let shelf = (thread % SHARES) * SIZES + (size - ABOVE) / GRAIN - 1;
-    let mut first = SHELVES[shelf].0.lock();
-    if *first == NONE {
-        drop(first);
-        let new = POOL.lock().take()?;
-        // SAFETY: nobody else has this span now.
-        unsafe {
-            header(new).write(Span::new(size, shelf));
-        }
-        first = SHELVES[shelf].0.lock();
-        // SAFETY: the shelf is locked; the span is in no list.
-        unsafe { link(&mut first, new) };
-    }
-    let id = *first;
-    // SAFETY: the shelf is locked, and all spans in its list have a free block.
-    unsafe {
-        let span = &mut *header(id);
-        let at = span.take();
-        if span.used == span.blocks {
-            unlink(&mut first, id);
-        }
-        let start = START.load(Relaxed).add(id as usize * SPAN + at * size);
-        Some(NonNull::new_unchecked(start))
-    }
+    if size <= SMALL_LARGEST { SMALL.take(size, thread) } else { LARGE.take(size, thread) }
 }
 
 /// Gives a block back.
@@ -167,116 +106,298 @@ pub(super) fn take(bytes: usize, thread: usize) -> Option<NonNull<u8>> {
 /// # Safety
 /// [`owns`] it, it was taken, and nobody uses it any more.
 pub(super) unsafe fn give(block: *mut u8) {
-    let id = span_of(block);
-    let span = header(id);
-    // SAFETY: the span has a block in use, so these two stand still.
-    let (size, shelf) = unsafe { ((*span).size as usize, (*span).shelf as usize) };
-    let at = (block.addr() - START.load(Relaxed).addr()) % SPAN / size;
-    let mut first = SHELVES[shelf].0.lock();
-    // SAFETY: the shelf is locked.
-    let used = unsafe {
-        let span = &mut *span;
-        span.give(at);
-        if span.used + 1 == span.blocks {
-            link(&mut first, id);
-        }
-        if span.used == 0 {
-            unlink(&mut first, id);
-        }
-        span.used
-    };
-    drop(first);
-    if used == 0 {
-        // In no list any more, and none of its blocks is in use: this thread's alone.
-        give_span(id);
-    }
+    // SAFETY: by the caller's promise; the halves of the range are the arenas'.
+    unsafe { if is_small(block) { SMALL.give(block) } else { LARGE.give(block) } }
 }
 
 /// Gives the memory of all free spans back to the system.
 pub(super) fn purge() {
-    loop {
-        let mut pool = POOL.lock();
-        let Some(span) = pool.take_kept() else { return };
+    SMALL.purge();
+    LARGE.purge();
+}
+
+/// The number of a span.
+type SpanId = u32;
+/// No span.
+const NONE: SpanId = SpanId::MAX;
+
+/// A span's blocks: which are free, and where it stands in the list of its shelf, or of the pool.
+#[repr(C, align(64))]
+struct Span {
+    /// A bit for each free block.
+    free: [u64; BITMAP],
+    /// Bytes of a block.
+    size: u32,
+    prev: SpanId,
+    next: SpanId,
+    shelf: u16,
+    blocks: u16,
+    used: u16,
+}
+
+const BITMAP: usize = 4;
+const _: () = assert!(size_of::<Span>() == 64);
+
+/// The spans of one size with free blocks: the first of a list.
+struct Shelf(Mutex<SpanId>);
+
+/// Shelves for sizes from one, excluded, to another.
+const fn shelves(above: usize, largest: usize) -> usize {
+    SHARES * (largest - above) / GRAIN
+}
+
+/// Blocks larger than `ABOVE` and up to `MAX`, in spans of `SPAN` bytes.
+struct Arena<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usize> {
+    shelves: [Shelf; SHELVES],
+    pool: Mutex<Pool>,
+    /// Where the spans begin; null as long as there is no range.
+    start: AtomicPtr<u8>,
+    /// Where their headers begin.
+    headers: AtomicPtr<Span>,
+    /// How many there may be.
+    spans: AtomicUsize,
+}
+
+/// The spans that no shelf has.
+struct Pool {
+    /// Spans that were asked for so far.
+    made: usize,
+    /// Free spans with memory: the first of a list, and how many.
+    kept: SpanId,
+    kept_len: usize,
+    /// Free spans without.
+    bare: SpanId,
+}
+
+impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usize>
+    Arena<SPAN, ABOVE, MAX, SHELVES>
+{
+    const FITS: () = assert!(SPAN / (ABOVE + GRAIN) <= BITMAP * 64);
+    const PER_SHARE: usize = SHELVES / SHARES;
+
+    const fn new() -> Self {
+        let () = Self::FITS;
+        Arena {
+            shelves: [const { Shelf(Mutex::new(NONE)) }; SHELVES],
+            pool: Mutex::new(Pool { made: 0, kept: NONE, kept_len: 0, bare: NONE }),
+            start: AtomicPtr::new(null_mut()),
+            headers: AtomicPtr::new(null_mut()),
+            spans: AtomicUsize::new(0),
+        }
+    }
+
+    #[inline]
+    fn header(&self, span: SpanId) -> *mut Span {
+        self.headers.load(Relaxed).wrapping_add(span as usize)
+    }
+
+    #[inline]
+    fn offset(&self, block: *const u8) -> usize {
+        block.addr() - self.start.load(Relaxed).addr()
+    }
+
+    #[inline]
+    fn span_of(&self, block: *const u8) -> SpanId {
+        (self.offset(block) / SPAN) as SpanId
+    }
+
+    fn shelf(&self, size: usize, thread: usize) -> usize {
+        (thread % SHARES) * Self::PER_SHARE + (size - ABOVE) / GRAIN - 1
+    }
+
+    /// # Safety
+    /// The block is this arena's, and was not given back.
+    #[inline]
+    unsafe fn size_of_block(&self, block: *const u8) -> usize {
+        // SAFETY: the span has a block in use, so its size stands still.
+        unsafe { (*self.header(self.span_of(block))).size as usize }
+    }
+
+    fn take(&self, size: usize, thread: usize) -> Option<NonNull<u8>> {
+        let shelf = self.shelf(size, thread);
+        let mut first = self.shelves[shelf].0.lock();
+        if *first == NONE {
+            drop(first);
+            let new = self.take_span()?;
+            // SAFETY: nobody else has this span now.
+            unsafe { self.header(new).write(Span::new(SPAN / size, size, shelf)) };
+            first = self.shelves[shelf].0.lock();
+            // SAFETY: the shelf is locked; the span is in no list.
+            unsafe { self.link(&mut first, new) };
+        }
+        let id = *first;
+        // SAFETY: the shelf is locked, and all spans in its list have a free block.
+        unsafe {
+            let span = &mut *self.header(id);
+            let at = span.take();
+            if span.used == span.blocks {
+                self.unlink(&mut first, id);
+            }
+            let start = self.start.load(Relaxed).add(id as usize * SPAN + at * size);
+            Some(NonNull::new_unchecked(start))
+        }
+    }
+
+    /// # Safety
+    /// The block is this arena's, was taken, and nobody uses it any more.
+    unsafe fn give(&self, block: *mut u8) {
+        let id = self.span_of(block);
+        let span = self.header(id);
+        // SAFETY: the span has a block in use, so these two stand still.
+        let (size, shelf) = unsafe { ((*span).size, (*span).shelf as usize) };
+        let at = (self.offset(block) % SPAN) as u32 / size;
+        let mut first = self.shelves[shelf].0.lock();
+        // SAFETY: the shelf is locked.
+        let used = unsafe {
+            (*span).give(at as usize);
+            if (*span).used + 1 == (*span).blocks {
+                self.link(&mut first, id);
+            }
+            if (*span).used == 0 {
+                self.unlink(&mut first, id);
+            }
+            (*span).used
+        };
+        drop(first);
+        if used == 0 {
+            // In no list any more, and none of its blocks is in use: this thread's alone.
+            self.give_span(id);
+        }
+    }
+
+    fn take_span(&self) -> Option<SpanId> {
+        let mut pool = self.pool.lock();
+        if let Some(span) = self.take_kept(&mut pool) {
+            return Some(span);
+        }
+        let span = pool.bare;
+        if span != NONE {
+            // SAFETY: the pool is locked.
+            unsafe { self.unlink(&mut pool.bare, span) };
+            return Some(span);
+        }
+        self.make_span(&mut pool)
+    }
+
+    fn take_kept(&self, pool: &mut Pool) -> Option<SpanId> {
+        let span = pool.kept;
+        if span == NONE {
+            return None;
+        }
+        pool.kept_len -= 1;
+        // SAFETY: the pool is locked, by whoever has `pool`.
+        unsafe { self.unlink(&mut pool.kept, span) };
+        Some(span)
+    }
+
+    /// A span that never was one. Once in [`STEP`] bytes the system is asked to let the next ones be written to, which takes microseconds.
+    fn make_span(&self, pool: &mut Pool) -> Option<SpanId> {
+        RESERVE.call_once(reserve);
+        if pool.made == self.spans.load(Relaxed) {
+            return None;
+        }
+        let at_once = STEP / SPAN;
+        if pool.made.is_multiple_of(at_once) {
+            let start = self.start.load(Relaxed).wrapping_add(pool.made * SPAN);
+            let headers = self.headers.load(Relaxed).wrapping_add(pool.made);
+            allow(start, STEP)?;
+            allow(headers.cast(), at_once * size_of::<Span>())?;
+        }
+        pool.made += 1;
+        Some((pool.made - 1) as SpanId)
+    }
+
+    fn give_span(&self, span: SpanId) {
+        let mut pool = self.pool.lock();
+        if pool.kept_len < KEPT / SPAN {
+            pool.kept_len += 1;
+            // SAFETY: the pool is locked; the caller has taken the span from its list.
+            unsafe { self.link(&mut pool.kept, span) };
+            return;
+        }
         drop(pool);
-        discard(span);
-        POOL.lock().put_bare(span);
+        self.give_memory(span);
     }
-}
 
-fn give_span(span: SpanId) {
-    let mut pool = POOL.lock();
-    if pool.kept_len < KEPT {
-        return pool.keep(span);
+    /// Gives a span's memory back to the system, and then the span to the pool; nobody else has it.
+    fn give_memory(&self, span: SpanId) {
+        let start = self.start.load(Relaxed).wrapping_add(span as usize * SPAN);
+        // SAFETY: the span is mapped, and nobody uses what is in it. If it fails, memory is kept, and that is all.
+        let _ = unsafe { madvise(start.cast(), SPAN, Advice::LinuxDontNeed) };
+        let mut pool = self.pool.lock();
+        // SAFETY: the pool is locked; the span is in no list.
+        unsafe { self.link(&mut pool.bare, span) };
     }
-    drop(pool);
-    discard(span);
-    POOL.lock().put_bare(span);
-}
 
-/// Gives a span's memory back to the system; nobody else has the span.
-fn discard(span: SpanId) {
-    let start = START.load(Relaxed).wrapping_add(span as usize * SPAN);
-    // SAFETY: the span is mapped, and nobody uses what is in it. If it fails, memory is kept, and that is all.
-    let _ = unsafe { madvise(start.cast(), SPAN, Advice::LinuxDontNeed) };
-}
-
-/// Puts a span, which is in no list, at the head of one.
-///
-/// # Safety
-/// The list's lock is held.
-unsafe fn link(first: &mut SpanId, id: SpanId) {
-    // SAFETY: headers of spans in lists exist, and change only under the list's lock.
-    unsafe {
-        (*header(id)).prev = NONE;
-        (*header(id)).next = *first;
-        if *first != NONE {
-            (*header(*first)).prev = id;
+    fn purge(&self) {
+        loop {
+            let span = self.take_kept(&mut self.pool.lock());
+            let Some(span) = span else { return };
+            self.give_memory(span);
         }
     }
-    *first = id;
-}
 
-/// Takes a span out of a list.
-///
-/// # Safety
-/// As for [`link`]; the span is in this list.
-unsafe fn unlink(first: &mut SpanId, id: SpanId) {
-    // SAFETY: as in `link`.
-    unsafe {
-        let (prev, next) = ((*header(id)).prev, (*header(id)).next);
-        if next != NONE {
-            (*header(next)).prev = prev;
+    /// Puts a span, which is in no list, at the head of one.
+    ///
+    /// # Safety
+    /// The list's lock is held.
+    unsafe fn link(&self, first: &mut SpanId, id: SpanId) {
+        // SAFETY: headers of spans in lists exist, and change only under the list's lock.
+        unsafe {
+            (*self.header(id)).prev = NONE;
+            (*self.header(id)).next = *first;
+            if *first != NONE {
+                (*self.header(*first)).prev = id;
+            }
         }
-        match prev {
-            NONE => *first = next,
-            prev => (*header(prev)).next = next,
+        *first = id;
+    }
+
+    /// Takes a span out of a list.
+    ///
+    /// # Safety
+    /// As for [`Arena::link`]; the span is in this list.
+    unsafe fn unlink(&self, first: &mut SpanId, id: SpanId) {
+        // SAFETY: as in `link`.
+        unsafe {
+            let (prev, next) = ((*self.header(id)).prev, (*self.header(id)).next);
+            if next != NONE {
+                (*self.header(next)).prev = prev;
+            }
+            match prev {
+                NONE => *first = next,
+                prev => (*self.header(prev)).next = next,
+            }
         }
+    }
+
+    /// Takes its half of the range in. Before anything else has a look at it.
+    fn lay_out(&self, start: *mut u8, headers: *mut Span, bytes: usize) {
+        self.start.store(start, Relaxed);
+        self.headers.store(headers, Relaxed);
+        self.spans.store(bytes / SPAN, Relaxed);
     }
 }
 
 impl Span {
-    fn new(size: usize, shelf: usize) -> Span {
-        let blocks = SPAN / size;
-        let all = u128::MAX >> (128 - blocks as u32);
-        Span {
-            free: [all as u64, (all >> 64) as u64],
-            size: size as u32,
-            shelf: shelf as u16,
-            blocks: blocks as u16,
-            used: 0,
-            prev: NONE,
-            next: NONE,
+    fn new(blocks: usize, size: usize, shelf: usize) -> Span {
+        let mut free = [0; BITMAP];
+        for (word, bits) in free.iter_mut().enumerate() {
+            let here = blocks.saturating_sub(word * 64).min(64);
+            *bits = if here == 0 { 0 } else { u64::MAX >> (64 - here) };
         }
+        let (size, shelf, blocks) = (size as u32, shelf as u16, blocks as u16);
+        Span { free, size, prev: NONE, next: NONE, shelf, blocks, used: 0 }
     }
 
     /// Takes the first free block; there is one.
     fn take(&mut self) -> usize {
-        let word = usize::from(self.free[0] == 0);
-        let bit = self.free[word].trailing_zeros();
-        assert!(bit < 64, "a span in the list has a free block");
+        let word = self.free.iter().position(|bits| *bits != 0);
+        let word = word.expect("a span in the list has a free block");
+        let bit = self.free[word].trailing_zeros() as usize;
         self.free[word] &= self.free[word] - 1;
         self.used += 1;
-        word * 64 + bit as usize
+        word * 64 + bit
     }
 
     fn give(&mut self, at: usize) {
@@ -284,59 +405,6 @@ impl Span {
         assert!(self.free[word] & bit == 0, "a block is given back once");
         self.free[word] |= bit;
         self.used -= 1;
-    }
-}
-
-impl Pool {
-    fn take(&mut self) -> Option<SpanId> {
-        if let Some(span) = self.take_kept() {
-            return Some(span);
-        }
-        let span = self.bare;
-        if span != NONE {
-            // SAFETY: the pool is locked, by whoever has `self`.
-            unsafe { unlink(&mut self.bare, span) };
-            return Some(span);
-        }
-        self.make()
-    }
-
-    fn take_kept(&mut self) -> Option<SpanId> {
-        let span = self.kept;
-        if span == NONE {
-            return None;
-        }
-        self.kept_len -= 1;
-        // SAFETY: as in `take`.
-        unsafe { unlink(&mut self.kept, span) };
-        Some(span)
-    }
-
-    fn keep(&mut self, span: SpanId) {
-        self.kept_len += 1;
-        // SAFETY: as in `take`; who puts it here has taken it from its list.
-        unsafe { link(&mut self.kept, span) };
-    }
-
-    fn put_bare(&mut self, span: SpanId) {
-        // SAFETY: as in `keep`.
-        unsafe { link(&mut self.bare, span) };
-    }
-
-    /// A span that never was one. Once in [`STEP`] times the system is asked to let the next ones be written to, which takes microseconds.
-    fn make(&mut self) -> Option<SpanId> {
-        RESERVE.call_once(reserve);
-        if self.made == LENGTH.load(Relaxed) / SPAN {
-            return None;
-        }
-        if self.made.is_multiple_of(STEP) {
-            let start = START.load(Relaxed).wrapping_add(self.made * SPAN);
-            let headers = HEADERS.load(Relaxed).wrapping_add(self.made);
-            allow(start, STEP * SPAN)?;
-            allow(headers.cast(), STEP * size_of::<Span>())?;
-        }
-        self.made += 1;
-        Some((self.made - 1) as SpanId)
     }
 }
 
@@ -359,14 +427,20 @@ fn reserve() {
     let memory = sysinfo().totalram as usize;
     let mut length = memory.saturating_mul(TIMES).clamp(LEAST, MOST).next_power_of_two();
     while length >= LEAST {
-        let headers = length / SPAN * size_of::<Span>();
+        let half = length / 2;
+        let small_headers = half / SMALL_SPAN * size_of::<Span>();
+        let headers = small_headers + half / LARGE_SPAN * size_of::<Span>();
         // A span more, to begin at a multiple of its size. What is in front of it is lost: addresses, no memory.
-        if let Some(start) = map(length + SPAN + headers) {
-            let start = start.wrapping_add(start.align_offset(SPAN));
+        if let Some(start) = map(length + LARGE_SPAN + headers) {
+            let start = start.wrapping_add(start.align_offset(LARGE_SPAN));
             // A page of 2 MiB for a few blocks would be a waste.
             // SAFETY: the addresses are this range's own.
             let _ = unsafe { madvise(start.cast(), length, Advice::LinuxNoHugepage) };
-            HEADERS.store(start.wrapping_add(length).cast(), Relaxed);
+            let headers = start.wrapping_add(length);
+            SMALL.lay_out(start, headers.cast(), half);
+            let (start_of_large, headers) =
+                (start.wrapping_add(half), headers.wrapping_add(small_headers));
+            LARGE.lay_out(start_of_large, headers.cast(), half);
             START.store(start, Relaxed);
             LENGTH.store(length, Release);
             return;
@@ -403,7 +477,7 @@ mod tests {
 
     #[test]
     fn every_size_has_its_blocks() {
-        assert!(!fits(1024) && fits(1025) && fits(8192) && !fits(8193));
+        assert!(!fits(128) && fits(129) && fits(8192) && !fits(8193));
         let blocks: Vec<_> = (ABOVE + 1..=LARGEST).map(|bytes| (taken(bytes, 5), bytes)).collect();
         blocks.into_iter().for_each(|(block, bytes)| given(block, bytes));
         assert!(!owns(Box::new(0u8).as_ref()));
@@ -412,14 +486,18 @@ mod tests {
     #[test]
     fn a_span_is_filled_and_comes_back() {
         // No other test takes blocks as this thread.
-        let count = 3 * (SPAN / 1040);
-        let blocks: Vec<_> = (0..count).map(|_| taken(1030, 7)).collect();
-        let mut spans: Vec<_> = blocks.iter().map(|block| span_of(block.as_ptr())).collect();
-        spans.dedup();
-        assert_eq!(spans.len(), 3, "no more spans than it takes");
-        blocks.into_iter().for_each(|block| given(block, 1030));
-        let shelf = 7 * SIZES + (1040 - ABOVE) / GRAIN - 1;
-        assert_eq!(*SHELVES[shelf].0.lock(), NONE, "an empty span goes to the pool");
+        for (bytes, in_span) in [(140, 227), (500, 64), (1000, 32), (1030, 126), (8192, 16)] {
+            let blocks: Vec<_> = (0..3 * in_span).map(|_| taken(bytes, 7)).collect();
+            let mut addresses: Vec<_> = blocks.iter().map(|block| block.addr().get()).collect();
+            addresses.sort_unstable();
+            let apart = addresses.windows(2).filter(|two| two[1] - two[0] > fitted(bytes)).count();
+            assert!(apart <= 2, "{bytes}: no more spans than it takes, {apart}");
+            blocks.into_iter().for_each(|block| given(block, bytes));
+        }
+        for arena in [&SMALL.shelves[..], &LARGE.shelves[..]] {
+            let own = &arena[arena.len() / SHARES * 7..];
+            assert!(own.iter().all(|shelf| *shelf.0.lock() == NONE), "empty spans are the pool's");
+        }
     }
 
     #[test]
@@ -439,7 +517,7 @@ mod tests {
                         random ^= random >> 7;
                         random ^= random << 17;
                         // Few sizes, so that threads meet at them.
-                        let bytes = 1025 + (random % 64) as usize * 113;
+                        let bytes = 129 + (random % 64) as usize * 121;
                         held.push((taken(bytes, thread), bytes));
                         if held.len() > HELD {
                             let (block, bytes) = held.swap_remove(random as usize % HELD);

@@ -3,7 +3,7 @@
 //! | size | what |
 //! | --- | --- |
 //! | 1 | what the value is: [`Form`] |
-//! | 1 | flags: [`HAS_EXPIRY`], [`EDITED`], [`WIDE`] |
+//! | 1 | flags: [`HAS_EXPIRY`], [`EDITED`], [`WIDE`], [`NOTED`] |
 //! | 1 | snapshot epoch: the last snapshot that has, or need not have, this entry |
 //! | 1 | length of the key, bytes; not with `WIDE` |
 //! | 4 | access clock, for eviction |
@@ -23,6 +23,8 @@ pub(super) const HAS_EXPIRY: u8 = 1;
 pub(super) const EDITED: u8 = 2;
 /// The key's length has four bytes.
 pub(super) const WIDE: u8 = 4;
+/// It is noted that the value has grown.
+pub(super) const NOTED: u8 = 8;
 /// The largest allocation with an embedded value. Above, the value has an allocation of its own.
 pub(super) const MAX_EMBEDDED: usize = 1024;
 
