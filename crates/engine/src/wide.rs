@@ -1,7 +1,8 @@
 //! Loops over bitmaps and registers, a second time with instructions that not every processor has.
 //!
 //! Measured against Valkey 8.1, which does the same, at pipeline 16: BITCOUNT of 125 KB, PFCOUNT of several keys and PFMERGE run at
-//! 0.2 to 0.6 of its speed without them. A program that is built for any x86-64 processor asks the one it runs on; all others
+//! 0.2 to 0.6 of its speed without them. Passing over the runs of a sparse HyperLogLog has no plain loop here: `hll/sparse.rs` does
+//! it eight bytes at a time. A program that is built for any x86-64 processor asks the one it runs on; all others
 //! take the plain loops, which the tests hold the wide ones against.
 //!
 //! Deliberately not here: what the loops mean. They are told in bytes.
@@ -43,6 +44,26 @@ pub(crate) fn pack(registers: &[u8], packed: &mut [u8]) {
         return unsafe { avx2::pack(registers, packed) };
     }
     plain::pack(registers, packed);
+}
+
+/// A place in the runs of a sparse HyperLogLog: the byte where a run begins, and the number of its first register.
+pub(crate) type RunPlace = (usize, usize);
+
+/// Passes over runs (`hll/sparse.rs` has their format), some 32 bytes at a time, as long as all of them lie before `register`. Gives where that ends, and
+/// the place one step before, or the one where it began. `None`: this processor cannot.
+#[inline]
+pub(crate) fn pass_runs(
+    runs: &[u8],
+    from: RunPlace,
+    register: usize,
+) -> Option<(RunPlace, RunPlace)> {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("popcnt")
+    {
+        // SAFETY: this processor has just said that it has both.
+        return Some(unsafe { avx2::pass_runs(runs, from, register) });
+    }
+    None
 }
 
 mod plain {
@@ -87,7 +108,7 @@ mod plain {
 
 #[cfg(target_arch = "x86_64")]
 mod avx2 {
-    use super::{STEP, plain};
+    use super::{RunPlace, STEP, plain};
     use std::arch::x86_64::*;
 
     /// Bytes of half a step, and what is read and written for it: four bytes more.
@@ -96,6 +117,79 @@ mod avx2 {
     #[target_feature(enable = "avx2,popcnt")]
     pub(super) fn count_ones(bytes: &[u8]) -> u64 {
         plain::count_ones(bytes)
+    }
+
+    /// Bytes that a step over runs looks at.
+    const RUNS: usize = 32;
+
+    #[target_feature(enable = "avx2,popcnt")]
+    pub(super) fn pass_runs(runs: &[u8], from: RunPlace, register: usize) -> (RunPlace, RunPlace) {
+        let (mut here, mut before) = (from, from);
+        while let Some(bytes) = runs[here.0..].first_chunk() {
+            let (passed, registers) = whole_runs(bytes);
+            if here.1 + registers > register {
+                break;
+            }
+            before = here;
+            here = (here.0 + passed, here.1 + registers);
+        }
+        (here, before)
+    }
+
+    /// The whole runs in bytes of which the first begins a run: their bytes, 31 or 32, and registers.
+    #[target_feature(enable = "avx2,popcnt")]
+    fn whole_runs(bytes: &[u8; RUNS]) -> (usize, usize) {
+        // SAFETY: these are 32 bytes, and the load needs no alignment.
+        let runs = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+        let all = |byte: u8| _mm256_set1_epi8(byte as i8);
+        let looks_first = _mm256_cmpeq_epi8(_mm256_and_si256(runs, all(0xc0)), all(0x40));
+        let (firsts, seconds) = pairs(_mm256_movemask_epi8(looks_first) as u32);
+        let is_second = bytes_of(seconds);
+        let is_first = _mm256_andnot_si256(is_second, looks_first);
+        // The bits of the length: all eight of a second byte, two of a run with a rank, six of the others.
+        let with_rank = _mm256_cmpgt_epi8(_mm256_setzero_si256(), runs);
+        let bits = _mm256_blendv_epi8(all(0x3f), all(3), with_rank);
+        let len = _mm256_and_si256(runs, _mm256_or_si256(bits, is_second));
+        let low = sum(_mm256_andnot_si256(is_first, len));
+        let high = sum(_mm256_and_si256(is_first, len));
+        // A first byte at the end, without its second, is none of the whole runs; all others but first ones count one more.
+        let is_cut = (firsts >> (RUNS - 1)) as usize;
+        let high = high - is_cut * usize::from(bytes[RUNS - 1] & 0x3f);
+        (RUNS - is_cut, low + (high << 8) + RUNS - firsts.count_ones() as usize)
+    }
+
+    /// Of bytes that look like the first of two, a bit each: which are, and which are the second. The byte before the lowest is
+    /// no first one.
+    ///
+    /// What looks first behind one that is first is second. So in a row of bits every second one counts, from its lowest bit on: a subtraction
+    /// carries through each row, from even and from odd places alike, and shows where they differ from the pattern of odd places
+    /// (as simdjson finds escaped characters).
+    fn pairs(looks: u32) -> (u32, u32) {
+        const ODD: u32 = 0xaaaa_aaaa;
+        let first_or_end = ((looks << 1 | ODD).wrapping_sub(looks)) ^ ODD;
+        (first_or_end & looks, first_or_end ^ looks)
+    }
+
+    /// A byte of ones for each bit.
+    #[target_feature(enable = "avx2")]
+    fn bytes_of(bits: u32) -> __m256i {
+        let places = _mm256_setr_epi64x(
+            0,
+            0x0101_0101_0101_0101,
+            0x0202_0202_0202_0202,
+            0x0303_0303_0303_0303,
+        );
+        let bit = _mm256_set1_epi64x(0x8040_2010_0804_0201_u64 as i64);
+        let spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits as i32), places);
+        _mm256_cmpeq_epi8(_mm256_and_si256(spread, bit), bit)
+    }
+
+    /// The sum of all bytes.
+    #[target_feature(enable = "avx2")]
+    fn sum(bytes: __m256i) -> usize {
+        let four = _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+        let two = _mm_add_epi64(_mm256_castsi256_si128(four), _mm256_extracti128_si256::<1>(four));
+        (_mm_cvtsi128_si64(two) + _mm_extract_epi64::<1>(two)) as usize
     }
 
     /// How many steps there are, so that the last one too has its four bytes more.
