@@ -27,6 +27,9 @@ pub struct HashLimits {
     pub value: usize,
 }
 
+/// Bytes of a name and its value in a listpack beside their texts, at most.
+const PAIR_OVERHEAD: usize = 32;
+
 /// When a field that is set expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
@@ -204,7 +207,7 @@ impl Hash {
     ) -> bool {
         if let Hash::Packed(listpack) = self {
             let is_short = name.len().max(value.len()) <= limits.value;
-            let has_room = || listpack.has_room(name.len() + value.len());
+            let has_room = || listpack.has_room(name.len() + value.len() + PAIR_OVERHEAD);
             if !is_short || matches!(expiry, Expiry::At(_)) || !has_room() {
                 self.unpack();
             }
@@ -216,8 +219,9 @@ impl Hash {
                     listpack.replace(at, value);
                     return false;
                 }
-                listpack.push(name);
-                listpack.push(value);
+                let pair = [name, value].map(Element::Bytes);
+                let is_added = listpack.extend(pair.into_iter());
+                assert!(is_added, "there is room: just looked at");
                 if listpack.len() / 2 > limits.entries {
                     self.unpack();
                 }
