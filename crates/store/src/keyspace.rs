@@ -358,6 +358,7 @@ impl<'k> WorldExclusive<'k> {
             guard.note_layout();
         }
         self.0.keyspace.snapshots.note_swap(a, b, self.0.keyspace.databases);
+        self.0.keyspace.rest.swap(a, b);
     }
 
     /// Whether some key has elements that expire by themselves.

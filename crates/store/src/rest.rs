@@ -36,7 +36,14 @@ struct Note {
 
 /// Values that have room to grow. The mutex is a leaf: nothing is locked under it.
 #[derive(Default)]
-pub(crate) struct Rest(Mutex<Vec<Note>>);
+pub(crate) struct Rest(Mutex<Notes>);
+
+#[derive(Default)]
+struct Notes {
+    list: Vec<Note>,
+    /// How many are not in the list, for they are just looked at. They have a place in it: an entry whose note was lost would never be noted again.
+    looked_at: usize,
+}
 
 impl Rest {
     /// Notes a value that has grown; whether there was room for the note.
@@ -44,13 +51,40 @@ impl Rest {
     pub(crate) fn note(&self, hash: KeyHash, db: usize, extent: usize) -> bool {
         let db = u16::try_from(db).unwrap_or(u16::MAX);
         let mut notes = self.0.lock();
-        let has_room = notes.len() < MOST;
+        let has_room = notes.list.len() + notes.looked_at < MOST;
         if has_room {
             // The call that comes next may come at once.
             let (code, slot) = (hash.code, hash.slot);
-            notes.push(Note { slot, db, changes: 0, wait: 1, extent: extent as u32, code });
+            notes.list.push(Note { slot, db, changes: 0, wait: 1, extent: extent as u32, code });
         }
         has_room
+    }
+
+    /// All notes, to be looked at.
+    fn take(&self) -> Vec<Note> {
+        let mut notes = self.0.lock();
+        notes.looked_at += notes.list.len();
+        std::mem::take(&mut notes.list)
+    }
+
+    /// Those that are left of so many, beside what was noted meanwhile.
+    fn put_back(&self, mut left: Vec<Note>, taken: usize) {
+        let mut notes = self.0.lock();
+        notes.looked_at -= taken;
+        left.append(&mut notes.list);
+        left.shrink_to(left.len() * 2);
+        notes.list = left;
+    }
+
+    /// Two databases are exchanged.
+    pub(crate) fn swap(&self, a: usize, b: usize) {
+        for note in &mut self.0.lock().list {
+            note.db = match usize::from(note.db) {
+                db if db == a => b as u16,
+                db if db == b => a as u16,
+                _ => note.db,
+            };
+        }
     }
 }
 
@@ -58,8 +92,9 @@ impl Keyspace {
     /// Looks at values that have grown, and fits those that have come to rest, as long as `has_time` says so. To be called every so often, with no
     /// slot locked. `thread` chooses the shard of the world lock.
     pub fn fit_rested(&self, thread: usize, has_time: impl Fn() -> bool) {
-        let mut notes = std::mem::take(&mut *self.rest().0.lock());
-        if notes.is_empty() {
+        let mut notes = self.rest().take();
+        let taken = notes.len();
+        if taken == 0 {
             return;
         }
         let (mut looked_at, mut is_late) = (0, false);
@@ -87,12 +122,7 @@ impl Keyspace {
             true
         });
         drop(world);
-        // What was noted meanwhile.
-        let mut now = self.rest().0.lock();
-        let room = MOST.saturating_sub(notes.len());
-        notes.extend(now.drain(..).take(room));
-        notes.shrink_to(notes.len() * 2);
-        *now = notes;
+        self.rest().put_back(notes, taken);
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use tessera_collections::sorted_set::Limits;
 use tessera_collections::{Collection, Direction, End, List, ListLimits, SortedSet};
+use tessera_slot::Millis;
 use tessera_store::{
     CountingAlloc, Keyspace, KeyspaceOptions, Lookup, NewValue, Placement, used_memory,
 };
@@ -86,6 +87,35 @@ fn values_at_rest_take_little_more_than_their_bytes() {
         let wanted: Vec<_> = (0..list.len()).map(|n| format!("element:{n:018}")).collect();
         assert!(wanted.len() > 100 && elements(list) == wanted);
     });
+}
+
+#[test]
+fn values_in_overflow_buckets_are_fitted_and_so_are_those_whose_database_was_exchanged() {
+    let _alone = ALONE.lock();
+    const KEYS: usize = 5000;
+    const ELEMENTS: usize = 50;
+    let (databases, placement) = (2, Placement::Cluster);
+    let keyspace = Keyspace::new(KeyspaceOptions { databases, placement, seed: 7, threads: 1 });
+    // One slot and one table, whose buckets are as full as they get.
+    let keys: Vec<String> = (0..KEYS).map(|n| format!("{{tag}}:{n}")).collect();
+    keys.iter().for_each(|key| change(&keyspace, 0, key, |_: &mut List| {}));
+    // What slots keep for other databases, they have now.
+    (0..2).for_each(|_| keyspace.enter_exclusive().swap(0, 1, Millis(0)));
+    let empty = used_memory();
+    for _ in 0..ELEMENTS {
+        for key in &keys {
+            change(&keyspace, 0, key, |list: &mut List| {
+                let text = b"an element of 25 bytes...";
+                list.push(End::Right, [&text[..]].into_iter(), ListLimits::default());
+            });
+        }
+    }
+    keyspace.enter_exclusive().swap(0, 1, Millis(0));
+    (0..20).for_each(|_| keyspace.fit_rested(0, || true));
+    // 27 bytes of listpack for an element, and 7 once; an empty one is counted already.
+    let each = (7 + 27 * ELEMENTS).next_multiple_of(16) - 8;
+    let used = used_memory() - empty;
+    assert!(used <= KEYS * each, "{used}, and not {KEYS} times {each}");
 }
 
 #[test]

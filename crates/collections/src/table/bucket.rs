@@ -208,7 +208,7 @@ impl<T: Item> Bucket<T> {
         self.overflow_pointer().map(|bucket| unsafe { &*bucket })
     }
 
-    fn overflow_mut(&mut self) -> Option<&mut Bucket<T>> {
+    pub(super) fn overflow_mut(&mut self) -> Option<&mut Bucket<T>> {
         // SAFETY: a link holds the pointer of a box which this bucket owns.
         self.overflow_pointer().map(|bucket| unsafe { &mut *bucket })
     }

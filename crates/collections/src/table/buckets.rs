@@ -201,6 +201,7 @@ impl<T> Buckets<T> {
 
     fn resized(&self, old: Layout, new: Layout) -> NonNull<u8> {
         match (old.size(), new.size()) {
+            (0, 0) => nothing(),
             (0, _) => allocate(new),
             (_, 0) => {
                 // SAFETY: allocated with this layout.

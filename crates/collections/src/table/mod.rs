@@ -471,17 +471,21 @@ impl<T: Item> Table<T> {
         self.for_matching(hash, Word::is_item).map(Word::item)
     }
 
-    /// As [`Table::probable`].
+    /// As [`Table::probable`], but in the whole chain, and to be changed.
     pub fn probable_mut(&mut self, hash: HashCode) -> Option<RefMut<'_, T>> {
-        let tag = hash.tag();
-        let words = if self.is_few() {
-            Self::few_mut(&mut self.buckets, self.len)
-        } else {
-            let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
-            self.buckets.at_mut(index).words_mut()
-        };
-        let word = words.iter_mut().find(|word| word.is_item() && word.tag() == tag)?;
-        Some(word.item_mut(&mut self.counts))
+        let is_wanted = |word: &Word<T>| word.is_item() && word.tag() == hash.tag();
+        if self.is_few() {
+            let mut words = Self::few_mut(&mut self.buckets, self.len).iter_mut();
+            return Some(words.find(|word| is_wanted(word))?.item_mut(&mut self.counts));
+        }
+        let index = Self::bucket_of(self.buckets.len(), hash.index_bits());
+        let mut bucket = self.buckets.at_mut(index);
+        loop {
+            if let Some(at) = bucket.words().iter().position(is_wanted) {
+                return Some(bucket.words_mut()[at].item_mut(&mut self.counts));
+            }
+            bucket = bucket.overflow_mut()?;
+        }
     }
 
     /// Shows the words with the tag of `hash` in its bucket, without the chain, until `stop` says so; gives the one where it did.

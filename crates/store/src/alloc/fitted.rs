@@ -14,6 +14,7 @@
 
 use parking_lot::Mutex;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
+use rustix::process::{Resource, getrlimit};
 use rustix::system::sysinfo;
 use std::ptr::{NonNull, null_mut};
 use std::sync::Once;
@@ -37,6 +38,8 @@ const LARGE_SPAN: usize = 128 << 10;
 const SHARES: usize = 8;
 /// Bytes of addresses that are reserved: so many times the machine's memory, if the system allows it; else half of it, and so on.
 const TIMES: usize = 4;
+/// Where addresses are limited (`ulimit -v`), the part of them that is reserved at most: all else that the process needs must find room beside.
+const SHARE_OF_LIMIT: usize = 4;
 const LEAST: usize = 1 << 30;
 const MOST: usize = 1 << 42;
 /// Bytes for which memory is asked at once.
@@ -97,6 +100,9 @@ pub(super) unsafe fn size_of_block(block: *const u8) -> usize {
 /// A block for `bytes`, for which [`fits`] holds. `thread` is some number of the calling thread. `None`: there is no memory, or no range.
 pub(super) fn take(bytes: usize, thread: usize) -> Option<NonNull<u8>> {
     debug_assert!(fits(bytes));
+    if LENGTH.load(Relaxed) == 0 && RESERVE.is_completed() {
+        return None;
+    }
     let size = fitted(bytes);
     if size <= SMALL_LARGEST { SMALL.take(size, thread) } else { LARGE.take(size, thread) }
 }
@@ -301,7 +307,10 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
             let start = self.start.load(Relaxed).wrapping_add(pool.made * SPAN);
             let headers = self.headers.load(Relaxed).wrapping_add(pool.made);
             allow(start, STEP)?;
-            allow(headers.cast(), at_once * size_of::<Span>())?;
+            // From where a page begins, whatever its size: on it there may be headers of the step before, too.
+            let before = headers.addr() % SMALL_SPAN;
+            let bytes = before + at_once * size_of::<Span>();
+            allow(headers.cast::<u8>().wrapping_sub(before), bytes)?;
         }
         pool.made += 1;
         Some((pool.made - 1) as SpanId)
@@ -414,7 +423,8 @@ fn allow(start: *mut u8, bytes: usize) -> Option<()> {
     unsafe { mprotect(start.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.ok()
 }
 
-/// Reserves the range: addresses without memory. If the system refuses (a limit of addresses, `ulimit -v`), there is none, and no block.
+/// Reserves the range: addresses without memory. If the system refuses, or allows few (`ulimit -v`), there is none, and no block. Nor where
+/// pages are larger than spans: memory could not be given back span by span.
 fn reserve() {
     let map = |bytes: usize| {
         // SAFETY: new addresses, wherever the system wants them.
@@ -425,7 +435,11 @@ fn reserve() {
         mapped.ok().map(|start| start.cast::<u8>())
     };
     let memory = sysinfo().totalram as usize;
+    let allowed = getrlimit(Resource::As).current.map_or(usize::MAX, |bytes| bytes as usize);
     let mut length = memory.saturating_mul(TIMES).clamp(LEAST, MOST).next_power_of_two();
+    while length > allowed / SHARE_OF_LIMIT {
+        length /= 2;
+    }
     while length >= LEAST {
         let half = length / 2;
         let small_headers = half / SMALL_SPAN * size_of::<Span>();
@@ -433,6 +447,14 @@ fn reserve() {
         // A span more, to begin at a multiple of its size. What is in front of it is lost: addresses, no memory.
         if let Some(start) = map(length + LARGE_SPAN + headers) {
             let start = start.wrapping_add(start.align_offset(LARGE_SPAN));
+            // SAFETY: the addresses are this range's own, and of no use yet, as before.
+            let second = unsafe {
+                mprotect(start.add(SMALL_SPAN).cast(), SMALL_SPAN, MprotectFlags::empty())
+            };
+            if second.is_err() {
+                // A page does not begin here.
+                return;
+            }
             // A page of 2 MiB for a few blocks would be a waste.
             // SAFETY: the addresses are this range's own.
             let _ = unsafe { madvise(start.cast(), length, Advice::LinuxNoHugepage) };

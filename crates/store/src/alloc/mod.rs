@@ -123,6 +123,7 @@ fn may_be_fitted(layout: Layout) -> bool {
 /// Whether this allocation is a fitted block.
 #[inline]
 fn is_fitted(ptr: *const u8, layout: Layout) -> bool {
+    debug_assert!(fitted::fits(layout.size()) || !fitted::owns(ptr), "{layout:?} is its own");
     fitted::fits(layout.size()) && fitted::owns(ptr)
 }
 
