@@ -12,11 +12,13 @@ thread_local! {
 
 /// Bytes above which values are worth to be fitted: the sizes of smaller blocks are close to one another.
 pub const FITTED_ABOVE: usize = 256;
+/// Bytes up to which there are fitted blocks.
+pub const FITTED_UP_TO: usize = 8192;
 
 /// An allocation has got `bytes`, more than before, and was perhaps moved.
 #[inline]
 pub(crate) fn note(before: *const u8, after: *const u8, bytes: usize) {
-    if bytes > FITTED_ABOVE && before != after {
+    if bytes > FITTED_ABOVE && bytes <= FITTED_UP_TO && before != after {
         GREW.set(true);
     }
 }

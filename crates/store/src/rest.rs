@@ -5,7 +5,8 @@
 //! looks at what is noted: what has not changed since it looked last is fitted to its size; what has is looked at again, each time after
 //! twice the time, for a value that changes all the time is to cost nothing.
 //!
-//! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry that happens to look the same by these is fitted in place of the one that was meant, which does no harm.
+//! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry that happens to look the same by these is
+//! fitted in place of the one that was meant, which does no harm.
 
 use crate::hash::KeyHash;
 use crate::keyspace::Keyspace;
@@ -14,8 +15,8 @@ use parking_lot::Mutex;
 use tessera_collections::hasher::HashCode;
 use tessera_slot::Slot;
 
-/// Notes that are kept, at most: 1.5 MB. What grows beyond that keeps its room.
-const MOST: usize = 1 << 16;
+/// Notes that are kept, at most: 6 MB. What grows beyond that keeps its room.
+const MOST: usize = 1 << 18;
 /// Values that are looked at before somebody else may have the world alone.
 const AT_ONCE: usize = 64;
 /// The longest wait of a value that changes all the time: 2 to this power, calls.
@@ -41,7 +42,8 @@ pub(crate) struct Rest(Mutex<Notes>);
 #[derive(Default)]
 struct Notes {
     list: Vec<Note>,
-    /// How many are not in the list, for they are just looked at. They have a place in it: an entry whose note was lost would never be noted again.
+    /// How many are not in the list, for they are just looked at. They have a place in it: an entry whose note was lost would never
+    /// be noted again.
     looked_at: usize,
 }
 
