@@ -252,6 +252,15 @@ const ON_PURPOSE: &[Purpose] = &[
             case.is("OBJECT") && word(case.request, 1) == "REFCOUNT" && case.ours.bytes() == b"1"
         },
     },
+    Purpose {
+        what: "a small integer that Redis shares is idle since any key had it last; here each key is idle by itself",
+        from: &[Kind::Redis70],
+        holds: |case| {
+            case.is("OBJECT")
+                && word(case.request, 1) == "IDLETIME"
+                && case.ours.integer().zip(case.theirs.integer()).is_some_and(|(a, b)| a < b)
+        },
+    },
 ];
 
 /// When a command is not asked.

@@ -287,10 +287,11 @@ impl Chance {
             "RANDOMKEY" => Some(Chance::Drawn("KEYS")),
             "SCAN" => Some(Chance::Walk { cursor: 1, size: 1 }),
             "SSCAN" => Some(Chance::Walk { cursor: 2, size: 1 }),
-            "HSCAN" if (3..request.len()).any(|at| word(request, at) == "NOVALUES") => {
-                Some(Chance::Walk { cursor: 2, size: 1 })
+            "HSCAN" | "ZSCAN" => {
+                let is_without = |at| matches!(&*word(request, at), "NOVALUES" | "NOSCORES");
+                let size = if (3..request.len()).any(is_without) { 1 } else { 2 };
+                Some(Chance::Walk { cursor: 2, size })
             }
-            "HSCAN" | "ZSCAN" => Some(Chance::Walk { cursor: 2, size: 2 }),
             "XADD" if request.iter().any(|arg| arg == b"*") => Some(Chance::Clock),
             "SORT" | "SORT_RO" => {
                 let has = |option: &str| (2..request.len()).find(|&at| word(request, at) == option);
