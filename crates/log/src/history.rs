@@ -20,6 +20,8 @@ pub(crate) struct Shared {
     /// Raised whenever the bytes are replaced by another history.
     pub(crate) generation: AtomicU64,
     pub(crate) inner: Mutex<Inner>,
+    /// Bytes of chunks that the history does not have any more, and that are not freed yet. Raised under the mutex.
+    dropped: AtomicU64,
 }
 
 impl Shared {
@@ -29,8 +31,17 @@ impl Shared {
         let mut inner = self.inner.lock();
         let result = how(&mut inner);
         let garbage = inner.take_garbage();
+        if !garbage.is_empty() {
+            let bytes = garbage.iter().map(|chunk| chunk.capacity() as u64).sum();
+            self.dropped.fetch_add(bytes, Ordering::Relaxed);
+        }
         drop(inner);
-        drop(garbage);
+        // Chunk by chunk: of what a slow replica has kept that takes milliseconds, and all the while it is memory of the history.
+        for chunk in garbage {
+            let bytes = chunk.capacity() as u64;
+            drop(chunk);
+            self.dropped.fetch_sub(bytes, Ordering::Relaxed);
+        }
         result
     }
 }
@@ -60,6 +71,7 @@ impl Log {
                 active: AtomicBool::new(false),
                 end: AtomicU64::new(0),
                 generation: AtomicU64::new(0),
+                dropped: AtomicU64::new(0),
                 inner: Mutex::new(Inner::new(backlog_limit, Identity::new(id))),
             }),
         }
@@ -243,9 +255,10 @@ impl Log {
         });
     }
 
-    /// Bytes of memory that the history takes.
+    /// Bytes of memory that the history takes, with what it does not have any more, but has not freed yet.
     pub fn bytes(&self) -> u64 {
-        self.shared.inner.lock().allocated
+        let inner = self.shared.inner.lock();
+        inner.allocated + self.shared.dropped.load(Ordering::Relaxed)
     }
 
     /// How many readers there are.

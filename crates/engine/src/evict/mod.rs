@@ -198,8 +198,10 @@ impl Engine {
         if used <= limit {
             return Usage::Within(limit - used);
         }
+        // What does not count is looked at before what is used: were it freed in between, it would seem to count, and keys would go for it.
         let freed_later = self.keyspace.discards().pending_bytes().min(limit / FREED_LATER_PART);
-        let counted = used.saturating_sub(freed_later + self.uncounted_memory());
+        let uncounted = self.uncounted_memory();
+        let counted = (used_memory() as u64).saturating_sub(freed_later + uncounted);
         match counted.checked_sub(limit) {
             None | Some(0) => Usage::Within(limit.saturating_sub(counted)),
             Some(excess) => Usage::Over(excess),

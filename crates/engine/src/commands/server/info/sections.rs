@@ -98,8 +98,9 @@ pub(super) fn human(bytes: u64) -> String {
 }
 
 fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
-    let (used, peak) = cx.engine.memory();
     let backlog = cx.engine.log.bytes();
+    let uncounted = backlog.saturating_sub(cx.engine.log.backlog_limit());
+    let (used, peak) = cx.engine.memory();
     for (name, bytes) in
         [("used_memory", used), ("used_memory_rss", used), ("used_memory_peak", peak)]
     {
@@ -126,11 +127,11 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("maxmemory_policy", directive(cx, "maxmemory-policy"));
     lines.add("mem_fragmentation_ratio", "1.00");
     lines.add("mem_fragmentation_bytes", 0);
-    lines.add("mem_not_counted_for_evict", cx.engine.uncounted_memory());
+    lines.add("mem_not_counted_for_evict", uncounted);
     lines.add("mem_replication_backlog", backlog);
     lines.add("mem_total_replication_buffers", backlog);
     let log = &cx.engine.log;
-    let behind = if log.reader_count() > 0 { cx.engine.uncounted_memory() } else { 0 };
+    let behind = if log.reader_count() > 0 { uncounted } else { 0 };
     lines.add("mem_clients_slaves", behind);
     lines.add("mem_clients_normal", cx.engine.clients.memory());
     lines.add("mem_cluster_links", 0);
