@@ -1,8 +1,12 @@
 //! A real redis-server, where one is installed.
 
+#[path = "../../../rdb/tests/peer/start.rs"]
+mod start;
+
 use super::reply::Value;
+use start::start_on_free_port;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -23,18 +27,18 @@ impl Peer {
 
     /// Starts this program with further options. `None` if it is not installed, which is an error where the variable CI is set.
     pub fn start_program(program: &str, options: &[&str]) -> Option<Peer> {
-        let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = free.local_addr().expect("it is bound").port();
-        drop(free);
-        let started = Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .args(options)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let process = match started {
-            Ok(process) => process,
+        let started = start_on_free_port(|port| {
+            let mut command = Command::new(program);
+            command
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+                .args(["--save", "", "--appendonly", "no"])
+                .args(options)
+                .stdout(Stdio::null())
+                .stderr(Stdio::null());
+            command
+        });
+        let (process, port) = match started {
+            Ok(started) => started,
             Err(error) if std::env::var_os("CI").is_none() => {
                 let _ =
                     writeln!(std::io::stderr(), "skipped: {program} is not installed ({error})");

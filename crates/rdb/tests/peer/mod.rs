@@ -2,8 +2,12 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+#[path = "start.rs"]
+mod start;
+
+use start::start_on_free_port;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -39,16 +43,18 @@ impl Peer {
     pub(crate) fn start(program: &Path, args: &[&str], prepare: impl FnOnce(&Path)) -> Peer {
         let dir = tempfile::tempdir().expect("a temporary directory");
         prepare(dir.path());
-        let port = free_port();
-        let process = Command::new(program)
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-            .args(["--daemonize", "no", "--dir"])
-            .arg(dir.path())
-            .args(args)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the server starts");
+        let command = |port: u16| {
+            let mut command = Command::new(program);
+            command
+                .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+                .args(["--daemonize", "no", "--dir"])
+                .arg(dir.path())
+                .args(args)
+                .stdin(Stdio::null())
+                .stdout(Stdio::null());
+            command
+        };
+        let (process, port) = start_on_free_port(command).expect("the server starts");
         let client = BufReader::new(connect(port));
         let mut peer = Peer { process, port, dir, client };
         let begun = Instant::now();
@@ -110,11 +116,6 @@ impl Drop for Peer {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound socket has an address").port()
 }
 
 fn connect(port: u16) -> TcpStream {
