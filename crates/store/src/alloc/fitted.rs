@@ -259,7 +259,11 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
         let mut first = self.shelves[shelf].0.lock();
         // SAFETY: the shelf is locked.
         let used = unsafe {
-            (*span).give(at as usize);
+            if !(*span).give(at as usize) {
+                // The message may need memory, perhaps from this very shelf.
+                drop(first);
+                panic!("a block is given back once");
+            }
             if (*span).used + 1 == (*span).blocks {
                 self.link(&mut first, id);
             }
@@ -413,14 +417,15 @@ impl Span {
         word * 64 + bit
     }
 
-    fn give(&mut self, at: usize) {
+    /// Gives a block back. False: it was not taken.
+    fn give(&mut self, at: usize) -> bool {
         let (word, bit) = (at / 64, 1 << (at % 64));
-        if self.free[word] & bit != 0 {
-            // A block was given back twice. A message would need memory, perhaps from this very shelf.
-            std::process::abort();
+        let is_taken = self.free[word] & bit == 0;
+        if is_taken {
+            self.free[word] |= bit;
+            self.used -= 1;
         }
-        self.free[word] |= bit;
-        self.used -= 1;
+        is_taken
     }
 }
 
