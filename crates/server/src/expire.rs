@@ -14,8 +14,8 @@ const IDLE_PERIOD: u64 = 250;
 /// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as in Redis.
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
-/// How long values may be fitted in each period.
-const FITTING: Duration = Duration::from_millis(5);
+/// How long values may be fitted in each period: after a load of small values there is work for a while.
+const FITTING: Duration = Duration::from_millis(20);
 
 /// Runs until the server stops. `thread` is its shard of the world lock.
 pub(crate) fn run(server: &Server, thread: usize) {
@@ -31,12 +31,13 @@ pub(crate) fn run(server: &Server, thread: usize) {
             .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < budget);
         server.sample();
         let fitting = Instant::now();
-        server.engine.keyspace.fit_rested(thread, || fitting.elapsed() < FITTING);
+        let is_growing = server.engine.keyspace.fit_rested(thread, || fitting.elapsed() < FITTING);
         let evicted = make_room(server, thread, || started.elapsed() < budget);
         if expired.removed > 0 || evicted {
             server.wake_feeders(usize::MAX);
         }
-        pause = if expired.complete && expired.removed == 0 { IDLE_PERIOD } else { PERIOD };
+        let is_idle = expired.complete && expired.removed == 0 && !is_growing;
+        pause = if is_idle { IDLE_PERIOD } else { PERIOD };
     }
 }
 

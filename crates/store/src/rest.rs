@@ -55,9 +55,8 @@ impl Rest {
         let mut notes = self.0.lock();
         let has_room = notes.list.len() + notes.looked_at < MOST;
         if has_room {
-            // The call that comes next may come at once.
             let (code, slot) = (hash.code, hash.slot);
-            notes.list.push(Note { slot, db, changes: 0, wait: 1, extent: extent as u32, code });
+            notes.list.push(Note { slot, db, changes: 0, wait: 0, extent: extent as u32, code });
         }
         has_room
     }
@@ -92,12 +91,12 @@ impl Rest {
 
 impl Keyspace {
     /// Looks at values that have grown, and fits those that have come to rest, as long as `has_time` says so. To be called every so often, with no
-    /// slot locked. `thread` chooses the shard of the world lock.
-    pub fn fit_rested(&self, thread: usize, has_time: impl Fn() -> bool) {
+    /// slot locked. `thread` chooses the shard of the world lock. Whether there is something to be looked at again.
+    pub fn fit_rested(&self, thread: usize, has_time: impl Fn() -> bool) -> bool {
         let mut notes = self.rest().take();
         let taken = notes.len();
         if taken == 0 {
-            return;
+            return false;
         }
         let (mut looked_at, mut is_late) = (0, false);
         let mut world = Some(self.enter(thread));
@@ -119,12 +118,15 @@ impl Keyspace {
                 return false;
             };
             note.extent = extent;
+            // 0, 1, 3, 7 … calls are let pass.
+            note.wait = (1 << note.changes) - 1;
             note.changes = (note.changes + 1).min(PATIENCE);
-            note.wait = 1 << note.changes;
             true
         });
         drop(world);
+        let is_left = !notes.is_empty();
         self.rest().put_back(notes, taken);
+        is_left
     }
 }
 
