@@ -1,5 +1,6 @@
 //! What all types of collections have in common: how an entry of the keyspace keeps one in a byte and a word.
 
+use crate::capture::{Part, Remains};
 use crate::hasher::HashCode;
 use crate::{Hash, List, Set, SortedSet, Stream};
 use std::fmt::Debug;
@@ -81,6 +82,33 @@ pub unsafe trait Collection:
 
     /// Gives up the room that compact forms have to grow, where it is much: for what has come to rest.
     fn fit(&mut self);
+
+    /// Whether it can be captured ([`crate::capture`]). Compact forms cannot: what is one block is read at once.
+    fn is_capturable(&self) -> bool {
+        false
+    }
+
+    /// Begins a capture. A copy of the value is not captured.
+    ///
+    /// # Panics
+    /// If it cannot be captured, or is already.
+    fn begin_capture(&mut self) {
+        unreachable!()
+    }
+
+    /// Shows the next parts, of about `budget` bytes, at least one. False: these were the last.
+    ///
+    /// # Panics
+    /// If it is not captured.
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        let _ = (budget, see);
+        unreachable!()
+    }
+
+    /// Ends the capture, if there is one, whether all parts were shown or not.
+    fn end_capture(&mut self) -> Remains {
+        Remains::of::<()>(None)
+    }
 
     /// The name of the encoding, as OBJECT ENCODING answers it.
     fn encoding(&self) -> &'static str;
@@ -182,6 +210,32 @@ impl AnyCollection {
     /// As [`Collection::fit`].
     pub fn fit(&mut self) {
         for_any!(self, collection => collection.fit());
+    }
+
+    /// As [`Collection::is_capturable`].
+    pub fn is_capturable(&self) -> bool {
+        for_any!(self, collection => collection.is_capturable())
+    }
+
+    /// As [`Collection::begin_capture`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn begin_capture(&mut self) {
+        for_any!(self, collection => collection.begin_capture());
+    }
+
+    /// As [`Collection::capture_step`].
+    ///
+    /// # Panics
+    /// As there.
+    pub fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        for_any!(self, collection => collection.capture_step(budget, see))
+    }
+
+    /// As [`Collection::end_capture`].
+    pub fn end_capture(&mut self) -> Remains {
+        for_any!(self, collection => collection.end_capture())
     }
 
     /// As [`Collection::prefetch`].

@@ -10,6 +10,7 @@
 //!
 //! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the compact forms.
 
+pub mod capture;
 mod collection;
 mod double;
 pub mod growth;

@@ -1,0 +1,115 @@
+//! Reading a large value in steps as it stood at one moment, while it is changed.
+//!
+//! A capture begins at once, whatever the size of the value. From then on it is read a step at a time, and whatever changes a part that is still
+//! to be read puts the old one aside first. So memory grows with what is changed meanwhile, and no change costs more than its own part.
+//! Each part is shown exactly once. Where order means something (lists) it is kept; hashes, sets, sorted sets and what is pending in streams
+//! come in any order.
+//!
+//! Deliberately not here: which values are large enough for it, and how parts are written.
+
+use crate::listpack::Element;
+use crate::{StreamHistory, StreamId};
+
+/// A part of a value, in the order in which RDB files have them: first the number of elements, then these. Of streams: the number of nodes, the
+/// nodes, the history, then each group with what is pending, and its consumers with the ids that each has.
+#[derive(Debug, Clone, Copy)]
+pub enum Part<'a> {
+    /// How many elements, fields, members or nodes follow.
+    Length(u64),
+    /// An element of a list, or a member of a set.
+    Element(Element<'a>),
+    /// A field of a hash.
+    Field {
+        /// Its name.
+        name: Element<'a>,
+        /// Its value.
+        value: Element<'a>,
+        /// When it expires, Unix ms.
+        expiry: Option<u64>,
+    },
+    /// A member of a sorted set.
+    Scored {
+        /// The member.
+        member: &'a [u8],
+        /// Its score.
+        score: f64,
+    },
+    /// A node of a stream.
+    Node {
+        /// The id to which those of its entries are relative.
+        first: StreamId,
+        /// Its listpack.
+        listpack: &'a [u8],
+    },
+    /// What a stream remembers, and how many groups follow.
+    History {
+        /// What it remembers.
+        history: StreamHistory,
+        /// The id of the first entry that is still there.
+        first_id: StreamId,
+        /// How many groups follow.
+        groups: u64,
+    },
+    /// A group of a stream.
+    Group {
+        /// Its name.
+        name: &'a [u8],
+        /// The last id that was delivered.
+        last_id: StreamId,
+        /// How many entries it has read, if that is known.
+        entries_read: Option<u64>,
+        /// How many entries that are not acknowledged follow.
+        pending: u64,
+    },
+    /// An entry that was delivered and not acknowledged.
+    Pending {
+        /// Its id.
+        id: StreamId,
+        /// When it was delivered last, Unix ms.
+        time: i64,
+        /// How often it was delivered.
+        count: u64,
+    },
+    /// How many consumers of the group follow.
+    Consumers(u64),
+    /// A consumer.
+    Consumer {
+        /// Its name.
+        name: &'a [u8],
+        /// When it last asked for anything, Unix ms.
+        seen: i64,
+        /// When it last got anything, Unix ms.
+        active: Option<i64>,
+        /// How many ids follow.
+        pending: u64,
+    },
+    /// The id of an entry that the consumer has not acknowledged.
+    Owned(StreamId),
+}
+
+impl Part<'_> {
+    /// About how many bytes of work it is to show it.
+    pub(crate) fn cost(&self) -> usize {
+        /// What a part costs whatever its length.
+        const EACH: usize = 32;
+        EACH + match self {
+            Part::Element(element) => element.text_len(),
+            Part::Field { name, value, .. } => name.text_len() + value.text_len(),
+            Part::Scored { member, .. } => member.len(),
+            Part::Node { listpack, .. } => listpack.len(),
+            Part::Group { name, .. } | Part::Consumer { name, .. } => name.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// What is left of a capture that has ended. It may take long to free: nothing should be locked when it is dropped.
+#[must_use = "it is to be dropped when nothing is locked"]
+pub struct Remains(#[allow(dead_code)] Option<Box<dyn Send>>);
+
+impl Remains {
+    /// What is left of a capture, or nothing.
+    pub(crate) fn of<T: Send + 'static>(what: Option<Box<T>>) -> Remains {
+        Remains(what.map(|what| what as Box<dyn Send>))
+    }
+}
