@@ -88,6 +88,13 @@ pub enum Part<'a> {
 }
 
 impl Part<'_> {
+    /// Shows it. Gives its cost.
+    pub(crate) fn show(self, see: &mut dyn FnMut(Part<'_>)) -> usize {
+        let cost = self.cost();
+        see(self);
+        cost
+    }
+
     /// About how many bytes of work it is to show it.
     pub(crate) fn cost(&self) -> usize {
         /// What a part costs whatever its length.
@@ -108,6 +115,11 @@ impl Part<'_> {
 pub struct Remains(#[allow(dead_code)] Option<Box<dyn Send>>);
 
 impl Remains {
+    /// There was no capture.
+    pub(crate) fn none() -> Remains {
+        Remains(None)
+    }
+
     /// What is left of a capture, or nothing.
     pub(crate) fn of<T: Send + 'static>(what: Option<Box<T>>) -> Remains {
         Remains(what.map(|what| what as Box<dyn Send>))

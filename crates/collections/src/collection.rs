@@ -107,7 +107,7 @@ pub unsafe trait Collection:
 
     /// Ends the capture, if there is one, whether all parts were shown or not.
     fn end_capture(&mut self) -> Remains {
-        Remains::of::<()>(None)
+        Remains::none()
     }
 
     /// The name of the encoding, as OBJECT ENCODING answers it.

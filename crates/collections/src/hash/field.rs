@@ -287,6 +287,12 @@ impl Field {
     }
 }
 
+impl Clone for Field {
+    fn clone(&self) -> Field {
+        Field::new(self.name(), self.value(), self.expiry())
+    }
+}
+
 impl Drop for Field {
     fn drop(&mut self) {
         let shape = self.shape();

@@ -7,12 +7,13 @@
 use super::field::Field;
 use super::{Expiry, FieldRef};
 use crate::Element;
+use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
-use crate::table::{Ref, Table};
+use crate::table::{Elements, Ref, Table};
 
 /// The fields of a large hash.
 pub struct Fields {
-    table: Table<Field>,
+    table: Elements<Field>,
     /// No field expires before this, Unix ms.
     earliest: u64,
     /// The same of the fields that the sweep under way has passed, and of those that got their expiry since it began.
@@ -23,7 +24,7 @@ pub struct Fields {
 
 impl Default for Fields {
     fn default() -> Fields {
-        Fields { table: Table::default(), earliest: u64::MAX, passed: u64::MAX, sweep: 0 }
+        Fields { table: Elements::default(), earliest: u64::MAX, passed: u64::MAX, sweep: 0 }
     }
 }
 
@@ -104,7 +105,7 @@ impl Fields {
 
     fn insert(&mut self, hash: HashCode, field: Field) {
         let expiry = field.expiry();
-        self.table.insert(hash, field, hasher());
+        self.table.insert(hash, field);
         self.note(expiry);
     }
 
@@ -138,7 +139,7 @@ impl Fields {
             if !goes(&self.table.item(place)) {
                 return false;
             }
-            drop(self.table.remove(place, hash, true, hasher()));
+            self.table.remove(place, hash, |_| ());
         }
         if self.table.bucket_count() < buckets {
             // Fields may have moved to a bucket that the sweep has passed: it knows no more than before.
@@ -172,6 +173,31 @@ impl Fields {
             self.sweep = 0;
         }
         self.may_be_due(as_of)
+    }
+
+    /// As [`crate::Collection::begin_capture`].
+    pub(super) fn begin_capture(&mut self) {
+        self.table.begin_capture();
+    }
+
+    /// As [`crate::Collection::capture_step`].
+    pub(super) fn capture_step(
+        &mut self,
+        budget: usize,
+        see: &mut dyn FnMut(Part<'_>),
+    ) -> bool {
+        if let Some(length) = self.table.length_of_capture() {
+            see(Part::Length(length));
+        }
+        self.table.capture_step(budget, |field| {
+            let FieldRef { name, value, expiry } = FieldRef::of(field);
+            Part::Field { name, value, expiry }.show(see)
+        })
+    }
+
+    /// As [`crate::Collection::end_capture`].
+    pub(super) fn end_capture(&mut self) -> Remains {
+        self.table.end_capture()
     }
 
     /// How many fields have not expired.

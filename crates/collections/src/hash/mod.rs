@@ -11,6 +11,7 @@ mod field;
 mod fields;
 mod random;
 
+use crate::capture::{Part, Remains};
 use crate::collection::{AGING, Collection, Kind};
 use crate::hasher::HashCode;
 use crate::listpack::{Corrupt, Digits, Element, Listpack, Position, canonical_integer};
@@ -445,6 +446,27 @@ unsafe impl Collection for Hash {
     fn fit(&mut self) {
         if let Hash::Packed(listpack) = self {
             listpack.fit();
+        }
+    }
+
+    fn is_capturable(&self) -> bool {
+        matches!(self, Hash::Table(_))
+    }
+
+    fn begin_capture(&mut self) {
+        let Hash::Table(fields) = self else { panic!("a hash that can be captured") };
+        fields.begin_capture();
+    }
+
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        let Hash::Table(fields) = self else { panic!("a hash that is captured") };
+        fields.capture_step(budget, see)
+    }
+
+    fn end_capture(&mut self) -> Remains {
+        match self {
+            Hash::Table(fields) => fields.end_capture(),
+            Hash::Packed(_) => Remains::none(),
         }
     }
 

@@ -1,7 +1,9 @@
 //! The table of a large set, and its members.
 
+use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
-use crate::table::{self, Item, Place, Ref, Table};
+use crate::listpack::Element;
+use crate::table::{self, Elements, Item, Place, Ref};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
@@ -83,6 +85,12 @@ impl Member {
     }
 }
 
+impl Clone for Member {
+    fn clone(&self) -> Member {
+        Member::new(self.text())
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         let layout = layout(self.text().len());
@@ -109,7 +117,7 @@ unsafe impl Item for Member {
 
 /// The members of a large set.
 #[derive(Default)]
-pub struct Members(Table<Member>);
+pub struct Members(Elements<Member>);
 
 impl Members {
     /// The number of members.
@@ -139,12 +147,12 @@ impl Members {
     #[inline]
     pub fn insert_new(&mut self, text: &[u8], hash: HashCode) {
         debug_assert!(!self.contains(text, hash));
-        self.0.insert(hash, Member::new(text), hasher());
+        self.0.insert(hash, Member::new(text));
     }
 
     /// Removes a member; whether it was one.
     pub fn remove(&mut self, text: &[u8], hash: HashCode) -> bool {
-        self.0.take(text, hash, hasher()).is_some()
+        self.0.take(text, hash, |_| ()).is_some()
     }
 
     /// All members, in no particular order.
@@ -162,14 +170,43 @@ impl Members {
         self.0.draw_item(random).map(text_of)
     }
 
-    /// Takes some member out, each as likely as any other; `None` if there is none.
-    pub fn pop(&mut self, random: impl FnMut() -> u64) -> Option<Member> {
+    /// Takes some member out, each as likely as any other, and shows it; `None` if there is none.
+    pub fn pop<R>(
+        &mut self,
+        random: impl FnMut() -> u64,
+        see: impl FnOnce(&[u8]) -> R,
+    ) -> Option<R> {
         let place: Place<Member> = self.0.draw(random)?;
         // SAFETY: the place was just found, and with it the member whose hash this is.
         unsafe {
             let hash = hasher().hash(self.0.item(place).text());
-            Some(self.0.remove(place, hash, true, hasher()))
+            Some(self.0.remove(place, hash, |member| see(member.text())))
         }
+    }
+
+    /// Whether a capture is under way.
+    pub(super) fn is_captured(&self) -> bool {
+        self.0.is_captured()
+    }
+
+    /// As [`crate::Collection::begin_capture`].
+    pub(super) fn begin_capture(&mut self) {
+        self.0.begin_capture();
+    }
+
+    /// As [`crate::Collection::capture_step`].
+    pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        if let Some(length) = self.0.length_of_capture() {
+            see(Part::Length(length));
+        }
+        self.0.capture_step(budget, |member| {
+            Part::Element(Element::Bytes(member.text())).show(see)
+        })
+    }
+
+    /// As [`crate::Collection::end_capture`].
+    pub(super) fn end_capture(&mut self) -> Remains {
+        self.0.end_capture()
     }
 
     /// Bytes of memory: of the buckets, and of the members as far as `samples` of them show it (0: all).

@@ -19,6 +19,7 @@ pub use int_set::{IntSet, Iter as IntSetIter};
 pub use members::{Iter as MembersIter, Member, Members};
 pub use probe::Probe;
 
+use crate::capture::{Part, Remains};
 use crate::collection::{Collection, Kind};
 use crate::hasher::{HashCode, hasher};
 use crate::listpack::{self, Corrupt, Element, Listpack};
@@ -183,7 +184,8 @@ impl Set {
 
     /// Changes to an intset if there are only integers, and few enough.
     pub fn settle(&mut self, limits: &Limits) {
-        if matches!(self, Set::Ints(_)) || self.len() > limits.intset_max() {
+        let is_captured = matches!(self, Set::Table(members) if members.is_captured());
+        if matches!(self, Set::Ints(_)) || is_captured || self.len() > limits.intset_max() {
             return;
         }
         let integers = self.iter().map(|member| Probe::of(member).integer());
@@ -332,6 +334,27 @@ unsafe impl Collection for Set {
             Set::Ints(ints) => ints.fit(),
             Set::Packed(listpack) => listpack.fit(),
             Set::Table(_) => {}
+        }
+    }
+
+    fn is_capturable(&self) -> bool {
+        matches!(self, Set::Table(_))
+    }
+
+    fn begin_capture(&mut self) {
+        let Set::Table(members) = self else { panic!("a set that can be captured") };
+        members.begin_capture();
+    }
+
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        let Set::Table(members) = self else { panic!("a set that is captured") };
+        members.capture_step(budget, see)
+    }
+
+    fn end_capture(&mut self) -> Remains {
+        match self {
+            Set::Table(members) => members.end_capture(),
+            Set::Ints(_) | Set::Packed(_) => Remains::none(),
         }
     }
 

@@ -118,9 +118,7 @@ impl Set {
     pub fn pop(&mut self, mut random: impl FnMut() -> u64, see: impl FnOnce(Element<'_>)) {
         match self {
             Set::Table(members) => {
-                if let Some(member) = members.pop(random) {
-                    see(Element::Bytes(member.text()));
-                }
+                members.pop(random, |text| see(Element::Bytes(text)));
             }
             _ if self.is_empty() => {}
             Set::Ints(ints) => {
@@ -151,7 +149,8 @@ impl Set {
         let remaining = len.saturating_sub(count);
         let remakes = remaining > 0 && remaining.saturating_mul(REMAKE) <= count;
         let mut chosen = match self {
-            Set::Table(_) if remakes => {
+            // What a capture still needs would go with the old table.
+            Set::Table(members) if remakes && !members.is_captured() => {
                 let staying = self.split_off(remaining, limits, random);
                 let going = std::mem::replace(self, staying);
                 return going.iter().for_each(see);

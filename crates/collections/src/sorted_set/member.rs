@@ -95,6 +95,12 @@ pub(super) unsafe fn text_of<'a>(start: NonNull<u8>) -> &'a [u8] {
     }
 }
 
+impl Clone for Member {
+    fn clone(&self) -> Member {
+        Member::new(self.text(), self.score())
+    }
+}
+
 impl Drop for Member {
     fn drop(&mut self) {
         let layout = layout(self.text().len());

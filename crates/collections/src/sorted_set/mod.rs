@@ -19,6 +19,7 @@ mod tree;
 pub use ordered::Ordered;
 pub use range::{LexBound, LexRange, ScoreRange};
 
+use crate::capture::{Part, Remains};
 use crate::collection::{Collection, Kind};
 use crate::hasher::{HashCode, hasher};
 use crate::listpack::{Corrupt, Digits, Element, Listpack, Position};
@@ -418,6 +419,27 @@ unsafe impl Collection for SortedSet {
     fn fit(&mut self) {
         if let SortedSet::Packed(pack) = self {
             pack.fit();
+        }
+    }
+
+    fn is_capturable(&self) -> bool {
+        matches!(self, SortedSet::Tree(_))
+    }
+
+    fn begin_capture(&mut self) {
+        let SortedSet::Tree(tree) = self else { panic!("a sorted set that can be captured") };
+        tree.begin_capture();
+    }
+
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        let SortedSet::Tree(tree) = self else { panic!("a sorted set that is captured") };
+        tree.capture_step(budget, see)
+    }
+
+    fn end_capture(&mut self) -> Remains {
+        match self {
+            SortedSet::Tree(tree) => tree.end_capture(),
+            SortedSet::Packed(_) => Remains::none(),
         }
     }
 

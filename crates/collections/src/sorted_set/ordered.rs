@@ -7,14 +7,15 @@ use super::link::Link;
 use super::member::Member;
 use super::range::{LexRange, ScoreRange};
 use super::tree::Tree;
+use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
-use crate::table::{Table, prefetch};
+use crate::table::{Elements, prefetch};
 use std::ops::Range;
 
 /// Members by name and in order.
 #[derive(Default)]
 pub struct Ordered {
-    table: Table<Member>,
+    table: Elements<Member>,
     tree: Tree,
 }
 
@@ -41,7 +42,7 @@ impl Ordered {
         // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out of the tree before they free
         // the member or change its score, and nobody else does either.
         let link = unsafe { Link::to(&member) };
-        self.table.insert(hash, member, hasher());
+        self.table.insert(hash, member);
         self.tree.insert(link);
     }
 
@@ -68,7 +69,7 @@ impl Ordered {
         let found = self.table.get(member, hash)?;
         // SAFETY: the member leaves the table below.
         self.tree.remove(unsafe { Link::to(&found) });
-        self.table.take(member, hash, hasher()).map(|member| member.score())
+        self.table.take(member, hash, Member::score)
     }
 
     /// A member's rank and score.
@@ -109,7 +110,7 @@ impl Ordered {
             for (link, hash) in run.drain(..).zip(hashes.drain(..)) {
                 let member = link.text();
                 // The text is read until the member is found, and the member freed afterwards.
-                let taken = self.table.take(member, hash, hasher());
+                let taken = self.table.take(member, hash, |_| ());
                 debug_assert!(taken.is_some(), "table and tree have the same members");
             }
         }
@@ -118,6 +119,26 @@ impl Ordered {
     /// One step through the table: see [`Table::scan`].
     pub(super) fn scan(&self, cursor: u64, mut see: impl FnMut(&[u8], f64)) -> u64 {
         self.table.scan(cursor, |member| see(member.text(), member.score()))
+    }
+
+    /// As [`crate::Collection::begin_capture`].
+    pub(super) fn begin_capture(&mut self) {
+        self.table.begin_capture();
+    }
+
+    /// As [`crate::Collection::capture_step`].
+    pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        if let Some(length) = self.table.length_of_capture() {
+            see(Part::Length(length));
+        }
+        self.table.capture_step(budget, |member| {
+            Part::Scored { member: member.text(), score: member.score() }.show(see)
+        })
+    }
+
+    /// As [`crate::Collection::end_capture`].
+    pub(super) fn end_capture(&mut self) -> Remains {
+        self.table.end_capture()
     }
 
     /// Bytes of memory, of the members estimated from so many; 0: all are looked at.

@@ -17,10 +17,12 @@
 mod bucket;
 mod buckets;
 mod draw;
+mod elements;
 mod few;
 mod iter;
 
 pub use bucket::{Ref, RefMut};
+pub(crate) use elements::Elements;
 pub use iter::Iter;
 
 use crate::hasher::{HashCode, KeyHasher, TAG_INDEX_BITS};

@@ -1,0 +1,199 @@
+//! Captures of hashes, sets and sorted sets: whatever is changed meanwhile, they show what was there when they began.
+
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use tessera_collections::capture::Part;
+use tessera_collections::set::{Limits as SetLimits, Probe};
+use tessera_collections::sorted_set::Limits as SortedSetLimits;
+use tessera_collections::{Collection, Expiry, Hash, HashLimits, Set, SortedSet};
+
+const HASH: HashLimits = HashLimits { entries: 0, value: 0 };
+const SET: SetLimits = SetLimits { intset_entries: 0, listpack_entries: 0, listpack_value: 0 };
+const SORTED_SET: SortedSetLimits = SortedSetLimits { entries: 0, value: 0 };
+
+/// What is done to a value that is captured.
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    /// Adds or changes element number so much, and gives it this value.
+    Put(u16, u8),
+    Remove(u16),
+    /// Removes so many elements in some way of the type's own.
+    RemoveSome(u8),
+    /// A step of the capture with this budget.
+    Step(u16),
+}
+
+fn acts(elements: u16) -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        6 => (0..elements * 2, any::<u8>()).prop_map(|(at, value)| Act::Put(at, value)),
+        4 => (0..elements * 2).prop_map(Act::Remove),
+        1 => any::<u8>().prop_map(Act::RemoveSome),
+        2 => (0u16..2000).prop_map(Act::Step),
+    ];
+    proptest::collection::vec(act, 0..300)
+}
+
+fn cases() -> impl Strategy<Value = (u16, Vec<Act>)> {
+    prop_oneof![1u16..8, 8u16..100, 100u16..800]
+        .prop_flat_map(|elements| (Just(elements), acts(elements)))
+}
+
+fn name(at: u16) -> Vec<u8> {
+    format!("name {at}").into_bytes()
+}
+
+/// Elements by name: value and expiry.
+type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+/// What has been shown.
+#[derive(Default)]
+struct Seen {
+    length: Option<u64>,
+    shown: Content,
+}
+
+impl Seen {
+    fn take(&mut self, part: Part<'_>) {
+        let (name, value) = match part {
+            Part::Length(length) => {
+                assert!(self.shown.is_empty() && self.length.replace(length).is_none());
+                return;
+            }
+            Part::Element(member) => (member.to_vec(), (Vec::new(), None)),
+            Part::Field { name, value, expiry } => (name.to_vec(), (value.to_vec(), expiry)),
+            Part::Scored { member, score } => (member.to_vec(), (score.to_string().into(), None)),
+            part => panic!("{part:?}"),
+        };
+        assert!(self.shown.insert(name, value).is_none(), "each is shown once");
+    }
+}
+
+/// Captures a value, does to it what is to be done, and shows the rest; twice, since a capture that has ended leaves nothing behind.
+fn run<T: Collection>(
+    mut value: T,
+    acts: &[Act],
+    content: impl Fn(&T) -> Content,
+    mut act: impl FnMut(&mut T, Act),
+) {
+    for _ in 0..2 {
+        let (expected, mut seen, mut more) = (content(&value), Seen::default(), true);
+        assert!(value.is_capturable());
+        value.begin_capture();
+        for &what in acts {
+            match what {
+                Act::Step(budget) if more => {
+                    more = value.capture_step(usize::from(budget), &mut |part| seen.take(part));
+                }
+                Act::Step(_) => {}
+                what => act(&mut value, what),
+            }
+        }
+        // A copy is not captured.
+        let mut copy = value.clone();
+        copy.begin_capture();
+        drop(copy.end_capture());
+        while more {
+            more = value.capture_step(100, &mut |part| seen.take(part));
+        }
+        drop(value.end_capture());
+        assert_eq!(seen.length, Some(expected.len() as u64));
+        assert_eq!(seen.shown, expected);
+    }
+}
+
+fn fields_of(hash: &Hash) -> Content {
+    let mut fields = Content::new();
+    hash.for_each(0, |field| {
+        fields.insert(field.name.to_vec(), (field.value.to_vec(), field.expiry));
+    });
+    fields
+}
+
+fn members_of(set: &Set) -> Content {
+    set.iter().map(|member| (member.to_vec(), (Vec::new(), None))).collect()
+}
+
+fn scores_of(set: &SortedSet) -> Content {
+    set.iter().map(|(member, score)| (member.to_vec(), (score.to_string().into(), None))).collect()
+}
+
+fn put_score(set: &mut SortedSet, member: &[u8], score: f64) {
+    let seat = set.find(member);
+    set.put(member, seat, score, SORTED_SET);
+}
+
+proptest! {
+    #[test]
+    fn hashes((elements, acts) in cases()) {
+        let mut hash = Hash::new();
+        for at in 0..elements {
+            let expiry = if at % 3 == 0 { Expiry::At(u64::from(at) + 1) } else { Expiry::Never };
+            hash.set(&name(at), b"first", expiry, 0, HASH);
+        }
+        run(hash, &acts, fields_of, |hash, act| match act {
+            Act::Put(at, value) => {
+                let expiry = match value % 4 {
+                    0 => Expiry::At(u64::from(value) + 1),
+                    1 => Expiry::Never,
+                    _ => Expiry::Keep,
+                };
+                hash.set(&name(at), &vec![b'v'; usize::from(value)], expiry, 0, HASH);
+                if value % 5 == 0 {
+                    hash.persist(&name(at / 2), 0);
+                    hash.set_expiry(&name(at / 3), 77, 0, |_| true);
+                }
+            }
+            Act::Remove(at) => {
+                hash.remove(&name(at), 0);
+            }
+            Act::RemoveSome(count) => {
+                hash.sweep(u64::from(count), usize::from(count) / 8 + 1, |_| ());
+            }
+            Act::Step(_) => unreachable!("run does it"),
+        });
+    }
+
+    #[test]
+    fn sets((elements, acts) in cases()) {
+        let texts: Vec<_> = (0..elements).map(name).collect();
+        let set = Set::table_of(texts.iter().map(|text| &text[..])).expect("no two are the same");
+        let mut random = 1u64;
+        run(set, &acts, members_of, |set, act| match act {
+            Act::Put(at, _) => {
+                set.insert(&mut Probe::text_of(&name(at)), &SET);
+            }
+            Act::Remove(at) => {
+                set.remove(&mut Probe::text_of(&name(at)));
+            }
+            Act::RemoveSome(count) => {
+                let draw = || {
+                    random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    random ^ random >> 29
+                };
+                set.pop_many(usize::from(count) * 3, &SET, draw, |_| ());
+                set.settle(&SetLimits { intset_entries: usize::MAX, ..SET });
+            }
+            Act::Step(_) => unreachable!("run does it"),
+        });
+    }
+
+    #[test]
+    fn sorted_sets((elements, acts) in cases()) {
+        let mut set = SortedSet::new();
+        for at in 0..elements {
+            put_score(&mut set, &name(at), f64::from(at % 50));
+        }
+        run(set, &acts, scores_of, |set, act| match act {
+            Act::Put(at, value) => put_score(set, &name(at), f64::from(value)),
+            Act::Remove(at) => {
+                let seat = set.find(&name(at));
+                set.remove(&name(at), seat);
+            }
+            Act::RemoveSome(count) => {
+                let start = usize::from(count) % set.len().max(1);
+                set.remove_ranks(start..start + usize::from(count));
+            }
+            Act::Step(_) => unreachable!("run does it"),
+        });
+    }
+}
