@@ -116,7 +116,7 @@ pub struct Remains(#[allow(dead_code)] Option<Box<dyn Send>>);
 
 impl Remains {
     /// There was no capture.
-    pub(crate) fn none() -> Remains {
+    pub fn none() -> Remains {
         Remains(None)
     }
 

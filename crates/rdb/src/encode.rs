@@ -50,6 +50,19 @@ pub fn encode_entry(
     options: impl Into<Options>,
 ) {
     let options = options.into();
+    encode_head(out, key, expires_at, eviction, value.value_type(options.version), options);
+    value.encode(&mut Encoder::new(out, options));
+}
+
+/// Appends what comes before the value of an entry: expiry, eviction, type, key. The parts of the value are to follow ([`Encoder`]).
+pub fn encode_head(
+    out: &mut Vec<u8>,
+    key: &[u8],
+    expires_at: Option<Millis>,
+    eviction: Option<Eviction>,
+    value_type: ValueType,
+    options: Options,
+) {
     if let Some(at) = expires_at {
         out.push(opcode::EXPIRE_MS);
         out.extend_from_slice(&at.0.to_le_bytes());
@@ -62,7 +75,6 @@ pub fn encode_entry(
         Some(Eviction::Frequency(counter)) => out.extend_from_slice(&[opcode::FREQ, counter]),
         None => {}
     }
-    out.push(value.value_type(options.version).to_byte());
+    out.push(value_type.to_byte());
     put_string(out, key, options.compression);
-    value.encode(&mut Encoder::new(out, options));
 }

@@ -26,7 +26,7 @@ mod writer;
 
 pub use crc::Crc64;
 pub use dump::{DumpBody, dump, parse_dump};
-pub use encode::{Eviction, ValueRef, encode_entry};
+pub use encode::{Eviction, ValueRef, encode_entry, encode_head};
 pub use encoder::{Encode, Encoder, Options};
 pub use error::Error;
 pub use format::{Dialect, SourceVersion, ValueType, Version};

@@ -456,17 +456,33 @@ impl Entry {
 
     /// As [`Collection::fit`]; a string is as it is.
     pub(crate) fn fit(&mut self) {
+        self.edit_collection(AnyCollection::fit);
+    }
+
+    /// Changes the value, if it is a collection, in a way that leaves its elements as they are.
+    pub(crate) fn edit_collection<R>(
+        &mut self,
+        edit: impl FnOnce(&mut AnyCollection) -> R,
+    ) -> Option<R> {
         let form = self.header().form;
         if form.kind() == Kind::String {
-            return;
+            return None;
         }
         // SAFETY: the collection is taken out of the entry, and goes back with the same form.
-        let (_, pointer) = unsafe {
+        let (result, (_, pointer)) = unsafe {
             let mut any = AnyCollection::from_parts(form.kind(), form.within(), self.pointer());
-            any.fit();
-            any.into_parts()
+            (edit(&mut any), any.into_parts())
         };
         self.set_pointer(pointer);
+        Some(result)
+    }
+
+    /// The address of the value's allocation, if it has one of its own: it stays with the value from entry to entry.
+    pub(crate) fn value_address(&self) -> Option<usize> {
+        match self.header().form {
+            Form::INTEGER | Form::EMBEDDED => None,
+            _ => Some(self.pointer().as_ptr() as usize),
+        }
     }
 
     /// As [`Collection::prefetch`], of whatever the value is.

@@ -166,6 +166,14 @@ impl Keyspace {
         &self.discards
     }
 
+    /// An entry has left the keyspace: it is freed, now or later, unless a snapshot still needs it.
+    #[inline]
+    pub(crate) fn let_go(&self, entry: Entry) {
+        if let Some(entry) = self.snapshots.large().keep(entry) {
+            self.discards.entry(entry);
+        }
+    }
+
     #[inline]
     pub(crate) fn rest(&self) -> &Rest {
         &self.rest
@@ -328,14 +336,15 @@ impl<'k> WorldExclusive<'k> {
 
     /// Empties one slot in one database, or in all.
     pub fn flush_slot(&mut self, slot: Slot, db: Option<usize>, flushed: &mut Flushed) {
-        let Keyspace { snapshots, databases, .. } = self.0.keyspace;
+        let Keyspace { snapshots, databases, hasher, .. } = self.0.keyspace;
         let mut guard = self.lock(slot);
         let walked = guard.data.walked;
         for index in 0..guard.data.table_count() {
             if db.is_none_or(|db| db == index) && guard.len(index) > 0 {
                 guard.note_flush(index);
                 let table = guard.data.table_mut(index, *databases);
-                let table = std::mem::take(table);
+                let mut table = std::mem::take(table);
+                snapshots.large().rescue(Some(slot), &mut table, hasher);
                 flushed.0.extend(snapshots.keep_flushed(walked, index, table));
             }
         }

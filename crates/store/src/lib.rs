@@ -39,5 +39,5 @@ pub use marks::{Version, WaiterId};
 pub use sample::{Among, Survey};
 pub use scan::ScanCursor;
 pub use slot::{ManySlots, SlotGuard};
-pub use snapshot::{Snapshot, SnapshotBusy, SnapshotSink};
+pub use snapshot::{LargeHead, Shown, Snapshot, SnapshotBusy, SnapshotSink};
 pub use tessera_collections::canonical_integer;

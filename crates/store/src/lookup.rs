@@ -7,6 +7,7 @@ use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Val
 use crate::hash::KeyHash;
 use crate::marks::Change;
 use crate::slot::SlotGuard;
+use std::ops::Range;
 use tessera_collections::growth::take_grown;
 use tessera_collections::table::{Place, Ref, RefMut, Table};
 use tessera_collections::{Collection, Kind};
@@ -57,7 +58,7 @@ impl<'g, 'k> Found<'g, 'k> {
     pub fn vacate<'key>(mut self, key: &'key [u8]) -> Vacant<'g, 'k, 'key> {
         self.preserve();
         let entry = self.take();
-        self.guard.keyspace.discards().entry(entry);
+        self.guard.keyspace.let_go(entry);
         Vacant { guard: self.guard, db: self.db, key, hash: self.hash }
     }
 }
@@ -166,10 +167,10 @@ impl Found<'_, '_> {
         let Some(epoch) = self.guard.keyspace.snapshots().pending(self.guard.data.walked) else {
             return;
         };
-        let (db, keyspace) = (self.db, self.guard.keyspace);
+        let (db, hash, keyspace) = (self.db, self.hash, self.guard.keyspace);
         let mut entry = self.entry_mut();
         if entry.epoch() != epoch {
-            keyspace.snapshots().preserve(db, &entry);
+            keyspace.snapshots().preserve(db, hash, &mut entry);
             entry.set_epoch(epoch);
         }
     }
@@ -180,7 +181,7 @@ impl Found<'_, '_> {
         self.preserve();
         self.note_new();
         self.note_expiry(expiry);
-        let keyspace = self.guard.keyspace;
+        let (db, hash, keyspace) = (self.db, self.hash, self.guard.keyspace);
         let mut entry = self.entry_mut();
         let access = keyspace.used_access(entry.access(), fresh);
         if entry.try_replace(&value, expiry) {
@@ -191,8 +192,9 @@ impl Found<'_, '_> {
         new.set_epoch(entry.epoch());
         fit_if_grown(&mut new);
         let old = std::mem::replace(&mut *entry, new);
+        keyspace.snapshots().note_value(db, hash, &entry);
         drop(entry);
-        keyspace.discards().entry(old);
+        keyspace.let_go(old);
     }
 
     /// A key may get an expiry.
@@ -217,12 +219,20 @@ impl Found<'_, '_> {
         self.rebuild(expiry, |value| value);
     }
 
-    /// Edits the string in place. Its encoding is `raw` from then on.
+    /// Edits the string in place: of its present bytes none but those in `ranges`, and it may grow. Its encoding is `raw` from then on.
     ///
     /// # Panics
     /// If the value is no string; the caller has looked at it.
-    pub fn edit_string<R>(&mut self, edit: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    pub fn edit_string<R>(
+        &mut self,
+        ranges: impl IntoIterator<Item = Range<usize>>,
+        edit: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
         self.preserve();
+        let large = self.guard.keyspace.snapshots().large();
+        if !large.is_empty() {
+            large.before_edit(&self.entry(), ranges.into_iter());
+        }
         if self.entry_mut().editable().is_none() {
             let expiry = self.expiry();
             self.rebuild(expiry, |value| match value {
@@ -258,7 +268,7 @@ impl Found<'_, '_> {
     pub fn delete(mut self) {
         self.preserve();
         let entry = self.take();
-        self.guard.keyspace.discards().entry(entry);
+        self.guard.keyspace.let_go(entry);
     }
 
     /// Removes the entry and frees it. About how many bytes that has given back, or will where it is freed in the background;
@@ -318,6 +328,7 @@ impl<'g, 'k> Vacant<'g, 'k, '_> {
         let mut entry = Entry::new(key, value, expiry, access);
         entry.set_epoch(keyspace.snapshots().epoch());
         fit_if_grown(&mut entry);
+        keyspace.snapshots().note_value(db, hash, &entry);
         let table = guard.data.table_mut(db, keyspace.databases());
         let place = table.insert(hash.code, entry, keyspace.hasher());
         guard.note_layout();

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tessera_slot::Millis;
 use tessera_store::{
-    Entry, Found, Keyspace, KeyspaceOptions, Lookup, NewValue, Placement, ScanCursor, Snapshot,
-    SnapshotSink, StringRef, World,
+    Entry, Found, Keyspace, KeyspaceOptions, Lookup, NewValue, Placement, ScanCursor, Shown,
+    Snapshot, SnapshotSink, StringRef, World,
 };
 
 const WRITERS: usize = 4;
@@ -204,7 +204,7 @@ fn change_found(mut found: Found<'_, '_>, random: &mut Random) -> Option<Row> {
             found.set_expiry(expiry);
         }
         4 => {
-            found.edit_string(|bytes| bytes.push(b'+'));
+            found.edit_string([], |bytes| bytes.push(b'+'));
             value.push(b'+');
         }
         5 => found.touch(7),
@@ -252,7 +252,8 @@ fn snapshot(shared: &Shared, random: &mut Random) -> usize {
         // Some steps in a row: most slots are empty.
         for _ in 0..=random.below(100) {
             more = more
-                && snapshot.step(&mut world, |db, entry| {
+                && snapshot.step(&mut world, |shown| {
+                    let Shown::Entry(db, entry) = shown else { panic!("no value is large") };
                     add(&mut seen, db, entry.key().to_vec(), row(entry));
                 });
             steps += 1;

@@ -14,9 +14,13 @@ const ALL: u64 = 0;
 pub(super) fn value_type(hash: &Hash) -> ValueType {
     match hash {
         Hash::Packed(_) => ValueType::HashListpack,
-        Hash::Table(_) if hash.is_aging() => ValueType::HashValkeyExpiry,
-        Hash::Table(_) => ValueType::Hash,
+        Hash::Table(_) => table_type(hash.is_aging()),
     }
+}
+
+/// The type of a hash that is no listpack.
+pub(super) fn table_type(is_aging: bool) -> ValueType {
+    if is_aging { ValueType::HashValkeyExpiry } else { ValueType::Hash }
 }
 
 pub(super) fn encode(hash: &Hash, encoder: &mut Encoder<'_>) {

@@ -1,6 +1,6 @@
 //! Values of the keyspace as RDB files have them: for snapshots, full synchronisations, DUMP and RESTORE.
 //!
-//! [`Payload`] writes an entry's value, straight from its encoding. [`take_in`] makes a value of what a file holds. Every blob is
+//! [`Payload`] writes an entry's value, straight from its encoding; [`put_part`] what a snapshot shows of a large one. [`take_in`] makes a value of what a file holds. Every blob is
 //! checked through and through there, whoever has sent it (`sanitize-dump-payload` cannot lower that): structure, order, doubles, counts.
 //! So what comes in is as good as what commands have made, and thresholds of this server decide its encoding.
 //!
@@ -8,10 +8,12 @@
 
 mod hash;
 mod list;
+mod parts;
 mod set;
 mod sorted_set;
 mod stream;
 
+pub use parts::{large_value_type, put_part};
 use tessera_collections::set::Limits as SetLimits;
 use tessera_collections::sorted_set::Limits as SortedSetLimits;
 use tessera_collections::{

@@ -58,7 +58,7 @@ fn put_group(group: &Group, encoder: &mut Encoder<'_>) {
     }
 }
 
-fn millis(time: i64) -> Option<Millis> {
+pub(super) fn millis(time: i64) -> Option<Millis> {
     u64::try_from(time).ok().map(Millis)
 }
 

@@ -1,7 +1,7 @@
 //! The keyspace under many threads, and snapshots against a model.
 
 use super::*;
-use crate::{Lookup, NewValue, ScanCursor, Snapshot, SnapshotBusy, SnapshotSink, StringRef};
+use crate::{Lookup, NewValue, ScanCursor, Shown, Snapshot, SnapshotBusy, SnapshotSink, StringRef};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -167,6 +167,12 @@ impl SnapshotSink for Sink {
 
 type Content = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
 
+/// What is shown as a whole: no value of these tests is large.
+fn whole(shown: Shown<'_>) -> (usize, &crate::Entry) {
+    let Shown::Entry(db, entry) = shown else { panic!("{shown:?}") };
+    (db, entry)
+}
+
 fn collect(content: &mut Content, db: usize, key: Vec<u8>, value: Vec<u8>) {
     let again = content.insert((db, key.clone()), value);
     assert_eq!(again, None, "{} is written once", String::from_utf8_lossy(&key));
@@ -237,7 +243,7 @@ proptest! {
             let sink = Arc::new(Sink::default());
             let mut snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
             for _ in 0..9000 {
-                snapshot.step(&mut keyspace.enter(0), |_, _| {});
+                snapshot.step(&mut keyspace.enter(0), |_| {});
             }
         }
         let wanted = model.clone();
@@ -250,7 +256,8 @@ proptest! {
         );
         let (mut content, mut during) = (Content::new(), during.iter());
         loop {
-            let more = snapshot.step(&mut keyspace.enter(0), |db, entry| {
+            let more = snapshot.step(&mut keyspace.enter(0), |shown| {
+                let (db, entry) = whole(shown);
                 collect(&mut content, db, entry.key().to_vec(), text(entry.string()));
             });
             if !more {
@@ -284,7 +291,7 @@ fn given_up_walks_do_not_confuse_later_ones() {
     let mut seen = 0;
     let sink = Arc::new(Sink::default());
     let mut snapshot = Snapshot::start(&keyspace, &keyspace.enter_exclusive(), sink).unwrap();
-    while snapshot.step(&mut keyspace.enter(0), |_, _| seen += 1) {}
+    while snapshot.step(&mut keyspace.enter(0), |_| seen += 1) {}
     assert_eq!(seen, 1);
 }
 
@@ -298,14 +305,14 @@ fn a_slot_that_was_walked_256_snapshots_ago_is_walked_again() {
         (Snapshot::start(&keyspace, &world, sink.clone()).unwrap(), sink)
     };
     let (mut first, _) = start();
-    while first.step(&mut keyspace.enter(0), |_, _| {}) {}
+    while first.step(&mut keyspace.enter(0), |_| {}) {}
     drop(first);
     (0..255).for_each(|_| drop(start()));
     // The epoch is that of the first one again.
     let (mut last, sink) = start();
     set(&mut keyspace.enter(0), 0, b"key", b"new");
     let mut seen = Vec::new();
-    while last.step(&mut keyspace.enter(0), |_, entry| seen.push(text(entry.string()))) {}
+    while last.step(&mut keyspace.enter(0), |shown| seen.push(text(whole(shown).1.string()))) {}
     seen.extend(sink.0.lock().iter().map(|(_, _, value)| value.clone()));
     assert_eq!(seen, [b"old"]);
 }
@@ -333,7 +340,7 @@ fn marks_note_what_happens_to_their_keys() {
     assert_eq!(news, [(0, key.to_vec())]);
     assert_eq!(guard.version(0, key), Some(seen.next()));
     let edit = |guard: &mut SlotGuard<'_>| match guard.lookup(0, key, hash) {
-        Lookup::Found(mut found) => found.edit_string(|bytes| bytes.push(b'x')),
+        Lookup::Found(mut found) => found.edit_string([], |bytes| bytes.push(b'x')),
         Lookup::Vacant(_) => panic!("it is there"),
     };
     edit(&mut guard);

@@ -8,6 +8,7 @@ use crate::commands::{
     string::{string_of, text},
 };
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
+use std::ops::Range;
 use tessera_resp::Reply;
 use tessera_store::Lookup;
 
@@ -69,8 +70,13 @@ struct Operation {
 impl Operation {
     /// The number of bytes that a string must have for a write.
     fn reach(&self) -> Option<usize> {
-        let bits = self.offset + u64::from(self.kind.bits());
-        (!matches!(self.action, Action::Get)).then(|| bits.div_ceil(8) as usize)
+        self.writes().map(|bytes| bytes.end)
+    }
+
+    /// The bytes that it may write.
+    fn writes(&self) -> Option<Range<usize>> {
+        let end = (self.offset + u64::from(self.kind.bits())).div_ceil(8);
+        (!matches!(self.action, Action::Get)).then(|| (self.offset / 8) as usize..end as usize)
     }
 
     /// Runs on a string that reaches far enough; says whether it has changed.
@@ -173,7 +179,8 @@ fn bitfield(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     };
     cx.reply.array(operations.len());
     let reply = &mut *cx.reply;
-    let changed = edit_grown(lookup, reach, access, |bytes| {
+    let writes = operations.iter().filter_map(Operation::writes);
+    let changed = edit_grown(lookup, reach, writes, access, |bytes| {
         operations.iter().filter(|operation| operation.run(bytes, reply)).count()
     });
     // The string grows even if nothing is written into it: others must hear of that too.

@@ -15,7 +15,8 @@ mod words;
 use crate::command::{Command, Flags, Group};
 use crate::commands::integer;
 use crate::{Cx, Fail};
-use tessera_store::{Found, Lookup, NewValue, Value};
+use std::ops::Range;
+use tessera_store::{Lookup, NewValue, Value};
 
 const BITMAP: Group = Group::Bitmap;
 const READ: Flags = Flags::READONLY;
@@ -50,15 +51,21 @@ fn bad_offset() -> Fail {
     Fail::text("ERR bit offset is not an integer or out of range")
 }
 
-/// Edits a string of which the first `len` bytes must be there: bytes that are missing are added as zeros.
+/// Edits a string of which the first `len` bytes must be there, in these ranges: bytes that are missing are added as zeros.
 fn edit_grown<R>(
     lookup: Lookup<'_, '_, '_>,
     len: usize,
+    ranges: impl IntoIterator<Item = Range<usize>>,
     access: u32,
     edit: impl FnOnce(&mut [u8]) -> R,
 ) -> R {
     match lookup {
-        Lookup::Found(mut found) => edit_found(&mut found, len, edit),
+        Lookup::Found(mut found) => found.edit_string(ranges, |bytes| {
+            if bytes.len() < len {
+                bytes.resize(len, 0);
+            }
+            edit(bytes)
+        }),
         Lookup::Vacant(vacant) => {
             let mut bytes = vec![0; len];
             let result = edit(&mut bytes);
@@ -67,13 +74,4 @@ fn edit_grown<R>(
             result
         }
     }
-}
-
-fn edit_found<R>(found: &mut Found<'_, '_>, len: usize, edit: impl FnOnce(&mut [u8]) -> R) -> R {
-    found.edit_string(|bytes| {
-        if bytes.len() < len {
-            bytes.resize(len, 0);
-        }
-        edit(bytes)
-    })
 }

@@ -47,5 +47,5 @@ fn edit<R>(
     edit: impl FnOnce(&mut HllMut<'_>) -> Result<R, HllError>,
 ) -> Result<R, Fail> {
     view(&found.entry(), |_| Ok(()))?;
-    Ok(found.edit_string(|bytes| edit(&mut HllMut::open(bytes)?))?)
+    Ok(found.edit_string([0..usize::MAX], |bytes| edit(&mut HllMut::open(bytes)?))?)
 }

@@ -80,7 +80,7 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Found(mut found) => {
             let len = length(&found.entry())?;
             let len = check_length(cx, len, more.len())?;
-            found.edit_string(|bytes| bytes.extend_from_slice(more));
+            found.edit_string([], |bytes| bytes.extend_from_slice(more));
             len
         }
     };
@@ -140,7 +140,7 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         bytes.len()
     };
     let len = match lookup {
-        Lookup::Found(mut found) => found.edit_string(overwrite),
+        Lookup::Found(mut found) => found.edit_string([offset..end], overwrite),
         Lookup::Vacant(vacant) => {
             let mut bytes = Vec::new();
             let len = overwrite(&mut bytes);

@@ -7,14 +7,23 @@
 //! moves to buckets which the walk has passed. Tables that are flushed meanwhile go to the walk whole. Where databases
 //! are exchanged meanwhile, the walk and the writers speak of each table by the number that it had at the start.
 //!
+//! A large value is not handed over as a whole, which could take seconds: it is captured, and shown part by part (`large.rs`).
+//!
 //! Epochs are eight bits. A walk that ends has marked every entry, so only walks which were given up leave old
 //! marks behind; before these could be taken for new ones a silent walk marks everything.
 
-use crate::entry::Entry;
+mod large;
+
+use crate::entry::{Entry, StringRef};
+use crate::hash::KeyHash;
 use crate::keyspace::{Keyspace, World, WorldExclusive};
+use crate::slot::SlotGuard;
+use large::{Address, LargeValues, is_large};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use tessera_collections::AnyCollection;
+use tessera_collections::capture::{Part, Remains};
 use tessera_collections::table::Table;
 use tessera_slot::Slot;
 
@@ -24,6 +33,26 @@ const ACTIVE: u32 = 1 << 8;
 const MAX_GIVEN_UP: u32 = 200;
 /// Buckets that one step of the walk looks at under one lock.
 const BUCKETS_PER_STEP: usize = 16;
+
+pub use large::LargeHead;
+
+/// Bytes of a large value that one step of the walk shows under one lock.
+const BYTES_PER_STEP: usize = 64 << 10;
+
+/// What the walk shows.
+#[derive(Debug, Clone, Copy)]
+pub enum Shown<'a> {
+    /// An entry as it stood when the snapshot started, with the number of its database then.
+    Entry(usize, &'a Entry),
+    /// A large value. Its parts follow, and nothing else is shown before their end.
+    Large(&'a LargeHead),
+    /// The next bytes of a large string.
+    Text(&'a [u8]),
+    /// The next part of another large value.
+    Part(Part<'a>),
+    /// The large value is complete.
+    End,
+}
 
 /// Receives entries that are about to change. Called with a slot locked: it must not block.
 pub trait SnapshotSink: Send + Sync {
@@ -46,6 +75,7 @@ pub(crate) struct Snapshots {
     present: RwLock<Option<Present>>,
     /// Tables that were flushed while the snapshot still needed them, by their database's number at its start.
     flushed: Mutex<Vec<(usize, Table<Entry>)>>,
+    large: LargeValues,
 }
 
 /// The snapshot under way, as writers need to know it.
@@ -81,11 +111,34 @@ impl Snapshots {
         self.state.load(Ordering::Relaxed) as u8
     }
 
+    /// The large values that are still to be shown.
+    #[inline]
+    pub(crate) fn large(&self) -> &LargeValues {
+        &self.large
+    }
+
     #[cold]
-    pub(crate) fn preserve(&self, db: usize, entry: &Entry) {
+    pub(crate) fn preserve(&self, db: usize, hash: KeyHash, entry: &mut Entry) {
         if let Some(present) = &*self.present.read() {
-            present.sink.preserve(present.home_of(db), entry);
+            let home = present.home_of(db);
+            if is_large(entry) {
+                self.large.begin(home, hash, entry);
+            } else {
+                present.sink.preserve(home, entry);
+            }
         }
+    }
+
+    /// A value has come to this entry, perhaps from another one.
+    #[inline]
+    pub(crate) fn note_value(&self, db: usize, hash: KeyHash, entry: &Entry) {
+        if !self.large.is_empty() {
+            self.large.moved(self.home_of(db), hash, entry);
+        }
+    }
+
+    fn home_of(&self, db: usize) -> usize {
+        self.present.read().as_ref().map_or(db, |present| present.home_of(db))
     }
 
     /// Two databases have been exchanged, with the world locked.
@@ -127,7 +180,17 @@ pub struct Snapshot {
     flushed: Option<(usize, Table<Entry>)>,
     /// Flushed tables that have been shown. They are freed at the end, when no lock is held.
     spent: Vec<Table<Entry>>,
+    /// The large value under way.
+    large: Option<Showing>,
     ended: bool,
+}
+
+/// A large value that is being shown.
+struct Showing {
+    /// The address of its allocation.
+    value: usize,
+    /// Its entry, once that has left the keyspace.
+    kept: Option<Entry>,
 }
 
 impl Snapshot {
@@ -161,14 +224,18 @@ impl Snapshot {
             bucket: 0,
             flushed: None,
             spent: Vec::new(),
+            large: None,
             ended: false,
         })
     }
 
-    /// Shows the entries of some more buckets; false at the end of the walk. Never holds a slot's
-    /// lock for more than a few buckets.
-    pub fn step(&mut self, world: &mut World<'_>, mut see: impl FnMut(usize, &Entry)) -> bool {
-        let Some(slot) = self.slot else { return self.step_flushed(see) };
+    /// Shows the next parts of a large value, or the entries of some more buckets; false at the end of the walk, or if it cannot be
+    /// completed ([`Snapshot::is_complete`]). Never holds a slot's lock for more than a few buckets, or [`BYTES_PER_STEP`] of a large value.
+    pub fn step(&mut self, world: &mut World<'_>, mut see: impl FnMut(Shown<'_>)) -> bool {
+        if let Some(more) = self.step_large(world, &mut see) {
+            return more;
+        }
+        let Some(slot) = self.slot else { return self.step_flushed(&mut see) };
         let databases = self.keyspace.databases();
         let mut guard = world.lock(slot);
         let mut budget = BUCKETS_PER_STEP;
@@ -182,7 +249,7 @@ impl Snapshot {
             let end = (self.bucket + budget).min(count).max(self.bucket);
             let (db, table) = (self.db, guard.data.table_mut(now, databases));
             for bucket in self.bucket..end {
-                self.show(table, bucket, |entry| see(db, entry));
+                self.show(db, table, bucket, &mut see);
             }
             budget -= end - self.bucket;
             self.bucket = end;
@@ -197,8 +264,53 @@ impl Snapshot {
         true
     }
 
+    /// Begins with a large value, or shows the next parts of the one under way. `None`: there is none; false: it is lost.
+    fn step_large(
+        &mut self,
+        world: &mut World<'_>,
+        see: &mut impl FnMut(Shown<'_>),
+    ) -> Option<bool> {
+        let keyspace = Arc::clone(&self.keyspace);
+        let large = &keyspace.snapshots().large;
+        let Some(showing) = &mut self.large else {
+            let (value, head) = large.first()?;
+            see(Shown::Large(&head));
+            self.large = Some(Showing { value, kept: None });
+            return Some(true);
+        };
+        let value = showing.value;
+        if showing.kept.is_none() {
+            showing.kept = large.take_kept(value);
+        }
+        let remains = if let Some(entry) = &mut showing.kept {
+            show_parts(large, value, entry, see)
+        } else {
+            let Some(mut found) = lock_large(large, value, world) else {
+                // It has been kept since; or else it is nowhere, which nobody can mend.
+                showing.kept = large.take_kept(value);
+                return Some(showing.kept.is_some());
+            };
+            let databases = keyspace.databases();
+            let table = found.guard.data.table_mut(self.now_of(found.address.home), databases);
+            let entry = table.get_mut(&found.address.key, found.address.hash.code);
+            match entry.filter(|entry| entry.value_address() == Some(value)) {
+                Some(mut entry) => show_parts(large, value, &mut entry, see),
+                None => return Some(false),
+            }
+        };
+        // With nothing locked any more: it may take long to free.
+        if let Some(remains) = remains {
+            see(Shown::End);
+            drop(remains);
+            if let Some(entry) = self.large.take().and_then(|showing| showing.kept) {
+                keyspace.discards().entry(entry);
+            }
+        }
+        Some(true)
+    }
+
     /// Shows some buckets of a table that was flushed.
-    fn step_flushed(&mut self, mut see: impl FnMut(usize, &Entry)) -> bool {
+    fn step_flushed(&mut self, see: &mut impl FnMut(Shown<'_>)) -> bool {
         if self.flushed.is_none() {
             self.flushed = self.keyspace.snapshots().flushed.lock().pop();
             self.bucket = 0;
@@ -209,8 +321,10 @@ impl Snapshot {
         };
         let end = (self.bucket + BUCKETS_PER_STEP).min(table.bucket_count());
         for bucket in self.bucket..end {
-            self.show(&mut table, bucket, |entry| see(db, entry));
+            self.show(db, &mut table, bucket, see);
         }
+        // Large values are found by their keys in the keyspace, or kept.
+        self.keyspace.snapshots().large.rescue(None, &mut table, self.keyspace.hasher());
         self.bucket = end;
         if end < table.bucket_count() {
             self.flushed = Some((db, table));
@@ -226,13 +340,35 @@ impl Snapshot {
         present.as_ref().map_or(home, |present| present.now_of(home))
     }
 
-    fn show(&self, table: &mut Table<Entry>, bucket: usize, mut see: impl FnMut(&Entry)) {
+    fn show(
+        &self,
+        db: usize,
+        table: &mut Table<Entry>,
+        bucket: usize,
+        see: &mut impl FnMut(Shown<'_>),
+    ) {
         table.for_bucket_mut(bucket, |entry| {
-            if entry.epoch() != self.epoch {
-                see(entry);
-                entry.set_epoch(self.epoch);
+            if entry.epoch() == self.epoch {
+                return;
             }
+            if is_large(entry) {
+                let hash = self.keyspace.locate(entry.key());
+                self.keyspace.snapshots().large.begin(db, hash, entry);
+            } else {
+                see(Shown::Entry(db, entry));
+            }
+            entry.set_epoch(self.epoch);
         });
+    }
+
+    /// Whether all has been shown.
+    pub fn is_complete(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the parts of a large value are being shown, and nothing else may come between them.
+    pub fn is_within_large(&self) -> bool {
+        self.large.is_some()
     }
 
     /// The share of slots that have been walked, from 0 to 1.
@@ -241,16 +377,87 @@ impl Snapshot {
     }
 }
 
+/// A large value in its slot.
+struct Locked<'w> {
+    guard: SlotGuard<'w>,
+    address: Address,
+}
+
+/// Locks the slot in which a large value is. `None`: it is in none.
+fn lock_large<'w>(
+    large: &LargeValues,
+    value: usize,
+    world: &'w mut World<'_>,
+) -> Option<Locked<'w>> {
+    loop {
+        let address = large.address_of(value)?;
+        let guard = SlotGuard::new(world.keyspace(), address.hash.slot());
+        // It may have been moved before the slot was locked.
+        if large.address_of(value)? == address {
+            return Some(Locked { guard, address });
+        }
+    }
+}
+
+/// Shows the next parts of a large value; at their end, what is left of its capture.
+fn show_parts(
+    large: &LargeValues,
+    value: usize,
+    entry: &mut Entry,
+    see: &mut impl FnMut(Shown<'_>),
+) -> Option<Remains> {
+    let more = match entry.string() {
+        Some(StringRef::Bytes(bytes)) => {
+            let mut text = large.take_text(value);
+            let more = text.step(bytes, |bytes| see(Shown::Text(bytes)));
+            large.put_text(value, text);
+            Some(more)
+        }
+        _ => entry.edit_collection(|any| {
+            any.capture_step(BYTES_PER_STEP, &mut |part| see(Shown::Part(part)))
+        }),
+    };
+    if more == Some(true) {
+        return None;
+    }
+    large.remove(value);
+    let remains = entry.edit_collection(AnyCollection::end_capture);
+    Some(remains.unwrap_or_else(Remains::none))
+}
+
+impl Snapshot {
+    /// Ends the captures that are left when the snapshot is given up, with the world locked. What it gives may take long to free.
+    fn give_up_large(&self, present: Option<Present>) -> Vec<(Option<Remains>, Option<Entry>)> {
+        let Some(present) = present else { return Vec::new() };
+        let end = |entry: &mut Entry| entry.edit_collection(AnyCollection::end_capture);
+        let end_in_slot = |value, address: Address| {
+            let mut data = self.keyspace.cell(address.hash.slot()).lock();
+            let now = present.now_of(address.home);
+            let table = data.table_mut(now, self.keyspace.databases());
+            let mut entry = table.get_mut(&address.key, address.hash.code)?;
+            (entry.value_address() == Some(value)).then(|| end(&mut entry)).flatten()
+        };
+        let drained = self.keyspace.snapshots().large.drain().into_iter();
+        drained
+            .map(|(value, place)| match place {
+                Ok(address) => (end_in_slot(value, address), None),
+                Err(entry) => (None, entry),
+            })
+            .collect()
+    }
+}
+
 impl Drop for Snapshot {
     fn drop(&mut self) {
         let world = self.keyspace.enter_exclusive();
         let snapshots = self.keyspace.snapshots();
         snapshots.state.fetch_and(!ACTIVE, Ordering::Relaxed);
-        *snapshots.present.write() = None;
+        let present = snapshots.present.write().take();
         let given_up = if self.ended { 0 } else { snapshots.given_up.load(Ordering::Relaxed) + 1 };
         snapshots.given_up.store(given_up, Ordering::Relaxed);
         let flushed = std::mem::take(&mut *snapshots.flushed.lock());
+        let large = self.give_up_large(present);
         drop(world);
-        drop(flushed);
+        drop((flushed, large));
     }
 }

@@ -1,0 +1,300 @@
+//! Large values in snapshots: they are shown part by part, and change meanwhile.
+//!
+//! A value is large from [`LARGE`] bytes on, if it is not one block that commands read and write as a whole anyhow. When a
+//! snapshot comes to it, or a command that is about to change it, a capture begins, which takes no time: collections keep their old parts
+//! themselves ([`tessera_collections::capture`]), for strings this is done here, by blocks. From then on the value is on the list of large values, found
+//! by the address of its allocation, until the walk has shown all of it.
+//!
+//! The walk finds the value by the key that it has now. So whoever moves it says so ([`LargeValues::moved`]), and whoever is about to free it gives it to the list
+//! instead ([`LargeValues::keep`]).
+//!
+//! Deliberately not here: when the walk goes on with a large value (the parent), and how parts are written.
+
+use crate::entry::{Entry, StringRef};
+use crate::hash::KeyHash;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use tessera_collections::hasher::KeyHasher;
+use tessera_collections::Kind;
+use tessera_collections::table::{Item, Table};
+use tessera_slot::{Millis, Slot};
+
+/// Bytes from which a value is large: what a slot may be locked for to be shown at once.
+const LARGE: usize = 128 << 10;
+/// Elements that are looked at to estimate a value's size.
+const SAMPLES: usize = 5;
+/// Bytes of a string that are put aside together.
+const BLOCK: usize = 64 << 10;
+
+/// What is known of a large value beside its parts, as it was when the snapshot started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LargeHead {
+    /// The number of its database at the start.
+    pub db: usize,
+    /// Its key.
+    pub key: Box<[u8]>,
+    /// When it expires, Unix ms.
+    pub expiry: Option<Millis>,
+    /// Its access clock.
+    pub access: u32,
+    /// Its type.
+    pub kind: Kind,
+    /// Whether some of its elements expire by themselves.
+    pub is_aging: bool,
+    /// Bytes, if it is a string.
+    pub len: usize,
+}
+
+/// Where a value is found: its key's hash, its database's number at the start of the snapshot, its key.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Address {
+    pub(super) hash: KeyHash,
+    pub(super) home: usize,
+    pub(super) key: Arc<[u8]>,
+}
+
+impl LargeHead {
+    /// Whether the value is a string.
+    pub fn is_string(&self) -> bool {
+        self.kind == Kind::String
+    }
+}
+
+enum Place {
+    Slot(Address),
+    /// It has left the keyspace.
+    Kept(Entry),
+    /// The walk has taken what was kept.
+    Taken,
+}
+
+/// A large value that the walk has still to show, or to finish.
+struct Large {
+    head: Arc<LargeHead>,
+    place: Place,
+    /// The capture of a string.
+    text: TextCapture,
+}
+
+/// A string's blocks as they were.
+#[derive(Default)]
+pub(super) struct TextCapture {
+    /// Bytes at the start.
+    len: usize,
+    /// How many of them have been shown.
+    shown: usize,
+    /// By their numbers: those that have been changed since, and are still to be shown.
+    aside: BTreeMap<usize, Box<[u8]>>,
+}
+
+/// The large values of a snapshot.
+#[derive(Default)]
+pub(crate) struct LargeValues {
+    /// How many there are. Whoever asks for a value holds the lock of its slot, under which it was counted.
+    count: AtomicUsize,
+    /// By the addresses of their allocations. A leaf: nothing is locked under it.
+    values: Mutex<BTreeMap<usize, Large>>,
+}
+
+/// Whether a snapshot shows the value part by part.
+pub(super) fn is_large(entry: &Entry) -> bool {
+    match (entry.string(), entry.any_collection()) {
+        (Some(StringRef::Bytes(bytes)), _) => bytes.len() >= LARGE,
+        (None, Some(any)) => any.is_capturable() && any.memory(SAMPLES) >= LARGE,
+        _ => false,
+    }
+}
+
+impl LargeValues {
+    /// Whether there are none: then nothing else need be asked.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.count.load(Relaxed) == 0
+    }
+
+    /// Begins the capture of a large value.
+    pub(super) fn begin(&self, home: usize, hash: KeyHash, entry: &mut Entry) {
+        let len = match entry.string() {
+            Some(StringRef::Bytes(bytes)) => bytes.len(),
+            _ => 0,
+        };
+        let head = LargeHead {
+            db: home,
+            key: entry.key().into(),
+            expiry: entry.expiry(),
+            access: entry.access(),
+            kind: entry.kind(),
+            is_aging: entry.is_aging(),
+            len,
+        };
+        entry.edit_collection(|any| any.begin_capture());
+        let place = Place::Slot(Address { hash, home, key: entry.key().into() });
+        let large = Large {
+            head: Arc::new(head),
+            place,
+            text: TextCapture { len, ..TextCapture::default() },
+        };
+        let address = entry.value_address().expect("a large value has an allocation of its own");
+        let old = self.values.lock().insert(address, large);
+        debug_assert!(old.is_none(), "what is captured lives");
+        self.count.fetch_add(1, Relaxed);
+    }
+
+    /// Takes an entry that leaves the keyspace, if its value is captured; else gives it back.
+    #[inline]
+    pub(crate) fn keep(&self, entry: Entry) -> Option<Entry> {
+        if self.is_empty() { Some(entry) } else { self.keep_captured(entry) }
+    }
+
+    #[cold]
+    fn keep_captured(&self, entry: Entry) -> Option<Entry> {
+        let address = entry.value_address()?;
+        let mut values = self.values.lock();
+        let Some(large) = values.get_mut(&address) else { return Some(entry) };
+        large.place = Place::Kept(entry);
+        None
+    }
+
+    /// A value has come to this entry; it may be one that is captured.
+    #[cold]
+    pub(crate) fn moved(&self, home: usize, hash: KeyHash, entry: &Entry) {
+        let Some(address) = entry.value_address() else { return };
+        if let Some(large) = self.values.lock().get_mut(&address) {
+            large.place = Place::Slot(Address { hash, home, key: entry.key().into() });
+        }
+    }
+
+    /// These bytes of a string are about to change.
+    #[cold]
+    pub(crate) fn before_edit(&self, entry: &Entry, ranges: impl Iterator<Item = Range<usize>>) {
+        let (Some(address), Some(StringRef::Bytes(bytes))) =
+            (entry.value_address(), entry.string())
+        else {
+            return;
+        };
+        if let Some(large) = self.values.lock().get_mut(&address) {
+            ranges.for_each(|range| large.text.put_aside(bytes, range));
+        }
+    }
+
+    /// Takes the captured values out of a table that is flushed. `slot`: the table's, if it is known.
+    pub(crate) fn rescue(
+        &self,
+        slot: Option<Slot>,
+        table: &mut Table<Entry>,
+        hasher: &KeyHasher,
+    ) {
+        if self.is_empty() {
+            return;
+        }
+        for (&value, large) in &mut *self.values.lock() {
+            let Place::Slot(Address { hash, key, .. }) = &large.place else { continue };
+            if slot.is_some_and(|slot| slot != hash.slot) {
+                continue;
+            }
+            let found = table.find(key, hash.code);
+            // SAFETY: the place was just found, with this hash. What is walked through does not shrink.
+            let taken = found.and_then(|place| unsafe {
+                let is_it = table.item(place).value_address() == Some(value);
+                is_it.then(|| table.remove(place, hash.code, false, hasher))
+            });
+            if let Some(entry) = taken {
+                large.place = Place::Kept(entry);
+            }
+        }
+    }
+
+    /// Some value, if there is one: its address and head.
+    pub(super) fn first(&self) -> Option<(usize, Arc<LargeHead>)> {
+        if self.is_empty() {
+            return None;
+        }
+        let values = self.values.lock();
+        values.first_key_value().map(|(&address, large)| (address, Arc::clone(&large.head)))
+    }
+
+    /// Where a value is now.
+    pub(super) fn address_of(&self, value: usize) -> Option<Address> {
+        match &self.values.lock().get(&value)?.place {
+            Place::Slot(address) => Some(address.clone()),
+            Place::Kept(_) | Place::Taken => None,
+        }
+    }
+
+    /// Takes a value that has left the keyspace.
+    pub(super) fn take_kept(&self, value: usize) -> Option<Entry> {
+        let mut values = self.values.lock();
+        let large = values.get_mut(&value)?;
+        match std::mem::replace(&mut large.place, Place::Taken) {
+            Place::Kept(entry) => Some(entry),
+            place => {
+                large.place = place;
+                None
+            }
+        }
+    }
+
+    /// Takes the capture of a string while a block is shown: its slot is locked, or it has left the keyspace.
+    pub(super) fn take_text(&self, value: usize) -> TextCapture {
+        let mut values = self.values.lock();
+        values.get_mut(&value).map(|large| std::mem::take(&mut large.text)).unwrap_or_default()
+    }
+
+    pub(super) fn put_text(&self, value: usize, text: TextCapture) {
+        if let Some(large) = self.values.lock().get_mut(&value) {
+            large.text = text;
+        }
+    }
+
+    /// A value has been shown.
+    pub(super) fn remove(&self, value: usize) {
+        let removed = self.values.lock().remove(&value);
+        if removed.is_some() {
+            self.count.fetch_sub(1, Relaxed);
+        }
+    }
+
+    /// The values that are left, and where they are, or the entries that were kept. For a snapshot that is given up; nobody else is in the world.
+    pub(super) fn drain(&self) -> Vec<(usize, Result<Address, Option<Entry>>)> {
+        self.count.store(0, Relaxed);
+        let values = std::mem::take(&mut *self.values.lock());
+        let place_of = |place| match place {
+            Place::Slot(address) => Ok(address),
+            Place::Kept(entry) => Err(Some(entry)),
+            Place::Taken => Err(None),
+        };
+        values.into_iter().map(|(value, large)| (value, place_of(large.place))).collect()
+    }
+}
+
+impl TextCapture {
+    fn put_aside(&mut self, bytes: &[u8], range: Range<usize>) {
+        let range = range.start.max(self.shown)..range.end.min(self.len);
+        if range.is_empty() {
+            return;
+        }
+        for block in range.start / BLOCK..=(range.end - 1) / BLOCK {
+            let at = self.bytes_of(block);
+            self.aside.entry(block).or_insert_with(|| bytes[at].into());
+        }
+    }
+
+    fn bytes_of(&self, block: usize) -> Range<usize> {
+        block * BLOCK..((block + 1) * BLOCK).min(self.len)
+    }
+
+    /// Shows the next block. False: it was the last.
+    pub(super) fn step(&mut self, bytes: &[u8], see: impl FnOnce(&[u8])) -> bool {
+        let block = self.shown / BLOCK;
+        let at = self.bytes_of(block);
+        self.shown = at.end;
+        match self.aside.remove(&block) {
+            Some(old) => see(&old),
+            None => see(&bytes[at]),
+        }
+        self.shown < self.len
+    }
+}
