@@ -135,7 +135,7 @@ fn every_snapshot_is_the_state_at_its_start() {
 /// Changes keys at random until the snapshots are done.
 fn write(shared: &Shared, thread: usize, mut random: Random) {
     while !shared.done.load(Ordering::Relaxed) {
-        if random.below(300) == 0 {
+        if random.below(40) == 0 {
             change_all(shared, &mut random);
             continue;
         }
