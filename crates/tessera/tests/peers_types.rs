@@ -54,6 +54,12 @@ fn values() -> Vec<Making> {
         ("ZADD", "zset:tree", pairs(&scores, &words(300, 10))),
         ("ZADD", "zset:long", pairs(&scores[..6], &words(6, 100))),
         ("PFADD", "hll", words(500, 3)),
+        // So large that snapshots show them part by part.
+        ("SET", "string:large", words(1, 300_000)),
+        ("RPUSH", "list:large", words(5000, 40)),
+        ("SADD", "set:large", words(4000, 40)),
+        ("HSET", "hash:large", pairs(&words(3000, 20), &words(3000, 30))),
+        ("ZADD", "zset:large", pairs(&numbers(4000, 3), &words(4000, 40))),
     ]
 }
 
@@ -95,6 +101,13 @@ fn stream(prefix: &str) -> Vec<String> {
     lines.push(format!("XACK {key} readers 25-0 26-0"));
     lines.push(format!("XGROUP CREATECONSUMER {key} readers idle"));
     lines.push(format!("XADD {prefix}:empty MAXLEN 0 7-7 a b"));
+    let large = format!("{prefix}:stream:large");
+    lines
+        .extend((1..=4000).map(|n| format!("XADD {large} {n}-0 field {n} text word:{n}:{n:0>30}")));
+    lines.push(format!("XGROUP CREATE {large} readers 0"));
+    lines.push(format!("XREADGROUP GROUP readers one COUNT 500 STREAMS {large} >"));
+    lines.push(format!("XREADGROUP GROUP readers two COUNT 300 STREAMS {large} >"));
+    lines.push(format!("XDEL {large} 77-0 1000-0"));
     lines
 }
 

@@ -233,3 +233,112 @@ fn a_replica_of_a_replica_writes_to_the_same_database() {
         assert_eq!(server.say("DBSIZE").integer(), 0, "a write went to database 0");
     }
 }
+
+/// Makes a value of each type that snapshots show part by part, of so many elements.
+fn make_large(wire: &mut Wire, elements: usize) {
+    const AT_ONCE: usize = 1000;
+    for start in (0..elements).step_by(AT_ONCE) {
+        let texts: Vec<String> =
+            (start..start + AT_ONCE).map(|n| format!("element:{n}:{n:0>20}")).collect();
+        let plain = texts.iter().map(String::as_str);
+        let doubled = || texts.iter().flat_map(|text| ["77", text.as_str()]);
+        let mut pipeline = command(&["APPEND", "string", &texts.concat()]);
+        for head in [["RPUSH", "list"], ["SADD", "set"]] {
+            pipeline.extend(command(&head.into_iter().chain(plain.clone()).collect::<Vec<_>>()));
+        }
+        pipeline
+            .extend(command(&["ZADD", "zset"].into_iter().chain(doubled()).collect::<Vec<_>>()));
+        let fields = texts.iter().flat_map(|text| [text.as_str(), "77"]);
+        pipeline.extend(command(&["HSET", "hash"].into_iter().chain(fields).collect::<Vec<_>>()));
+        for (number, text) in (start + 1..).zip(&texts) {
+            pipeline.extend(command(&["XADD", "stream", &format!("{number}-0"), "field", text]));
+        }
+        wire.send(&pipeline).expect("sent");
+        for _ in 0..5 + AT_ONCE {
+            assert!(!matches!(wire.answer().expect("a reply"), Answer::Error(_)));
+        }
+    }
+    assert_eq!(wire.say("XGROUP CREATE stream group 0").text(), "OK");
+    wire.say(&format!("XREADGROUP GROUP group reader COUNT {elements} STREAMS stream >"));
+}
+
+/// Commands that change each of these values, here and there; number so much of them all.
+fn change_large(number: usize, elements: usize) -> Vec<String> {
+    let at = number.wrapping_mul(7919) % (elements * 2);
+    let element = format!("element:{at}:{at:0>20}");
+    let mut lines = vec![
+        format!("SETBIT string {} 1", at * 8),
+        format!("APPEND string {number}"),
+        format!("LPUSH list {number}"),
+        "RPOP list".to_owned(),
+        format!("LSET list {} {number}", at / 3),
+        format!("SADD set new:{number}"),
+        format!("SREM set {element}"),
+        format!("ZADD zset {number} {element}"),
+        format!("ZREM zset element:{number}:{number:0>20}"),
+        format!("HSET hash {element} {number}"),
+        format!("HDEL hash element:{number}:{number:0>20}"),
+        format!("XADD stream * field {number}"),
+        format!("XDEL stream {at}-0"),
+        format!("XACK stream group {at}-0 {number}-0"),
+    ];
+    match number {
+        50 => lines.push("RENAME hash moved".to_owned()),
+        60 => lines.push("RENAME moved hash".to_owned()),
+        70 => lines.push("MOVE set 3".to_owned()),
+        80 => lines.push("DEL zset".to_owned()),
+        90 => lines.push("XTRIM stream MAXLEN 1000".to_owned()),
+        95 => lines.push("PEXPIREAT list 4102444800000".to_owned()),
+        _ => {}
+    }
+    lines
+}
+
+#[test]
+fn a_replica_gets_large_values_as_they_stood_while_they_are_changed() {
+    const ELEMENTS: usize = 30_000;
+    for compression in ["yes", "no"] {
+        let debug = ["--enable-debug-command", "yes"];
+        let (_a, primary) = start(&[&debug[..], &["--rdbcompression", compression]].concat());
+        let (_b, replica) = start(&debug);
+        let mut wire = primary.wire();
+        make_large(&mut wire, ELEMENTS);
+
+        // When the replica's synchronisation and many changes go on at the same time.
+        assert_eq!(replica.say(&format!("REPLICAOF 127.0.0.1 {}", primary.port)).text(), "OK");
+        let mut copy = replica.wire();
+        let is_linked = |copy: &mut Wire| copy.info("replication", "master_link_status") == "up";
+        let mut number = 1;
+        while !is_linked(&mut copy) || number < 100 {
+            for line in change_large(number, ELEMENTS) {
+                wire.say(&line);
+            }
+            number += 1;
+        }
+
+        // Then both have the same in the end.
+        eventually("the replica has all of it", || {
+            let offsets =
+                [&mut wire, &mut copy].map(|wire| wire.info("replication", "master_repl_offset"));
+            if offsets[0] == offsets[1] { Ok(()) } else { Err(format!("{offsets:?}")) }
+        });
+        for line in ["DEBUG DIGEST", "XINFO STREAM stream", "XPENDING stream group"] {
+            let answer = wire.say(line);
+            assert!(!matches!(answer, Answer::Error(_)), "{line}: {answer:?}");
+            assert_eq!(shown(&answer), shown(&copy.say(line)), "{line}");
+        }
+        let all = format!("XPENDING stream group - + {ELEMENTS}");
+        let (first, second) = (wire.say(&all), copy.say(&all));
+        assert_eq!(first.array().len(), second.array().len());
+        for (first, second) in first.array().iter().zip(second.array()) {
+            assert_eq!(first.array()[0], second.array()[0]);
+        }
+    }
+}
+
+fn shown(answer: &Answer) -> String {
+    match answer {
+        Answer::Array(parts) => parts.iter().map(shown).collect::<Vec<_>>().join(" "),
+        other => other.text(),
+    }
+}

@@ -181,11 +181,7 @@ impl Fields {
     }
 
     /// As [`crate::Collection::capture_step`].
-    pub(super) fn capture_step(
-        &mut self,
-        budget: usize,
-        see: &mut dyn FnMut(Part<'_>),
-    ) -> bool {
+    pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
         if let Some(length) = self.table.length_of_capture() {
             see(Part::Length(length));
         }

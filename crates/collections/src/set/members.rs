@@ -199,9 +199,7 @@ impl Members {
         if let Some(length) = self.0.length_of_capture() {
             see(Part::Length(length));
         }
-        self.0.capture_step(budget, |member| {
-            Part::Element(Element::Bytes(member.text())).show(see)
-        })
+        self.0.capture_step(budget, |member| Part::Element(Element::Bytes(member.text())).show(see))
     }
 
     /// As [`crate::Collection::end_capture`].

@@ -92,8 +92,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
         see: impl FnOnce(&T) -> R,
     ) -> R {
         // SAFETY: by the caller's promise.
-        let element =
-            unsafe { self.table.remove(place, hash, self.capture.is_none(), hasher()) };
+        let element = unsafe { self.table.remove(place, hash, self.capture.is_none(), hasher()) };
         let seen = see(&element);
         if let Some(capture) = &mut self.capture
             && capture.touch(element.key(), hash)
@@ -131,11 +130,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
     ///
     /// # Panics
     /// If no capture is under way.
-    pub(crate) fn capture_step(
-        &mut self,
-        budget: usize,
-        mut see: impl FnMut(&T) -> usize,
-    ) -> bool {
+    pub(crate) fn capture_step(&mut self, budget: usize, mut see: impl FnMut(&T) -> usize) -> bool {
         let capture = self.capture.as_mut().expect("a capture is under way");
         let mut cost = 0;
         while cost < budget {

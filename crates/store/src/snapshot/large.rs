@@ -17,8 +17,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use tessera_collections::hasher::KeyHasher;
 use tessera_collections::Kind;
+use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Item, Table};
 use tessera_slot::{Millis, Slot};
 
@@ -181,12 +181,7 @@ impl LargeValues {
     }
 
     /// Takes the captured values out of a table that is flushed. `slot`: the table's, if it is known.
-    pub(crate) fn rescue(
-        &self,
-        slot: Option<Slot>,
-        table: &mut Table<Entry>,
-        hasher: &KeyHasher,
-    ) {
+    pub(crate) fn rescue(&self, slot: Option<Slot>, table: &mut Table<Entry>, hasher: &KeyHasher) {
         if self.is_empty() {
             return;
         }

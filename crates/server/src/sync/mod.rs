@@ -1,23 +1,20 @@
 //! Snapshots for replicas: one thread walks the keyspace and writes RDB into the pipes of all replicas that
 //! were waiting when it started.
 
+mod entries;
+
 use crate::io::Mailbox;
 use crate::server::random_id;
-use crate::time;
+use entries::{Batch, Handed, Manner, Scribe};
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tessera_config::table::memory::MaxmemoryPolicy;
 use tessera_engine::Engine;
-use tessera_engine::payload::{Payload, large_value_type, put_part};
 use tessera_log::{Reader, ReplId};
-use tessera_rdb::{
-    Checksum, Compression, Encoder, Eviction, Options, Version, Writer, encode_entry, encode_head,
-};
-use tessera_slot::Millis;
-use tessera_store::{Entry, LargeHead, Lfu, Shown, Snapshot, SnapshotSink};
+use tessera_rdb::{Checksum, Version, Writer};
+use tessera_store::{Snapshot, SnapshotSink};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
 const PIPE_BYTES: usize = 8 << 20;
@@ -218,169 +215,6 @@ fn newest_read_by(replica: Option<[u8; 3]>) -> Version {
     }
 }
 
-/// Entries that writers handed over, encoded, in the order of their databases' numbers within a batch.
-struct Handed {
-    entries: Mutex<Vec<(usize, Vec<u8>)>>,
-    manner: Manner,
-}
-
-/// How entries are written.
-#[derive(Clone, Copy)]
-struct Manner {
-    options: Options,
-    /// What the policy of eviction knows about keys goes with them.
-    clock: Clock,
-    /// When the snapshot was begun.
-    now: Millis,
-}
-
-/// What the access clocks of entries are to whoever reads the snapshot.
-#[derive(Clone, Copy)]
-enum Clock {
-    Unused,
-    Idle,
-    Frequency(Lfu),
-}
-
-impl Manner {
-    fn of(engine: &Engine, version: Version) -> Manner {
-        let config = engine.config();
-        let policy = config.memory.maxmemory_policy;
-        let compression = match config.persistence.rdbcompression {
-            true => Compression::Lzf,
-            false => Compression::Off,
-        };
-        Manner {
-            options: Options { version, compression },
-            clock: match (engine.keyspace.lfu(), policy) {
-                (Some(lfu), _) => Clock::Frequency(lfu),
-                (None, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru) => Clock::Idle,
-                (None, _) => Clock::Unused,
-            },
-            now: time::unix(),
-        }
-    }
-
-    fn eviction(self, access: u32) -> Option<Eviction> {
-        match self.clock {
-            Clock::Unused => None,
-            Clock::Idle => {
-                let idle = (self.now.0 / 1000).saturating_sub(u64::from(access));
-                Some(Eviction::Idle(idle))
-            }
-            Clock::Frequency(lfu) => {
-                Some(Eviction::Frequency(lfu.frequency(access, self.now)))
-            }
-        }
-    }
-}
-
-impl SnapshotSink for Handed {
-    fn preserve(&self, db: usize, entry: &Entry) {
-        let mut entries = self.entries.lock();
-        if entries.last().is_none_or(|(last, bytes)| *last != db || bytes.len() >= CHUNK) {
-            entries.push((db, Vec::with_capacity(256)));
-        }
-        let (_, bytes) = entries.last_mut().expect("just pushed");
-        encode(bytes, entry, self.manner);
-    }
-}
-
-fn encode(out: &mut Vec<u8>, entry: &Entry, manner: Manner) {
-    let (payload, eviction) = (Payload::of(entry), manner.eviction(entry.access()));
-    encode_entry(out, entry.key(), entry.expiry(), eviction, payload, manner.options);
-}
-
-/// Encoded entries by their databases, in the order in which they are written.
-#[derive(Default)]
-struct Batch {
-    entries: Vec<(usize, Vec<u8>)>,
-    /// How much has been encoded, or copied: it measures for how long the world has been entered.
-    bytes: usize,
-}
-
-impl Batch {
-    /// Adds to what is of this database.
-    fn add(&mut self, db: usize, encode: impl FnOnce(&mut Vec<u8>)) {
-        if self.entries.last().is_none_or(|(last, _)| *last != db) {
-            self.entries.push((db, Vec::new()));
-        }
-        let (_, out) = self.entries.last_mut().expect("just pushed");
-        let before = out.len();
-        encode(out);
-        self.bytes += out.len() - before;
-    }
-}
-
-/// A large value that is being written.
-struct LargeValue {
-    head: LargeHead,
-    /// A string that is to be compressed, as far as it has come.
-    text: Option<Vec<u8>>,
-}
-
-/// Makes bytes of what the walk shows.
-struct Scribe {
-    manner: Manner,
-    large: Option<LargeValue>,
-    /// A large string that has come whole, with its database. It is compressed when nobody waits for it.
-    whole: Option<(usize, Vec<u8>)>,
-}
-
-impl Scribe {
-    fn take(&mut self, batch: &mut Batch, shown: Shown<'_>) {
-        let manner = self.manner;
-        match (shown, &mut self.large) {
-            (Shown::Entry(db, entry), _) => batch.add(db, |out| encode(out, entry, manner)),
-            (Shown::Large(head), large) => {
-                let large = large.insert(LargeValue::of(head, manner));
-                batch.add(head.db, |out| large.encode_head(out, manner));
-            }
-            (Shown::Text(bytes), Some(LargeValue { text: Some(text), .. })) => {
-                text.extend_from_slice(bytes);
-                batch.bytes += bytes.len();
-            }
-            (Shown::Text(bytes), Some(large)) => {
-                batch.add(large.head.db, |out| out.extend_from_slice(bytes));
-            }
-            (Shown::Part(part), Some(LargeValue { head, .. })) => batch.add(head.db, |out| {
-                put_part(head, part, &mut Encoder::new(out, manner.options));
-            }),
-            (Shown::End, large) => {
-                let large = large.take();
-                self.whole = large.and_then(|large| Some((large.head.db, large.text?)));
-            }
-            (Shown::Text(_) | Shown::Part(_), None) => unreachable!("parts come after their head"),
-        }
-    }
-
-    /// Writes a large string that has come whole.
-    fn finish_string(&mut self, batch: &mut Batch) {
-        if let Some((db, text)) = self.whole.take() {
-            batch.add(db, |out| Encoder::new(out, self.manner.options).string(&text));
-        }
-    }
-}
-
-impl LargeValue {
-    fn of(head: &LargeHead, manner: Manner) -> LargeValue {
-        let is_compressed =
-            head.is_string() && manner.options.compression != Compression::Off;
-        let text = is_compressed.then(|| Vec::with_capacity(head.len));
-        LargeValue { head: head.clone(), text }
-    }
-
-    fn encode_head(&self, out: &mut Vec<u8>, manner: Manner) {
-        let (head, options) = (&self.head, manner.options);
-        let value_type = large_value_type(head, options.version);
-        let eviction = manner.eviction(head.access);
-        encode_head(out, &head.key, head.expiry, eviction, value_type, options);
-        if head.is_string() && self.text.is_none() {
-            Encoder::new(out, options).length(head.len as u64);
-        }
-    }
-}
-
 /// A snapshot on its way.
 struct Job {
     engine: Arc<Engine>,
@@ -432,12 +266,12 @@ impl Job {
     fn run(mut self, thread: usize) -> bool {
         let started = std::time::Instant::now();
         let Some(mut writer) = self.header() else { return false };
-        let mut scribe = Scribe { manner: self.handed.manner, large: None, whole: None };
+        let mut scribe = Scribe::new(self.handed.manner);
         let mut more = true;
         while more {
             let mut batch = Batch::default();
             let mut world = self.engine.keyspace.enter(thread);
-            while more && batch.bytes < CHUNK && scribe.whole.is_none() {
+            while more && batch.bytes < CHUNK && !scribe.has_string() {
                 more = self.snapshot.step(&mut world, |shown| scribe.take(&mut batch, shown));
             }
             drop(world);
