@@ -35,7 +35,7 @@ pub use listpack::{
 pub use set::{IntSet, Set};
 pub use sorted_set::SortedSet;
 pub use stream::{
-    Consumer, ConsumerId, Entries, Group, GroupLoader, IdText, Keep, MAX_STREAM_COUNT, Pending,
-    Range, RangeBack, Stream, StreamBody, StreamEntry, StreamHistory, StreamId, StreamLimits,
-    StreamLoader, TooLarge,
+    Consumer, ConsumerId, Entries, Group, GroupLoader, Groups, IdText, Keep, MAX_STREAM_COUNT,
+    Pending, Range, RangeBack, Stream, StreamBody, StreamEntry, StreamHistory, StreamId,
+    StreamLimits, StreamLoader, TooLarge,
 };

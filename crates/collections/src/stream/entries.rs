@@ -2,8 +2,8 @@
 
 use super::MAX_STREAM_COUNT;
 use super::id::StreamId;
-use super::node::Node;
-use super::nodes::Nodes;
+use super::node::{Node, Place};
+use super::nodes::{At, Nodes};
 use super::range::{Range, RangeBack};
 
 /// How large nodes may become.
@@ -137,7 +137,7 @@ impl Entries {
         let (len, bytes) =
             (pairs.len(), pairs.clone().map(|(field, value)| field.len() + value.len()).sum());
         let tail = self.nodes.last().filter(|&at| has_room(self.nodes.get(at), bytes, limits));
-        let is_added = tail.is_some_and(|at| self.nodes.get_mut(at).append(id, len, pairs.clone()));
+        let is_added = tail.is_some_and(|at| self.nodes.change(at).append(id, len, pairs.clone()));
         if !is_added {
             let fields = pairs.clone().map(|(field, _)| field);
             let mut node = Node::new(id, len, fields).ok_or(TooLarge)?;
@@ -159,9 +159,7 @@ impl Entries {
 
     /// Gives up the last node's room to grow; those before it have none.
     pub(super) fn fit(&mut self) {
-        if let Some(last) = self.nodes.last() {
-            self.nodes.get_mut(last).listpack.fit();
-        }
+        self.nodes.fit_last();
     }
 
     /// Deletes entries; gives how many of them were there.
@@ -181,15 +179,20 @@ impl Entries {
 
     fn delete_one(&mut self, id: StreamId) -> bool {
         let Some(at) = self.nodes.seek(id) else { return false };
-        let node = self.nodes.get_mut(at);
-        if !node.delete(id) {
-            return false;
-        }
-        if node.live() == 0 {
-            self.nodes.remove(at);
-        }
-        self.len -= 1;
+        let Some(place) = self.nodes.get(at).find(id) else { return false };
+        self.delete_in(at, &[place]);
         true
+    }
+
+    /// Deletes entries of a node, and the node with the last of them: those that are deleted are of no use alone.
+    fn delete_in(&mut self, at: At, places: &[Place]) {
+        let count = places.len() as u64;
+        if count == self.nodes.get(at).live() {
+            self.nodes.remove(at);
+        } else if count > 0 {
+            self.nodes.change(at).delete(places);
+        }
+        self.len -= count;
     }
 
     /// Finds the first entry anew.
@@ -206,7 +209,7 @@ impl Entries {
             if matches!(keep, Keep::Last(count) if self.len <= count) {
                 break;
             }
-            let node = self.nodes.get_mut(at);
+            let node = self.nodes.get(at);
             let live = node.live();
             if limit > 0 && before - self.len + live > limit {
                 break;
@@ -221,22 +224,19 @@ impl Entries {
                 continue;
             }
             if !whole_nodes {
-                self.len -= match keep {
+                let places = match keep {
                     Keep::Last(count) => {
                         let mut excess = self.len - count;
-                        node.delete_while(|_| {
+                        node.find_while(|_| {
                             excess > 0 && {
                                 excess -= 1;
                                 true
                             }
                         })
                     }
-                    Keep::From(first) => node.delete_while(|id| id < first),
+                    Keep::From(first) => node.find_while(|id| id < first),
                 };
-                // All of them were of this node: those that it kept deleted are of no use alone.
-                if node.live() == 0 {
-                    self.nodes.remove(at);
-                }
+                self.delete_in(at, &places);
             }
             break;
         }

@@ -1,13 +1,22 @@
 //! Consumer groups: who has been given which entries, and has not acknowledged them yet.
 
 use super::MAX_STREAM_COUNT;
+use super::capture::Captured;
 use super::entries::Entries;
+use super::group_capture::GroupCapture;
 use super::id::StreamId;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A consumer of a group, in short. Good as long as the consumer is not deleted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ConsumerId(u32);
+
+impl ConsumerId {
+    /// Its number among those of the group.
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,6 +69,7 @@ pub struct Group {
     /// By their ids; those of deleted consumers are given out again.
     consumers: Vec<Option<Consumer>>,
     free: Vec<ConsumerId>,
+    pub(super) capture: Captured<GroupCapture>,
 }
 
 impl Group {
@@ -81,6 +91,19 @@ impl Group {
         self.pending.range(start..).map(|(&id, &pending)| (id, pending))
     }
 
+    /// The same, as a capture walks over them.
+    pub(super) fn pending_refs(
+        &self,
+        start: StreamId,
+    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+        self.pending.range(start..).map(|(&id, pending)| (id, pending))
+    }
+
+    /// The id of the last entry that is not acknowledged.
+    pub(super) fn last_pending(&self) -> Option<StreamId> {
+        self.pending.last_key_value().map(|(&id, _)| id)
+    }
+
     /// What is known of an entry that is not acknowledged.
     pub fn pending_at(&self, id: StreamId) -> Option<Pending> {
         self.pending.get(&id).copied()
@@ -94,6 +117,16 @@ impl Group {
     /// All consumers in the order of their names.
     pub fn iter(&self) -> impl Iterator<Item = &Consumer> {
         self.names.values().map(|&id| self.consumer(id))
+    }
+
+    /// The ids of all consumers in the order of their names.
+    pub(super) fn ids(&self) -> impl Iterator<Item = ConsumerId> {
+        self.names.values().copied()
+    }
+
+    /// The consumers by their ids; `None`: deleted.
+    pub(super) fn slots(&self) -> &[Option<Consumer>] {
+        &self.consumers
     }
 
     /// A consumer by its name.
@@ -143,8 +176,9 @@ impl Group {
         let id = self.names.remove(name)?;
         let consumer = self.consumers[id.0 as usize].take().expect("it has a name");
         self.free.push(id);
-        for id in &consumer.pending {
-            self.pending.remove(id);
+        for &id in &consumer.pending {
+            let old = self.pending.remove(&id);
+            self.keep(id, old);
         }
         Some(consumer.pending.len())
     }
@@ -152,6 +186,7 @@ impl Group {
     /// An entry is a consumer's from now on, whoever had it before.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let old = self.pending.insert(id, pending);
+        self.keep(id, old);
         if let Some(old) = old.filter(|old| old.consumer != pending.consumer) {
             self.consumer_mut(old.consumer).pending.remove(&id);
         }
@@ -160,17 +195,27 @@ impl Group {
 
     /// An entry that its consumer has is delivered once more.
     pub fn deliver_again(&mut self, id: StreamId, time: i64) {
-        if let Some(pending) = self.pending.get_mut(&id) {
-            pending.time = time;
-            pending.count = (pending.count + 1).min(MAX_STREAM_COUNT);
-        }
+        let Some(pending) = self.pending.get_mut(&id) else { return };
+        let old = *pending;
+        pending.time = time;
+        pending.count = (pending.count + 1).min(MAX_STREAM_COUNT);
+        self.keep(id, Some(old));
     }
 
     /// An entry is acknowledged, or is gone. False: it was not pending.
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
+        self.keep(id, Some(pending));
         self.consumer_mut(pending.consumer).pending.remove(&id);
         true
+    }
+
+    /// What is pending with this id has changed: a capture that has still to show it keeps what it was.
+    #[inline]
+    fn keep(&mut self, id: StreamId, old: Option<Pending>) {
+        if let Some(capture) = self.capture.get_mut() {
+            capture.pending.keep(id, || old);
+        }
     }
 
     /// An entry is read by the group: what it has read last moves on. False: it is not behind that.

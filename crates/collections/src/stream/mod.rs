@@ -2,11 +2,15 @@
 //!
 //! Entries stand in nodes of some hundred (`node.rs` has the format, which is that of RDB files), nodes in a
 //! two-level array (`nodes.rs`). A deleted entry is only marked; its node goes when all of its entries are deleted. What was there is
-//! remembered in five words (`entries.rs`), from which groups tell how far behind they are (`group.rs`).
+//! remembered in five words (`entries.rs`), from which groups tell how far behind they are (`group.rs`). A stream can be read in steps as it
+//! stood at one moment, while it is changed (`capture.rs`).
 
+mod capture;
 mod entries;
 mod entry;
 mod group;
+mod group_capture;
+mod groups;
 mod id;
 mod load;
 mod node;
@@ -16,14 +20,16 @@ mod range;
 pub use entries::{Entries, Keep, StreamLimits, TooLarge};
 pub use entry::StreamEntry;
 pub use group::{Consumer, ConsumerId, Group, Pending};
+pub use groups::Groups;
 pub use id::{IdText, StreamId};
 pub use load::{GroupLoader, StreamHistory, StreamLoader};
 pub use range::{Range, RangeBack};
 
+use crate::capture::{Part, Remains};
 use crate::collection::{Collection, Kind};
 use crate::hasher::HashCode;
 use crate::table::prefetch_start;
-use std::collections::BTreeMap;
+use capture::Step;
 use std::fmt::{self, Debug};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
@@ -37,7 +43,7 @@ pub struct StreamBody {
     /// The entries.
     pub entries: Entries,
     /// The consumer groups by their names.
-    pub groups: BTreeMap<Box<[u8]>, Group>,
+    pub groups: Groups,
 }
 
 // SAFETY: a stream owns its body.
@@ -147,12 +153,10 @@ unsafe impl Collection for Stream {
     }
 
     fn memory(&self, samples: usize) -> usize {
-        let groups: usize =
-            self.groups.iter().map(|(name, group)| name.len() + 16 + group.memory()).sum();
         size_of::<StreamBody>()
             + self.bytes_of_nodes(samples)
             + self.entries.nodes.memory()
-            + groups
+            + self.groups.memory()
     }
 
     fn free_effort(&self) -> usize {
@@ -169,6 +173,28 @@ unsafe impl Collection for Stream {
         self.entries.fit();
     }
 
+    fn is_capturable(&self) -> bool {
+        true
+    }
+
+    fn begin_capture(&mut self) {
+        let groups = self.groups.len() as u64;
+        self.entries.begin_capture(groups);
+        self.groups.begin_capture();
+    }
+
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        let mut step = Step::new(budget, see);
+        let is_all = self.entries.show_captured(&mut step) && self.groups.show_captured(&mut step);
+        !is_all
+    }
+
+    fn end_capture(&mut self) -> Remains {
+        // The groups are captured as long as the stream is.
+        let groups = self.groups.end_capture();
+        Remains::of(groups.map(|groups| Box::new((self.entries.end_capture(), groups))))
+    }
+
     fn encoding(&self) -> &'static str {
         "stream"
     }
@@ -179,5 +205,7 @@ unsafe impl Collection for Stream {
     }
 }
 
+#[cfg(test)]
+mod capture_tests;
 #[cfg(test)]
 mod tests;

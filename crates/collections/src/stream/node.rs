@@ -54,6 +54,9 @@ pub(super) struct Raw<'a> {
     pub(super) flags: i64,
 }
 
+/// Where an entry stands in its node, and its flags. Good until the node is changed.
+pub(super) type Place = (Position, i64);
+
 /// The next element, which is an integer: nodes are checked when they are taken in.
 #[inline]
 fn integer(iter: &mut Iter<'_>) -> i64 {
@@ -76,6 +79,11 @@ impl Node {
         listpack
             .extend(head.chain(fields).chain([Element::Integer(0)]))
             .then_some(Node { first, listpack })
+    }
+
+    /// Its first id and its listpack.
+    pub(super) fn parts(&self) -> (StreamId, &Listpack) {
+        (self.first, &self.listpack)
     }
 
     /// The master entry.
@@ -160,8 +168,8 @@ impl Node {
         self.listpack.replace_integer(at, count as i64);
     }
 
-    /// Marks entries as deleted, from the first entry on, as long as `which` says so. Gives how many there are.
-    pub(super) fn delete_while(&mut self, mut which: impl FnMut(StreamId) -> bool) -> u64 {
+    /// The entries that are not deleted, from the first on, as long as `which` says so: to be given to [`Node::delete`].
+    pub(super) fn find_while(&self, mut which: impl FnMut(StreamId) -> bool) -> Vec<Place> {
         let (head, mut found) = (self.head(), Vec::new());
         let mut iter = head.entries.clone();
         while let Some(at) = iter.place() {
@@ -174,24 +182,25 @@ impl Node {
             }
             found.push((at, raw.flags));
         }
-        self.mark(&found)
+        found
     }
 
-    /// Marks one entry as deleted. False: it is not there.
-    pub(super) fn delete(&mut self, id: StreamId) -> bool {
+    /// An entry that is not deleted: to be given to [`Node::delete`].
+    pub(super) fn find(&self, id: StreamId) -> Option<Place> {
         let head = self.head();
         let mut iter = head.entries.clone();
         while let Some(at) = iter.place() {
             let raw = Node::read(self.first, &head, &mut iter).expect("there is a position");
             if raw.entry.id >= id {
                 let is_there = raw.entry.id == id && raw.flags & DELETED == 0;
-                return is_there && self.mark(&[(at, raw.flags)]) == 1;
+                return is_there.then_some((at, raw.flags));
             }
         }
-        false
+        None
     }
 
-    fn mark(&mut self, entries: &[(Position, i64)]) -> u64 {
+    /// Marks entries that were found as deleted.
+    pub(super) fn delete(&mut self, entries: &[Place]) {
         let (head, count) = (self.head(), entries.len() as u64);
         let (live, deleted) = (head.live - count, head.deleted + count);
         for &(at, flags) in entries {
@@ -200,7 +209,6 @@ impl Node {
         }
         self.set_count(0, live);
         self.set_count(1, deleted);
-        count
     }
 
     /// The id of the first entry, deleted or not.

@@ -1,6 +1,7 @@
 //! The nodes in the order of their ids: an array of arrays, so that adding at the end and taking from the front cost the same
 //! however many there are, and a search is two binary searches.
 
+use super::capture::{Captured, EntriesCapture};
 use super::id::StreamId;
 use super::node::Node;
 use std::collections::VecDeque;
@@ -13,6 +14,7 @@ const CHUNK: usize = 256;
 pub(super) struct Nodes {
     chunks: VecDeque<VecDeque<Node>>,
     len: usize,
+    pub(super) capture: Captured<EntriesCapture>,
 }
 
 /// Where a node stands. Good until one is added or removed.
@@ -50,6 +52,16 @@ impl Nodes {
         Some(At { chunk, node: self.chunks[chunk].len() - 1 })
     }
 
+    /// The nodes that do not begin before this id.
+    pub(super) fn from(&self, id: StreamId) -> impl Iterator<Item = &Node> {
+        let start = match self.seek(id) {
+            Some(at) if self.get(at).first < id => self.next(at),
+            Some(at) => Some(at),
+            None => self.first(),
+        };
+        std::iter::successors(start, |&at| self.next(at)).map(|at| self.get(at))
+    }
+
     /// The node behind one.
     pub(super) fn next(&self, at: At) -> Option<At> {
         if at.node + 1 < self.chunks[at.chunk].len() {
@@ -81,15 +93,29 @@ impl Nodes {
         &self.chunks[at.chunk][at.node]
     }
 
-    /// A node, to be changed.
+    /// A node whose entries are to be changed. A capture that has still to show it keeps a copy.
     #[inline]
-    pub(super) fn get_mut(&mut self, at: At) -> &mut Node {
-        &mut self.chunks[at.chunk][at.node]
+    pub(super) fn change(&mut self, at: At) -> &mut Node {
+        let node = &mut self.chunks[at.chunk][at.node];
+        if let Some(capture) = self.capture.get_mut() {
+            capture.nodes.keep(node.first, || Some(node.listpack.clone()));
+        }
+        node
+    }
+
+    /// Gives up the last node's room to grow.
+    pub(super) fn fit_last(&mut self) {
+        if let Some(last) = self.chunks.back_mut().and_then(VecDeque::back_mut) {
+            last.listpack.fit();
+        }
     }
 
     /// Adds a node behind all others.
     pub(super) fn push(&mut self, node: Node) {
         self.len += 1;
+        if let Some(capture) = self.capture.get_mut() {
+            capture.nodes.keep(node.first, || None);
+        }
         match self.chunks.back_mut() {
             Some(last) if last.len() < CHUNK => last.push_back(node),
             _ => {
@@ -104,11 +130,14 @@ impl Nodes {
         }
     }
 
-    /// Removes a node.
+    /// Removes a node. A capture that has still to show it takes it over.
     pub(super) fn remove(&mut self, at: At) {
         self.len -= 1;
         let chunk = &mut self.chunks[at.chunk];
-        chunk.remove(at.node);
+        let node = chunk.remove(at.node).expect("the place of a node");
+        if let Some(capture) = self.capture.get_mut() {
+            capture.nodes.keep(node.first, || Some(node.listpack));
+        }
         if chunk.is_empty() {
             self.chunks.remove(at.chunk);
         } else if chunk.len() < chunk.capacity() / 4 && at.chunk + 1 < self.chunks.len() {

@@ -1,9 +1,11 @@
 //! The stream against plain vectors and maps.
 
+use super::capture_tests::{add, stream_of};
 use super::*;
 use crate::listpack::{Corrupt, Element, Listpack};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
@@ -377,4 +379,43 @@ fn counters_beyond_signed_numbers_are_taken_as_the_largest() {
     let mut group = Group::new(ids[0], Some(MAX_STREAM_COUNT));
     assert!(group.advance(&stream.entries, ids[1]));
     assert_eq!(group.entries_read, Some(MAX_STREAM_COUNT));
+}
+
+/// How long it takes to change all of a stream, with a step of a capture now and then if there is one.
+fn time_of_changes(mut stream: Stream, is_captured: bool) -> Duration {
+    let (count, mut shown) = (stream.entries.len(), 0u64);
+    let start = Instant::now();
+    if is_captured {
+        stream.begin_capture();
+    }
+    let mut more = is_captured;
+    for ms in 1..=count {
+        add(&mut stream, StreamId::new(count + ms, 0), b"v", 1);
+        // From the far end, so that the capture meets it late.
+        let id = StreamId::new(count + 1 - ms, 0);
+        stream.entries.delete(&[id]);
+        stream.entries.trim(Keep::Last(count - ms / 2), false, 0);
+        let group = stream.groups.get_mut(b"g").expect("it was made");
+        group.deliver_again(id, 2);
+        group.acknowledge(id);
+        if more && ms % 100 == 0 {
+            more = stream.capture_step(1000, &mut |_| shown += 1);
+        }
+    }
+    while more {
+        more = stream.capture_step(1000, &mut |_| shown += 1);
+    }
+    drop(stream.end_capture());
+    // Nodes, and each pending entry twice; besides them the number, the history, the group, and two consumers.
+    assert!(!is_captured || shown == count * 3 + 6);
+    start.elapsed()
+}
+
+#[test]
+fn a_capture_slows_no_operation_down_by_much() {
+    let stream = stream_of(100_000);
+    let free = time_of_changes(stream.clone(), false);
+    let captured = time_of_changes(stream, true);
+    // What looks at all parts each time would take a thousand times as long.
+    assert!(captured < free * 20 + Duration::from_secs(1), "{captured:?}, not captured {free:?}");
 }
