@@ -8,6 +8,7 @@
 //! The name is Redis', whose large form has a skiplist where this has a tree. Every range is first made a range of ranks,
 //! which costs O(log n) in the tree.
 
+mod capture;
 mod link;
 mod member;
 mod node;

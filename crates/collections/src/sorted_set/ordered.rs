@@ -3,20 +3,22 @@
 //! The one place that sees both: a member enters the tree after the table, and leaves it before. So every link in
 //! the tree leads to a member that lives and has the score by which it was placed.
 
+use super::capture::Capture;
 use super::link::Link;
 use super::member::Member;
 use super::range::{LexRange, ScoreRange};
 use super::tree::Tree;
 use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
-use crate::table::{Elements, prefetch};
+use crate::table::{Table, prefetch};
 use std::ops::Range;
 
 /// Members by name and in order.
 #[derive(Default)]
 pub struct Ordered {
-    table: Elements<Member>,
+    table: Table<Member>,
     tree: Tree,
+    capture: Option<Box<Capture>>,
 }
 
 impl Ordered {
@@ -38,17 +40,23 @@ impl Ordered {
 
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], hash: HashCode, score: f64) {
+        if let Some(capture) = &mut self.capture {
+            capture.note_new(member, score);
+        }
         let member = Member::new(member, score);
         // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out of the tree before they free
         // the member or change its score, and nobody else does either.
         let link = unsafe { Link::to(&member) };
-        self.table.insert(hash, member);
+        self.table.insert(hash, member, hasher());
         self.tree.insert(link);
     }
 
     /// Changes the score of a member that is there.
     pub(super) fn set_score(&mut self, member: &[u8], hash: HashCode, score: f64) {
         let mut found = self.table.get_mut(member, hash).expect("the caller has seen it");
+        if let Some(capture) = &mut self.capture {
+            capture.note_change(&found, score);
+        }
         // SAFETY: the old link leaves the tree before the score changes; the new one is compared only afterwards, but for
         // `try_replace`, which is given the new score.
         let (old, new) = unsafe {
@@ -69,7 +77,18 @@ impl Ordered {
         let found = self.table.get(member, hash)?;
         // SAFETY: the member leaves the table below.
         self.tree.remove(unsafe { Link::to(&found) });
-        self.table.take(member, hash, Member::score)
+        let taken = self.table.take(member, hash, hasher())?;
+        let score = taken.score();
+        self.let_go(taken);
+        Some(score)
+    }
+
+    /// A member has left table and tree.
+    #[inline]
+    fn let_go(&mut self, member: Member) {
+        if let Some(capture) = &mut self.capture {
+            capture.note_removed(member);
+        }
     }
 
     /// A member's rank and score.
@@ -110,8 +129,8 @@ impl Ordered {
             for (link, hash) in run.drain(..).zip(hashes.drain(..)) {
                 let member = link.text();
                 // The text is read until the member is found, and the member freed afterwards.
-                let taken = self.table.take(member, hash, |_| ());
-                debug_assert!(taken.is_some(), "table and tree have the same members");
+                let taken = self.table.take(member, hash, hasher());
+                self.let_go(taken.expect("table and tree have the same members"));
             }
         }
     }
@@ -123,22 +142,19 @@ impl Ordered {
 
     /// As [`crate::Collection::begin_capture`].
     pub(super) fn begin_capture(&mut self) {
-        self.table.begin_capture();
+        assert!(self.capture.is_none(), "one capture at a time");
+        self.capture = Some(Box::new(Capture::of(self.len())));
     }
 
     /// As [`crate::Collection::capture_step`].
     pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
-        if let Some(length) = self.table.length_of_capture() {
-            see(Part::Length(length));
-        }
-        self.table.capture_step(budget, |member| {
-            Part::Scored { member: member.text(), score: member.score() }.show(see)
-        })
+        let capture = self.capture.as_mut().expect("a capture is under way");
+        capture.step(&self.tree, budget, see)
     }
 
     /// As [`crate::Collection::end_capture`].
     pub(super) fn end_capture(&mut self) -> Remains {
-        self.table.end_capture()
+        Remains::of(self.capture.take())
     }
 
     /// Bytes of memory, of the members estimated from so many; 0: all are looked at.

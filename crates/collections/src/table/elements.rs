@@ -132,7 +132,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
     /// If no capture is under way.
     pub(crate) fn capture_step(&mut self, budget: usize, mut see: impl FnMut(&T) -> usize) -> bool {
         let capture = self.capture.as_mut().expect("a capture is under way");
-        let mut cost = 0;
+        let (mut cost, budget) = (0, budget.max(1));
         while cost < budget {
             if let Some(element) = capture.aside.pop() {
                 cost += see(&element);
