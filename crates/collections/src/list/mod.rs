@@ -5,6 +5,8 @@
 //! those of compressed nodes exist only while they are looked at.
 
 mod builder;
+mod capturable_spine;
+mod capture;
 mod limits;
 mod node;
 mod quicklist;
@@ -15,6 +17,7 @@ pub use limits::ListLimits;
 pub use node::NodeRef;
 pub use quicklist::Quicklist;
 
+use crate::capture::{Part, Remains};
 use crate::collection::{Collection, Kind};
 use crate::hasher::HashCode;
 use crate::listpack::{Element, Listpack};
@@ -241,7 +244,7 @@ impl List {
         }
     }
 
-    /// Becomes a listpack if there is but one node, much smaller than it might be.
+    /// Becomes a listpack if there is but one node, much smaller than it might be; not while it is captured.
     #[inline]
     pub fn shrink(&mut self, limits: ListLimits) {
         self.become_listpack(limits, true);
@@ -250,6 +253,7 @@ impl List {
     fn become_listpack(&mut self, limits: ListLimits, shrinks: bool) {
         if let List::Quick(list) = self
             && list.nodes() <= 1
+            && !list.is_captured()
             && let Some((bytes, count)) = list.only_listpack()
             && limits.is_small(bytes, count, shrinks)
         {
@@ -356,6 +360,31 @@ unsafe impl Collection for List {
         match self {
             List::Packed(listpack) => listpack.fit(),
             List::Quick(list) => list.fit(),
+        }
+    }
+
+    fn is_capturable(&self) -> bool {
+        matches!(self, List::Quick(_))
+    }
+
+    fn begin_capture(&mut self) {
+        match self {
+            List::Packed(_) => panic!("a listpack is read at once"),
+            List::Quick(list) => list.begin_capture(),
+        }
+    }
+
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        match self {
+            List::Packed(_) => panic!("a listpack is not captured"),
+            List::Quick(list) => list.capture_step(budget, see),
+        }
+    }
+
+    fn end_capture(&mut self) -> Remains {
+        match self {
+            List::Packed(_) => Remains::of::<()>(None),
+            List::Quick(list) => list.end_capture(),
         }
     }
 

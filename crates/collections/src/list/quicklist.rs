@@ -1,8 +1,8 @@
 //! A quicklist: a sequence of nodes, each a listpack of limited size or one large element.
 //!
 //! Which element goes to which node, and when nodes are split and merged, is as in Redis, since it shows: a list whose only node is small becomes
-//! a listpack (OBJECT ENCODING). `spine.rs` has the sequence of nodes, `node.rs` a node, `insert.rs` adding between
-//! elements.
+//! a listpack (OBJECT ENCODING). `spine.rs` has the sequence of nodes, `capturable_spine.rs` the same with a capture of it, `node.rs` a
+//! node, `insert.rs` adding between elements.
 //!
 //! Compression: with `list-compress-depth` nodes farther from both ends are compressed. Reading unpacks a copy; a
 //! change unpacks the node and packs it again. The limits are arguments: where they have changed, a list follows node by
@@ -10,10 +10,12 @@
 
 mod insert;
 
+use super::capturable_spine::CapturableSpine;
 pub(super) use super::node::NodeRef;
 use super::node::{Node, Unpacked, plain_element};
-use super::spine::{Place, Spine};
+use super::spine::Place;
 use super::{Direction, End, ListLimits};
+use crate::capture::{Part, Remains};
 use crate::listpack::{Element, Listpack};
 use std::ops::ControlFlow;
 
@@ -25,7 +27,7 @@ const LISTPACK_OVERHEAD: usize = 7;
 /// A sequence of nodes.
 #[derive(Debug, Clone, Default)]
 pub struct Quicklist {
-    spine: Spine,
+    spine: CapturableSpine,
 }
 
 impl Quicklist {
@@ -45,7 +47,7 @@ impl Quicklist {
     /// Gives up the room to grow that the nodes at both ends have; those between them have none, or little.
     pub(super) fn fit(&mut self) {
         for at in [self.spine.first(), self.spine.last()].into_iter().flatten() {
-            self.spine.edit(at, Node::fit);
+            self.spine.repack(at, Node::fit);
         }
     }
 
@@ -87,7 +89,7 @@ impl Quicklist {
     /// Takes the listpack of its only node out.
     pub(super) fn into_listpack(mut self) -> Listpack {
         let first = self.spine.first().expect("the caller has looked");
-        self.spine.remove(first).0.into_listpack()
+        self.spine.take(first).into_listpack()
     }
 
     /// Whether an element of `len` bytes may be added to a node.
@@ -111,7 +113,7 @@ impl Quicklist {
             return;
         }
         if let Some(full) = at {
-            self.spine.edit(full, Node::fit);
+            self.spine.repack(full, Node::fit);
         }
         let node = new_node(text, limits);
         match end {
@@ -199,7 +201,7 @@ impl Quicklist {
             let here = self.spine.get(at).count();
             let part = left.min(here - offset);
             next = if part == here {
-                self.spine.remove(at).1
+                self.spine.remove_known(at, start)
             } else {
                 self.spine.edit(at, |node| remove_from(node, offset, part));
                 self.pack_again(at, limits);
@@ -233,7 +235,7 @@ impl Quicklist {
             removed += gone;
             // Before the node is taken out: what stands before it stays in place.
             let before = self.spine.prev(at);
-            let behind = if is_empty { self.spine.remove(at).1 } else { self.spine.next(at) };
+            let behind = if is_empty { self.spine.remove(at) } else { self.spine.next(at) };
             next = match direction {
                 Direction::Forward => behind,
                 Direction::Backward => before,
@@ -278,11 +280,31 @@ impl Quicklist {
         (gone, false)
     }
 
+    /// Whether there is a capture.
+    pub(super) fn is_captured(&self) -> bool {
+        self.spine.is_captured()
+    }
+
+    /// Begins a capture.
+    pub(super) fn begin_capture(&mut self) {
+        self.spine.begin_capture();
+    }
+
+    /// As [`crate::Collection::capture_step`].
+    pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
+        self.spine.capture_step(budget, see)
+    }
+
+    /// Ends the capture, if there is one.
+    pub(super) fn end_capture(&mut self) -> Remains {
+        self.spine.end_capture()
+    }
+
     /// Compresses a node that was changed, if its place asks for it.
     fn pack_again(&mut self, at: Place, limits: ListLimits) {
         let depth = limits.compress_depth();
         if depth > 0 && !self.spine.is_near_end(at, depth) {
-            self.spine.edit(at, Node::compress);
+            self.spine.repack(at, Node::compress);
         }
     }
 
@@ -296,12 +318,12 @@ impl Quicklist {
         let (mut front, mut back) = (self.spine.first(), self.spine.last());
         for _ in 0..depth.min(self.spine.nodes()) {
             let (Some(first), Some(last)) = (front, back) else { break };
-            self.spine.edit(first, Node::unpack);
-            self.spine.edit(last, Node::unpack);
+            self.spine.repack(first, Node::unpack);
+            self.spine.repack(last, Node::unpack);
             (front, back) = (self.spine.next(first), self.spine.prev(last));
         }
         for at in [front, back].into_iter().flatten().filter(|_| inner) {
-            self.spine.edit(at, Node::compress);
+            self.spine.repack(at, Node::compress);
         }
     }
 
@@ -317,6 +339,12 @@ impl Quicklist {
             };
             assert!(count > 0 && count == node.count());
         }
+    }
+
+    /// In how many runs a capture describes the list.
+    #[cfg(test)]
+    pub(super) fn runs(&self) -> usize {
+        self.spine.runs()
     }
 
     /// Which nodes are compressed.

@@ -134,6 +134,39 @@ impl Spine {
         Some((Place { block, node }, nodes[node].count() - 1 - rest))
     }
 
+    /// The number of a node's first element. At the ends it takes no time.
+    pub(super) fn number_of(&self, at: Place) -> usize {
+        let block = &self.blocks[at.block];
+        let before_block = if at.block < self.blocks.len() / 2 {
+            self.blocks[..at.block].iter().map(|block| block.elements).sum()
+        } else {
+            let behind: usize = self.blocks[at.block..].iter().map(|block| block.elements).sum();
+            self.elements - behind
+        };
+        let within = if at.node < block.nodes.len() / 2 {
+            block.nodes.range(..at.node).map(Node::count).sum()
+        } else {
+            block.elements - block.nodes.range(at.node..).map(Node::count).sum::<usize>()
+        };
+        before_block + within
+    }
+
+    /// The node that begins so many elements behind the beginning of another. Takes as long as it is far away.
+    pub(super) fn forward(&self, mut at: Place, elements: usize) -> Option<Place> {
+        let mut rest = elements;
+        while rest > 0 {
+            let block = self.blocks.get(at.block)?;
+            if at.node == 0 && rest >= block.elements {
+                rest -= block.elements;
+                at.block += 1;
+            } else {
+                rest = rest.checked_sub(self.get(at).count())?;
+                at = self.next(at)?;
+            }
+        }
+        (at.block < self.blocks.len()).then_some(at)
+    }
+
     /// Whether a node is among the `depth` nodes at either end.
     pub(super) fn is_near_end(&self, at: Place, depth: usize) -> bool {
         let before = || self.blocks.iter().take(at.block).map(|block| block.nodes.len());
@@ -214,6 +247,15 @@ impl Spine {
             Place { block: at.block + 1, node: 0 }
         };
         (node, (next.block < self.blocks.len()).then_some(next))
+    }
+
+    /// Adds the nodes of another behind its own.
+    pub(super) fn append(&mut self, other: Spine) {
+        let seam = Place { block: self.blocks.len(), node: 0 };
+        self.nodes += other.nodes;
+        self.elements += other.elements;
+        self.blocks.extend(other.blocks);
+        self.join(seam);
     }
 
     /// Joins neighbouring blocks that have become small: those beside the node at this place, which moves.

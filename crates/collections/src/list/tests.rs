@@ -1,5 +1,7 @@
 //! The list against a plain vector.
 
+mod capture;
+
 use super::*;
 use proptest::prelude::*;
 

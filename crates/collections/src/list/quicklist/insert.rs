@@ -96,7 +96,7 @@ impl Quicklist {
         let node = self.spine.get(at);
         let (is_plain, is_large) = (node.is_plain(), limits.is_large(text.len()));
         if is_plain && is_large {
-            self.spine.edit(at, |node| *node = Node::plain(text));
+            self.spine.replace(at, Node::plain(text));
             self.pack_again(at, limits);
         } else if is_plain {
             self.insert_at(at, 0, Side::After, text, limits);
@@ -130,7 +130,7 @@ impl Quicklist {
         }
         let old = self.spine.prev(new).expect("the node of the old element");
         if offset == 0 {
-            let behind = self.spine.remove(old).1;
+            let behind = self.spine.remove(old);
             new = behind.expect("the new node");
         } else {
             self.spine.edit(old, |node| super::remove_from(node, offset, 1));
@@ -186,7 +186,7 @@ impl Quicklist {
     /// Moves the elements of the node behind one to that one.
     fn merge_next(&mut self, at: Place) {
         let next = self.spine.next(at).expect("the caller has looked");
-        let more = self.spine.remove(next).0.into_listpack();
+        let more = self.spine.take(next).into_listpack();
         self.spine.edit(at, |node| {
             node.edit(|listpack, count| {
                 *count += more.len() as u32;

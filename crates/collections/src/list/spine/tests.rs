@@ -114,6 +114,10 @@ proptest! {
         for (number, &count) in model.iter().enumerate() {
             let place = place_of(&spine, number);
             prop_assert_eq!(spine.seek(index), Some((place, 0)));
+            prop_assert_eq!(spine.number_of(place), index);
+            prop_assert_eq!(spine.forward(place_of(&spine, 0), index), Some(place));
+            let behind: usize = model[number..].iter().sum();
+            prop_assert_eq!(spine.forward(place, behind), None);
             prop_assert_eq!(spine.seek(index + count - 1), Some((place, count - 1)));
             index += count;
             for depth in [0, 1, 3, 200] {
@@ -122,6 +126,19 @@ proptest! {
             }
         }
         prop_assert_eq!(spine.seek(index), None);
+    }
+}
+
+#[test]
+fn sequences_are_joined() {
+    for (left, right) in [(0, 0), (0, 3), (3, 0), (3, 5), (200, 1), (1, 200), (500, 300)] {
+        let (mut spine, mut other) = (Spine::default(), Spine::default());
+        (0..left).for_each(|_| spine.push_back(node(2)));
+        (0..right).for_each(|_| other.push_back(node(3)));
+        spine.append(other);
+        spine.validate();
+        let expected = [vec![2; left], vec![3; right]].concat();
+        assert_eq!(counts(&spine), expected);
     }
 }
 
