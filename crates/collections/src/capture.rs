@@ -2,8 +2,8 @@
 //!
 //! A capture begins at once, whatever the size of the value. From then on it is read a step at a time, and whatever changes a part that is still
 //! to be read puts the old one aside first. So memory grows with what is changed meanwhile, and no change costs more than its own part.
-//! Each part is shown exactly once. Where order means something (lists) it is kept; hashes, sets, sorted sets and what is pending in streams
-//! come in any order.
+//! Each part is shown exactly once. Lists and streams come in their order, hashes and sets in any, sorted sets nearly from the last member
+//! to the first.
 //!
 //! Deliberately not here: which values are large enough for it, and how parts are written.
 

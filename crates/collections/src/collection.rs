@@ -84,31 +84,22 @@ pub unsafe trait Collection:
     fn fit(&mut self);
 
     /// Whether it can be captured ([`crate::capture`]). Compact forms cannot: what is one block is read at once.
-    fn is_capturable(&self) -> bool {
-        false
-    }
+    fn is_capturable(&self) -> bool;
 
     /// Begins a capture. A copy of the value is not captured.
     ///
     /// # Panics
     /// If it cannot be captured, or is already.
-    fn begin_capture(&mut self) {
-        unreachable!()
-    }
+    fn begin_capture(&mut self);
 
     /// Shows the next parts, of about `budget` bytes, at least one. False: these were the last.
     ///
     /// # Panics
     /// If it is not captured.
-    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
-        let _ = (budget, see);
-        unreachable!()
-    }
+    fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool;
 
     /// Ends the capture, if there is one, whether all parts were shown or not.
-    fn end_capture(&mut self) -> Remains {
-        Remains::none()
-    }
+    fn end_capture(&mut self) -> Remains;
 
     /// The name of the encoding, as OBJECT ENCODING answers it.
     fn encoding(&self) -> &'static str;

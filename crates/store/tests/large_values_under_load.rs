@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
+use std::iter::once;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -236,7 +237,7 @@ fn change_found(mut found: Found<'_, '_>, row: &mut Row, random: &mut Random) ->
             let end = at + random.below(3000);
             text.resize(text.len().max(end), 0);
             text[at..end].fill(at as u8);
-            found.edit_string([at..end], |bytes| {
+            found.edit_string(once(at..end), |bytes| {
                 bytes.resize(bytes.len().max(end), 0);
                 bytes[at..end].fill(at as u8);
             });

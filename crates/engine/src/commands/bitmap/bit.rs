@@ -7,6 +7,7 @@ use crate::commands::{
     string::{string_of, text},
 };
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
+use std::iter::once;
 use tessera_store::Lookup;
 
 pub(super) const SETBIT: Command =
@@ -54,7 +55,7 @@ fn setbit(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     };
     if old != Some(on) {
         let is_new = matches!(lookup, Lookup::Vacant(_));
-        edit_grown(lookup, at + 1, [at..at + 1], access, |bytes| match on {
+        edit_grown(lookup, at + 1, once(at..at + 1), access, |bytes| match on {
             true => bytes[at] |= mask(offset),
             false => bytes[at] &= !mask(offset),
         });

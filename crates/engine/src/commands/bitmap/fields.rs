@@ -76,7 +76,7 @@ impl Operation {
     /// The bytes that it may write.
     fn writes(&self) -> Option<Range<usize>> {
         let end = (self.offset + u64::from(self.kind.bits())).div_ceil(8);
-        (!matches!(self.action, Action::Get)).then(|| (self.offset / 8) as usize..end as usize)
+        (!matches!(self.action, Action::Get)).then_some((self.offset / 8) as usize..end as usize)
     }
 
     /// Runs on a string that reaches far enough; says whether it has changed.

@@ -11,6 +11,7 @@ use crate::command::{Command, Flags, Group};
 use crate::commands::string::{string_of, text};
 use crate::hll::{Hll, HllError, HllMut};
 use crate::{Cx, Fail};
+use std::iter::once;
 use tessera_store::{Entry, Found};
 
 const HYPERLOGLOG: Group = Group::HyperLogLog;
@@ -47,5 +48,5 @@ fn edit<R>(
     edit: impl FnOnce(&mut HllMut<'_>) -> Result<R, HllError>,
 ) -> Result<R, Fail> {
     view(&found.entry(), |_| Ok(()))?;
-    Ok(found.edit_string([0..usize::MAX], |bytes| edit(&mut HllMut::open(bytes)?))?)
+    Ok(found.edit_string(once(0..usize::MAX), |bytes| edit(&mut HllMut::open(bytes)?))?)
 }

@@ -4,6 +4,7 @@ use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, string_of, text};
 use crate::command::{Command, Touches};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
+use std::iter::once;
 use tessera_store::{Entry, Lookup, NewValue, Value};
 
 pub(super) const APPEND: Command = Command::new("append", 3, append)
@@ -140,7 +141,7 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         bytes.len()
     };
     let len = match lookup {
-        Lookup::Found(mut found) => found.edit_string([offset..end], overwrite),
+        Lookup::Found(mut found) => found.edit_string(once(offset..end), overwrite),
         Lookup::Vacant(vacant) => {
             let mut bytes = Vec::new();
             let len = overwrite(&mut bytes);
