@@ -8,16 +8,18 @@
 //! Deliberately not here: which values are large enough for it, and how parts are written.
 
 use crate::listpack::Element;
-use crate::{StreamHistory, StreamId};
+use crate::{NodeRef, StreamHistory, StreamId};
 
-/// A part of a value, in the order in which RDB files have them: first the number of elements, then these. Of streams: the number of nodes, the
+/// A part of a value, in the order in which RDB files have them: first the number of nodes, members or fields, then these. Of streams: the number of nodes, the
 /// nodes, the history, then each group with what is pending, and its consumers with the ids that each has.
 #[derive(Debug, Clone, Copy)]
 pub enum Part<'a> {
-    /// How many elements, fields, members or nodes follow.
+    /// How many nodes, members or fields follow.
     Length(u64),
-    /// An element of a list, or a member of a set.
-    Element(Element<'a>),
+    /// A node of a list.
+    ListNode(NodeRef<'a>),
+    /// A member of a set.
+    Member(&'a [u8]),
     /// A field of a hash.
     Field {
         /// Its name.
@@ -100,7 +102,8 @@ impl Part<'_> {
         /// What a part costs whatever its length.
         const EACH: usize = 32;
         EACH + match self {
-            Part::Element(element) => element.text_len(),
+            Part::ListNode(NodeRef::Packed(listpack)) => listpack.byte_len(),
+            Part::ListNode(NodeRef::Plain(text)) | Part::Member(text) => text.len(),
             Part::Field { name, value, .. } => name.text_len() + value.text_len(),
             Part::Scored { member, .. } => member.len(),
             Part::Node { listpack, .. } => listpack.len(),

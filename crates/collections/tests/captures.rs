@@ -59,7 +59,7 @@ impl Seen {
                 assert!(self.shown.is_empty() && self.length.replace(length).is_none());
                 return;
             }
-            Part::Element(member) => (member.to_vec(), (Vec::new(), None)),
+            Part::Member(member) => (member.to_vec(), (Vec::new(), None)),
             Part::Field { name, value, expiry } => (name.to_vec(), (value.to_vec(), expiry)),
             Part::Scored { member, score } => (member.to_vec(), (score.to_string().into(), None)),
             part => panic!("{part:?}"),

@@ -146,7 +146,7 @@ impl CapturableSpine {
     /// Begins a capture.
     pub(super) fn begin_capture(&mut self) {
         assert!(!self.is_captured(), "the list is captured already");
-        self.capture = Some(Box::new(Capture::new(self.spine.elements())));
+        self.capture = Some(Box::new(Capture::new(&self.spine)));
     }
 
     /// As [`crate::Collection::capture_step`].

@@ -10,14 +10,10 @@
 //!
 //! Deliberately not here: the nodes of the list, and who has to say what happens to them (`capturable_spine.rs`).
 
-use super::Direction;
-use super::node::{Node, NodeRef, Unpacked, plain_element};
-use super::quicklist::visit_listpack;
+use super::node::{Node, Unpacked};
 use super::spine::{Place, Spine};
 use crate::capture::Part;
-use crate::listpack::Element;
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 
 /// A stretch of the list: first what has been passed, then what is live. Every run but the last has live elements.
 #[derive(Debug, Default)]
@@ -93,23 +89,21 @@ pub(super) struct Capture {
     elements: usize,
     /// The run whose passed elements have become more or fewer since then, if the list has.
     changed: usize,
-    /// The number of elements when it began, until that was shown.
+    /// The number of nodes when it began, until that was shown.
     length: Option<usize>,
-    /// How many elements of the node that is next were shown.
-    shown: usize,
 }
 
 impl Capture {
-    /// A capture of a list of so many elements.
-    pub(super) fn new(elements: usize) -> Capture {
+    /// A capture of this list.
+    pub(super) fn new(spine: &Spine) -> Capture {
+        let elements = spine.elements();
         let all = Run { live: elements, ..Run::default() };
         Capture {
             runs: VecDeque::from([all]),
             found: (0, 0),
             elements,
             changed: 0,
-            length: Some(elements),
-            shown: 0,
+            length: Some(spine.nodes()),
         }
     }
 
@@ -192,7 +186,7 @@ impl Capture {
         }
     }
 
-    /// Shows the next elements, until they have cost `budget`; false: these were the last.
+    /// Shows the next nodes, until they have cost `budget`; false: these were the last.
     pub(super) fn step(
         &mut self,
         spine: &Spine,
@@ -211,16 +205,8 @@ impl Capture {
                 Some(node) => node,
                 None => spine.get(go_to(spine, &mut cursor, run.passed)),
             };
-            let count = node.count();
-            self.shown += show(node, self.shown, |element| {
-                let part = Part::Element(element);
-                see(part);
-                cost += part.cost();
-                cost < budget
-            });
-            if self.shown == count {
-                self.node_was_shown(count);
-            }
+            cost += Part::ListNode(node.read(&mut Unpacked::default())).show(see);
+            self.node_was_shown(node.count());
             if cost >= budget {
                 return self.has_more();
             }
@@ -235,7 +221,6 @@ impl Capture {
 
     /// Goes on to the node behind the one that was next.
     fn node_was_shown(&mut self, count: usize) {
-        self.shown = 0;
         let run = &mut self.runs[0];
         if run.saved.is_some() {
             run.drop_first_saved();
@@ -287,20 +272,4 @@ fn go_to(spine: &Spine, cursor: &mut Option<(Place, usize)>, start: usize) -> Pl
     let place = place.expect("what is live is in the list");
     *cursor = Some((place, start));
     place
-}
-
-/// Shows the elements of a node from number `from` on, as long as `see` asks for more; gives how many.
-fn show(node: &Node, from: usize, mut see: impl FnMut(Element<'_>) -> bool) -> usize {
-    let mut shown = 0;
-    let mut visit = |element: Element<'_>| {
-        shown += 1;
-        if see(element) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    };
-    let _ = match node.read(&mut Unpacked::default()) {
-        NodeRef::Plain(text) => visit(plain_element(text)),
-        NodeRef::Packed(listpack) => {
-            visit_listpack(listpack, Some(from), Direction::Forward, &mut visit)
-        }
-    };
-    shown
 }

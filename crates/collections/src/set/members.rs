@@ -2,7 +2,6 @@
 
 use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
-use crate::listpack::Element;
 use crate::table::{self, Elements, Item, Place, Ref};
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -199,7 +198,7 @@ impl Members {
         if let Some(length) = self.0.length_of_capture() {
             see(Part::Length(length));
         }
-        self.0.capture_step(budget, |member| Part::Element(Element::Bytes(member.text())).show(see))
+        self.0.capture_step(budget, |member| Part::Member(member.text()).show(see))
     }
 
     /// As [`crate::Collection::end_capture`].

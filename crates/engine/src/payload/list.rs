@@ -18,7 +18,7 @@ pub(super) fn encode(list: &List, encoder: &mut Encoder<'_>) {
     }
 }
 
-fn put_node(node: NodeRef<'_>, encoder: &mut Encoder<'_>) {
+pub(super) fn put_node(node: NodeRef<'_>, encoder: &mut Encoder<'_>) {
     match node {
         NodeRef::Packed(listpack) => {
             encoder.packed_node();

@@ -1,17 +1,17 @@
 //! Large values, written part by part as a snapshot shows them.
 
-use super::{hash, put_element, stream};
+use super::{hash, list, put_element, stream};
 use tessera_collections::capture::Part;
 use tessera_collections::{Kind, StreamHistory};
 use tessera_rdb::{Encoder, ValueType, Version};
 use tessera_slot::Millis;
 use tessera_store::LargeHead;
 
-/// The type as which a large value is written. It need not be that of [`super::Payload`]: the nodes of a list are not counted before they come.
+/// The type as which a large value is written.
 pub fn large_value_type(head: &LargeHead, version: Version) -> ValueType {
     match head.kind {
         Kind::String => ValueType::String,
-        Kind::List => ValueType::List,
+        Kind::List => ValueType::ListQuicklist,
         Kind::Set => ValueType::Set,
         Kind::Hash => hash::table_type(head.is_aging),
         Kind::SortedSet => ValueType::ZsetBinary,
@@ -23,7 +23,8 @@ pub fn large_value_type(head: &LargeHead, version: Version) -> ValueType {
 pub fn put_part(head: &LargeHead, part: Part<'_>, encoder: &mut Encoder<'_>) {
     match part {
         Part::Length(count) | Part::Consumers(count) => encoder.length(count),
-        Part::Element(element) => put_element(encoder, element),
+        Part::ListNode(node) => list::put_node(node, encoder),
+        Part::Member(member) => encoder.string(member),
         Part::Field { name, value, expiry } => {
             put_element(encoder, name);
             put_element(encoder, value);
