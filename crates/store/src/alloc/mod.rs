@@ -1,7 +1,7 @@
 //! The process' allocator, which counts what is in use.
 //!
 //! It is mimalloc, but for blocks of up to 8 KiB that are not expected to grow: those are [`fitted`] to their size. Which they are: what has come to
-//! rest and is *settled*, that is reallocated with the size it has; and all that is allocated with more than 1 KiB, where the sizes of mimalloc are
+//! rest and is *fitted*, that is reallocated with the size it has; and all that is allocated with more than 1 KiB, where the sizes of mimalloc are
 //! hundreds of bytes apart. What is reallocated to grow goes to mimalloc, whose sizes leave it room to grow in place.
 
 mod fitted;
@@ -30,7 +30,7 @@ thread_local! {
 /// To reallocate a block with the size that it has settles it: if it has much more room than it needs, it is moved to where it fits.
 pub struct CountingAlloc;
 
-/// Bytes that must be gained for a block to be moved when it is settled.
+/// Bytes that must be gained for a block to be moved when it is fitted.
 const SETTLED_GAIN: usize = 16;
 /// What is allocated with more bytes is fitted from the beginning. Below mimalloc is faster, and its sizes are closer.
 const FITTED_FROM_THE_BEGINNING: usize = 1024;
@@ -198,8 +198,8 @@ unsafe impl GlobalAlloc for CountingAlloc {
             && fitted::fitted(new_size) + SETTLED_GAIN <= before
         {
             // SAFETY: the caller's promises; a block of the same size.
-            let settled = unsafe { moved(ptr, layout, layout, take_fitted) };
-            return if settled.is_null() { ptr } else { settled };
+            let fitted_block = unsafe { moved(ptr, layout, layout, take_fitted) };
+            return if fitted_block.is_null() { ptr } else { fitted_block };
         }
         // SAFETY: the caller's promises are mimalloc's.
         let new = unsafe { MiMalloc.realloc(ptr, layout, new_size) };
