@@ -344,8 +344,8 @@ impl<'k> WorldExclusive<'k> {
                 guard.note_flush(index);
                 let table = guard.data.table_mut(index, *databases);
                 let mut table = std::mem::take(table);
-                snapshots.large().rescue(Some(slot), &mut table, hasher);
-                flushed.0.extend(snapshots.keep_flushed(walked, index, table));
+                snapshots.large().rescue(slot, &mut table, hasher);
+                flushed.0.extend(snapshots.keep_flushed(walked, slot, index, table));
             }
         }
         guard.note_layout();

@@ -31,7 +31,7 @@ thread_local! {
 pub struct CountingAlloc;
 
 /// Bytes that must be gained for a block to be moved when it is fitted.
-const SETTLED_GAIN: usize = 16;
+const FITTED_GAIN: usize = 16;
 /// What is allocated with more bytes is fitted from the beginning. Below mimalloc is faster, and its sizes are closer.
 const FITTED_FROM_THE_BEGINNING: usize = 1024;
 
@@ -195,7 +195,7 @@ unsafe impl GlobalAlloc for CountingAlloc {
         let before = unsafe { MiMalloc.usable_size(ptr) };
         if new_size == layout.size()
             && may_be_fitted(layout)
-            && fitted::fitted(new_size) + SETTLED_GAIN <= before
+            && fitted::fitted(new_size) + FITTED_GAIN <= before
         {
             // SAFETY: the caller's promises; a block of the same size.
             let fitted_block = unsafe { moved(ptr, layout, layout, take_fitted) };

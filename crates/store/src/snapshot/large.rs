@@ -13,7 +13,7 @@
 use crate::entry::{Entry, StringRef};
 use crate::hash::KeyHash;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -79,6 +79,16 @@ struct Large {
     text: TextCapture,
 }
 
+impl Large {
+    /// The slot in which it is, if it is in one.
+    fn slot(&self) -> Option<Slot> {
+        match &self.place {
+            Place::Slot(address) => Some(address.hash.slot),
+            Place::Kept(_) | Place::Taken => None,
+        }
+    }
+}
+
 /// A string's blocks as they were.
 #[derive(Default)]
 pub(super) struct TextCapture {
@@ -95,8 +105,41 @@ pub(super) struct TextCapture {
 pub(crate) struct LargeValues {
     /// How many there are. Whoever asks for a value holds the lock of its slot, under which it was counted.
     count: AtomicUsize,
-    /// By the addresses of their allocations. A leaf: nothing is locked under it.
-    values: Mutex<BTreeMap<usize, Large>>,
+    /// A leaf: nothing is locked under it.
+    values: Mutex<Values>,
+}
+
+/// Large values by the addresses of their allocations.
+#[derive(Default)]
+struct Values {
+    by_address: BTreeMap<usize, Large>,
+    /// The addresses of those that are in slots.
+    by_slot: BTreeSet<(Slot, usize)>,
+}
+
+impl Values {
+    /// Puts a value into another place; gives the one that it had. `None`: there is no such value.
+    fn put(&mut self, value: usize, place: Place) -> Option<Place> {
+        let large = self.by_address.get_mut(&value)?;
+        if let Place::Slot(new) = &place {
+            self.by_slot.insert((new.hash.slot, value));
+        }
+        let old = std::mem::replace(&mut large.place, place);
+        if let Place::Slot(old) = &old
+            && large.slot() != Some(old.hash.slot)
+        {
+            self.by_slot.remove(&(old.hash.slot, value));
+        }
+        Some(old)
+    }
+
+    fn remove(&mut self, value: usize) -> bool {
+        let removed = self.by_address.remove(&value);
+        if let Some(slot) = removed.as_ref().and_then(Large::slot) {
+            self.by_slot.remove(&(slot, value));
+        }
+        removed.is_some()
+    }
 }
 
 /// Whether a snapshot shows the value part by part.
@@ -131,15 +174,16 @@ impl LargeValues {
             len,
         };
         entry.edit_collection(|any| any.begin_capture());
-        let place = Place::Slot(Address { hash, home, key: entry.key().into() });
         let large = Large {
             head: Arc::new(head),
-            place,
+            place: Place::Taken,
             text: TextCapture { len, ..TextCapture::default() },
         };
         let address = entry.value_address().expect("a large value has an allocation of its own");
-        let old = self.values.lock().insert(address, large);
+        let mut values = self.values.lock();
+        let old = values.by_address.insert(address, large);
         debug_assert!(old.is_none(), "what is captured lives");
+        values.put(address, Place::Slot(Address { hash, home, key: entry.key().into() }));
         self.count.fetch_add(1, Relaxed);
     }
 
@@ -153,8 +197,10 @@ impl LargeValues {
     fn keep_captured(&self, entry: Entry) -> Option<Entry> {
         let address = entry.value_address()?;
         let mut values = self.values.lock();
-        let Some(large) = values.get_mut(&address) else { return Some(entry) };
-        large.place = Place::Kept(entry);
+        if !values.by_address.contains_key(&address) {
+            return Some(entry);
+        }
+        values.put(address, Place::Kept(entry));
         None
     }
 
@@ -162,9 +208,8 @@ impl LargeValues {
     #[cold]
     pub(crate) fn moved(&self, home: usize, hash: KeyHash, entry: &Entry) {
         let Some(address) = entry.value_address() else { return };
-        if let Some(large) = self.values.lock().get_mut(&address) {
-            large.place = Place::Slot(Address { hash, home, key: entry.key().into() });
-        }
+        let place = Place::Slot(Address { hash, home, key: entry.key().into() });
+        self.values.lock().put(address, place);
     }
 
     /// These bytes of a string are about to change.
@@ -175,21 +220,23 @@ impl LargeValues {
         else {
             return;
         };
-        if let Some(large) = self.values.lock().get_mut(&address) {
+        if let Some(large) = self.values.lock().by_address.get_mut(&address) {
             ranges.for_each(|range| large.text.put_aside(bytes, range));
         }
     }
 
-    /// Takes the captured values out of a table that is flushed. `slot`: the table's, if it is known.
-    pub(crate) fn rescue(&self, slot: Option<Slot>, table: &mut Table<Entry>, hasher: &KeyHasher) {
+    /// Takes the captured values out of a table of this slot that is flushed.
+    pub(crate) fn rescue(&self, slot: Slot, table: &mut Table<Entry>, hasher: &KeyHasher) {
         if self.is_empty() {
             return;
         }
-        for (&value, large) in &mut *self.values.lock() {
-            let Place::Slot(Address { hash, key, .. }) = &large.place else { continue };
-            if slot.is_some_and(|slot| slot != hash.slot) {
+        let mut values = self.values.lock();
+        let of_slot = values.by_slot.range((slot, 0)..=(slot, usize::MAX));
+        let of_slot: Vec<usize> = of_slot.map(|&(_, value)| value).collect();
+        for value in of_slot {
+            let Place::Slot(Address { hash, key, .. }) = &values.by_address[&value].place else {
                 continue;
-            }
+            };
             let found = table.find(key, hash.code);
             // SAFETY: the place was just found, with this hash. What is walked through does not shrink.
             let taken = found.and_then(|place| unsafe {
@@ -197,7 +244,7 @@ impl LargeValues {
                 is_it.then(|| table.remove(place, hash.code, false, hasher))
             });
             if let Some(entry) = taken {
-                large.place = Place::Kept(entry);
+                values.put(value, Place::Kept(entry));
             }
         }
     }
@@ -208,12 +255,15 @@ impl LargeValues {
             return None;
         }
         let values = self.values.lock();
-        values.first_key_value().map(|(&address, large)| (address, Arc::clone(&large.head)))
+        values
+            .by_address
+            .first_key_value()
+            .map(|(&address, large)| (address, Arc::clone(&large.head)))
     }
 
     /// Where a value is now.
     pub(super) fn address_of(&self, value: usize) -> Option<Address> {
-        match &self.values.lock().get(&value)?.place {
+        match &self.values.lock().by_address.get(&value)?.place {
             Place::Slot(address) => Some(address.clone()),
             Place::Kept(_) | Place::Taken => None,
         }
@@ -222,32 +272,34 @@ impl LargeValues {
     /// Takes a value that has left the keyspace.
     pub(super) fn take_kept(&self, value: usize) -> Option<Entry> {
         let mut values = self.values.lock();
-        let large = values.get_mut(&value)?;
-        match std::mem::replace(&mut large.place, Place::Taken) {
+        if values.by_address.get(&value)?.slot().is_some() {
+            return None;
+        }
+        match values.put(value, Place::Taken)? {
             Place::Kept(entry) => Some(entry),
-            place => {
-                large.place = place;
-                None
-            }
+            Place::Slot(_) | Place::Taken => None,
         }
     }
 
     /// Takes the capture of a string while a block is shown: its slot is locked, or it has left the keyspace.
     pub(super) fn take_text(&self, value: usize) -> TextCapture {
         let mut values = self.values.lock();
-        values.get_mut(&value).map(|large| std::mem::take(&mut large.text)).unwrap_or_default()
+        values
+            .by_address
+            .get_mut(&value)
+            .map(|large| std::mem::take(&mut large.text))
+            .unwrap_or_default()
     }
 
     pub(super) fn put_text(&self, value: usize, text: TextCapture) {
-        if let Some(large) = self.values.lock().get_mut(&value) {
+        if let Some(large) = self.values.lock().by_address.get_mut(&value) {
             large.text = text;
         }
     }
 
     /// A value has been shown.
     pub(super) fn remove(&self, value: usize) {
-        let removed = self.values.lock().remove(&value);
-        if removed.is_some() {
+        if self.values.lock().remove(value) {
             self.count.fetch_sub(1, Relaxed);
         }
     }
@@ -261,7 +313,7 @@ impl LargeValues {
             Place::Kept(entry) => Err(Some(entry)),
             Place::Taken => Err(None),
         };
-        values.into_iter().map(|(value, large)| (value, place_of(large.place))).collect()
+        values.by_address.into_iter().map(|(value, large)| (value, place_of(large.place))).collect()
     }
 }
 

@@ -74,8 +74,16 @@ pub(crate) struct Snapshots {
     /// Set while a snapshot is under way; changed only with the world locked.
     present: RwLock<Option<Present>>,
     /// Tables that were flushed while the snapshot still needed them, by their database's number at its start.
-    flushed: Mutex<Vec<(usize, Table<Entry>)>>,
+    flushed: Mutex<Vec<FlushedTable>>,
     large: LargeValues,
+}
+
+/// A table that was flushed while the snapshot still needed it.
+struct FlushedTable {
+    slot: Slot,
+    /// Its database's number at the start.
+    home: usize,
+    table: Table<Entry>,
 }
 
 /// The snapshot under way, as writers need to know it.
@@ -155,12 +163,12 @@ impl Snapshots {
     pub(crate) fn keep_flushed(
         &self,
         walked: u8,
+        slot: Slot,
         db: usize,
         table: Table<Entry>,
     ) -> Option<Table<Entry>> {
         if !table.is_empty() && self.pending(walked).is_some() {
-            let home = self.present.read().as_ref().map_or(db, |present| present.home_of(db));
-            self.flushed.lock().push((home, table));
+            self.flushed.lock().push(FlushedTable { slot, home: self.home_of(db), table });
             return None;
         }
         Some(table)
@@ -177,7 +185,7 @@ pub struct Snapshot {
     db: usize,
     bucket: usize,
     /// The flushed table under way.
-    flushed: Option<(usize, Table<Entry>)>,
+    flushed: Option<FlushedTable>,
     /// Flushed tables that have been shown. They are freed at the end, when no lock is held.
     spent: Vec<Table<Entry>>,
     /// The large value under way.
@@ -315,19 +323,19 @@ impl Snapshot {
             self.flushed = self.keyspace.snapshots().flushed.lock().pop();
             self.bucket = 0;
         }
-        let Some((db, mut table)) = self.flushed.take() else {
+        let Some(FlushedTable { slot, home, mut table }) = self.flushed.take() else {
             self.ended = true;
             return false;
         };
         let end = (self.bucket + BUCKETS_PER_STEP).min(table.bucket_count());
         for bucket in self.bucket..end {
-            self.show(db, &mut table, bucket, see);
+            self.show(home, &mut table, bucket, see);
         }
         // Large values are found by their keys in the keyspace, or kept.
-        self.keyspace.snapshots().large.rescue(None, &mut table, self.keyspace.hasher());
+        self.keyspace.snapshots().large.rescue(slot, &mut table, self.keyspace.hasher());
         self.bucket = end;
         if end < table.bucket_count() {
-            self.flushed = Some((db, table));
+            self.flushed = Some(FlushedTable { slot, home, table });
         } else {
             self.spent.push(table);
         }
