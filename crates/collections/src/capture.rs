@@ -89,6 +89,9 @@ pub enum Part<'a> {
     Owned(StreamId),
 }
 
+/// What it costs to pass over a part that is not shown.
+pub(crate) const LEFT_OUT: usize = 32;
+
 impl Part<'_> {
     /// Shows it. Gives its cost.
     pub(crate) fn show(self, see: &mut dyn FnMut(Part<'_>)) -> usize {
