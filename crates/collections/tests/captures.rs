@@ -197,3 +197,60 @@ proptest! {
         });
     }
 }
+
+/// Captures a value, removes all its elements but few, and shows it in steps of this budget; gives how many steps that took.
+fn steps_after_removing<T: Collection>(
+    value: &mut T,
+    budget: usize,
+    remove: impl FnOnce(&mut T),
+) -> usize {
+    value.begin_capture();
+    remove(value);
+    let (mut seen, mut steps) = (Seen::default(), 1);
+    while value.capture_step(budget, &mut |part| seen.take(part)) {
+        steps += 1;
+    }
+    drop(value.end_capture());
+    assert_eq!(seen.length, Some(seen.shown.len() as u64));
+    steps
+}
+
+#[test]
+fn what_is_left_out_counts_and_what_has_gone_leaves_nothing_behind() {
+    const MANY: u16 = 20_000;
+    const BUDGET: usize = 1000;
+    /// Steps that it takes at least, and memory of what is left at most.
+    const STEPS: usize = MANY as usize * 32 / BUDGET;
+    const LITTLE: usize = 2000;
+    let texts: Vec<_> = (0..MANY).map(name).collect();
+
+    let mut set = Set::table_of(texts.iter().map(|text| &text[..])).expect("all differ");
+    let steps = steps_after_removing(&mut set, BUDGET, |set| {
+        for text in &texts[10..] {
+            set.remove(&mut Probe::text_of(text));
+        }
+    });
+    assert!(steps >= STEPS && set.memory(0) < LITTLE, "{steps} steps, {}", set.memory(0));
+
+    let mut hash = Hash::new();
+    let set_all = |hash: &mut Hash, value: &[u8]| {
+        texts.iter().for_each(|name| {
+            hash.set(name, value, Expiry::Never, 0, HASH);
+        });
+    };
+    set_all(&mut hash, b"old");
+    // All are shown, and all are left out, as they are now.
+    let steps = steps_after_removing(&mut hash, BUDGET, |hash| set_all(hash, b"new"));
+    assert!(steps >= 2 * STEPS, "{steps} steps");
+
+    let mut scores = SortedSet::new();
+    texts.iter().for_each(|member| put_score(&mut scores, member, 1.0));
+    let steps = steps_after_removing(&mut scores, BUDGET, |scores| {
+        texts.iter().for_each(|member| put_score(scores, member, 2.0));
+    });
+    assert!(steps >= 2 * STEPS, "{steps} steps");
+    let steps = steps_after_removing(&mut scores, BUDGET, |scores| {
+        scores.remove_ranks(10..usize::from(MANY));
+    });
+    assert!(steps >= STEPS && scores.memory(0) < LITTLE, "{steps} steps");
+}

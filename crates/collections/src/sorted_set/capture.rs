@@ -1,26 +1,30 @@
 //! A large sorted set as it stood when a capture of it began.
 //!
 //! The walk goes from the last member to the first, as RDB files have them: who reads one adds each in front of all others. Where it has come to is a score and a
-//! text, so a member's own say whether the walk has passed it. Before a member that it has not passed is changed or removed, the old one is put
-//! aside; it and those that come to a place which the walk has not passed are remembered, so that the walk leaves them out.
+//! text, so a member's own say whether the walk has passed it. Before a member that it has not passed is changed or removed for the first time, the old one goes
+//! to another sorted set, through which the walk goes at the same pace; what has come to a place that it has not passed is remembered by its text, so that
+//! the walk leaves it out. Both forget what the walk has passed.
+//!
+//! Deliberately not here: the set itself, and who tells of its changes (`ordered.rs`).
 
-use super::link::{Link, ordered};
+use super::link::ordered;
 use super::member::Member;
-use super::tree::Tree;
-use crate::capture::Part;
-use crate::hasher::{KeyHasher, hasher};
+use super::ordered::Ordered;
+use crate::capture::{LEFT_OUT, Part};
+use crate::hasher::{HashCode, hasher};
+use crate::set;
+use crate::table::Table;
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 /// What a capture knows.
 pub(super) struct Capture {
     /// How many members it will have shown; told by the first step.
     length: Option<u64>,
     place: Place,
-    /// Those which the walk would come to, and must not show: they were changed, or are new.
-    touched: HashSet<Box<[u8]>, &'static KeyHasher>,
-    /// Members as they were, still to be shown.
-    aside: Vec<Member>,
+    /// Members as they were, which the walk has still to show.
+    old: Ordered,
+    /// The texts of members that the walk would come to, and must not show.
+    new: Table<set::Member>,
 }
 
 /// Where the walk has come to.
@@ -31,95 +35,90 @@ enum Place {
     End,
 }
 
+/// The order of the set: by score, then by text.
+fn compare((score, text): (f64, &[u8]), (other_score, other_text): (f64, &[u8])) -> Ordering {
+    ordered(score).cmp(&ordered(other_score)).then_with(|| text.cmp(other_text))
+}
+
 impl Capture {
     /// A capture of so many members.
     pub(super) fn of(members: usize) -> Capture {
         Capture {
             length: Some(members as u64),
             place: Place::Start,
-            touched: HashSet::with_hasher(hasher()),
-            aside: Vec::new(),
+            old: Ordered::default(),
+            new: Table::default(),
         }
     }
 
     fn has_passed(&self, text: &[u8], score: f64) -> bool {
         match &self.place {
             Place::Start => false,
-            Place::At(at, last) => {
-                let order = ordered(score).cmp(&ordered(*at));
-                order.then_with(|| text.cmp(last)) != Ordering::Less
-            }
+            Place::At(at, last) => compare((score, text), (*at, last)) != Ordering::Less,
             Place::End => true,
         }
     }
 
-    /// Whether a member is one that the walk would still come to, and does not from now on.
-    fn touch(&mut self, text: &[u8], score: f64) -> bool {
-        !self.has_passed(text, score)
-            && !self.touched.contains(text)
-            && self.touched.insert(text.into())
-    }
-
-    /// A member is added.
-    pub(super) fn note_new(&mut self, text: &[u8], score: f64) {
-        self.touch(text, score);
-    }
-
-    /// A member is about to get another score.
-    pub(super) fn note_change(&mut self, member: &Member, score: f64) {
-        if self.touch(member.text(), member.score()) {
-            self.aside.push(member.clone());
+    /// A member comes to a place.
+    pub(super) fn note_new(&mut self, text: &[u8], hash: HashCode, score: f64) {
+        if !self.has_passed(text, score) {
+            self.new.insert(hash, set::Member::new(text), hasher());
         }
-        self.touch(member.text(), score);
     }
 
-    /// A member has been removed.
-    pub(super) fn note_removed(&mut self, member: Member) {
-        if self.touch(member.text(), member.score()) {
-            self.aside.push(member);
+    /// A member leaves its place. It is kept as it is now if it is still to be shown.
+    pub(super) fn note_old(&mut self, member: &Member, hash: HashCode) {
+        let (text, score) = (member.text(), member.score());
+        if !self.has_passed(text, score) && self.new.take(text, hash, hasher()).is_none() {
+            self.old.insert(text, hash, score);
         }
     }
 
     /// As [`crate::Collection::capture_step`].
     pub(super) fn step(
         &mut self,
-        tree: &Tree,
+        set: &Ordered,
         budget: usize,
         see: &mut dyn FnMut(Part<'_>),
     ) -> bool {
         if let Some(length) = self.length.take() {
             see(Part::Length(length));
         }
-        let (mut cost, budget) = (0, budget.max(1));
-        while cost < budget
-            && let Some(member) = self.aside.pop()
-        {
-            cost += Part::Scored { member: member.text(), score: member.score() }.show(see);
-        }
-        let mut left = match &self.place {
-            Place::Start => tree.len(),
-            Place::At(score, text) => tree.partition(|link| is_before(link, *score, text)),
+        let left = match &self.place {
+            Place::Start => set.len(),
+            Place::At(score, text) => set.count_before(*score, text),
             Place::End => 0,
         };
-        while cost < budget && left > 0 {
-            let (links, at) = tree.leaf_at(left - 1);
-            for link in links[..=at].iter().rev() {
-                if self.touched.is_empty() || !self.touched.contains(link.text()) {
-                    cost += Part::Scored { member: link.text(), score: link.score() }.show(see);
+        let mut present = set.iter(0..left, true).peekable();
+        let mut old = self.old.iter(0..self.old.len(), true).peekable();
+        let (mut cost, mut shown_old, mut last) = (0, 0, None);
+        while cost < budget.max(1) {
+            let is_old = match (present.peek(), old.peek()) {
+                (None, None) => {
+                    self.place = Place::End;
+                    break;
                 }
-            }
-            // Those that are left out cost something too.
-            cost += at + 1;
-            left -= at + 1;
-            self.place = Place::At(links[0].score(), links[0].text().into());
+                (Some((text, score)), Some((old_text, old_score))) => {
+                    compare((*score, text), (*old_score, old_text)) == Ordering::Less
+                }
+                (present, _) => present.is_none(),
+            };
+            let next = if is_old { old.next() } else { present.next() };
+            let (member, score) = next.expect("it was looked at");
+            let is_left_out = !is_old
+                && !self.new.is_empty()
+                && self.new.take(member, hasher().hash(member), hasher()).is_some();
+            cost += match is_left_out {
+                true => LEFT_OUT,
+                false => Part::Scored { member, score }.show(see),
+            };
+            shown_old += usize::from(is_old);
+            last = Some((score, member));
         }
-        if left == 0 && cost < budget {
-            self.place = Place::End;
+        if let Some((score, text)) = last.filter(|_| !matches!(self.place, Place::End)) {
+            self.place = Place::At(score, text.into());
         }
-        !matches!(self.place, Place::End) || !self.aside.is_empty()
+        self.old.remove_ranks(self.old.len() - shown_old..self.old.len());
+        !matches!(self.place, Place::End)
     }
-}
-
-fn is_before(link: Link, score: f64, text: &[u8]) -> bool {
-    link.compare_score(score).then_with(|| link.text().cmp(text)) == Ordering::Less
 }

@@ -11,6 +11,7 @@ use super::tree::Tree;
 use crate::capture::{Part, Remains};
 use crate::hasher::{HashCode, hasher};
 use crate::table::{Table, prefetch};
+use std::cmp::Ordering;
 use std::ops::Range;
 
 /// Members by name and in order.
@@ -41,7 +42,7 @@ impl Ordered {
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], hash: HashCode, score: f64) {
         if let Some(capture) = &mut self.capture {
-            capture.note_new(member, score);
+            capture.note_new(member, hash, score);
         }
         let member = Member::new(member, score);
         // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out of the tree before they free
@@ -55,7 +56,8 @@ impl Ordered {
     pub(super) fn set_score(&mut self, member: &[u8], hash: HashCode, score: f64) {
         let mut found = self.table.get_mut(member, hash).expect("the caller has seen it");
         if let Some(capture) = &mut self.capture {
-            capture.note_change(&found, score);
+            capture.note_old(&found, hash);
+            capture.note_new(member, hash, score);
         }
         // SAFETY: the old link leaves the tree before the score changes; the new one is compared only afterwards, but for
         // `try_replace`, which is given the new score.
@@ -78,16 +80,15 @@ impl Ordered {
         // SAFETY: the member leaves the table below.
         self.tree.remove(unsafe { Link::to(&found) });
         let taken = self.table.take(member, hash, hasher())?;
-        let score = taken.score();
-        self.let_go(taken);
-        Some(score)
+        self.note_removed(&taken, hash);
+        Some(taken.score())
     }
 
-    /// A member has left table and tree.
+    /// Tells the capture of a member that has left the table.
     #[inline]
-    fn let_go(&mut self, member: Member) {
+    fn note_removed(&mut self, member: &Member, hash: HashCode) {
         if let Some(capture) = &mut self.capture {
-            capture.note_removed(member);
+            capture.note_old(member, hash);
         }
     }
 
@@ -110,6 +111,13 @@ impl Ordered {
         start..end.max(start)
     }
 
+    /// How many members stand before this place in the order.
+    pub(super) fn count_before(&self, score: f64, text: &[u8]) -> usize {
+        self.tree.partition(|link| {
+            link.compare_score(score).then_with(|| link.text().cmp(text)) == Ordering::Less
+        })
+    }
+
     /// Members and scores of these ranks, which exist; from the last to the first if `reverse`.
     pub(super) fn iter(&self, ranks: Range<usize>, reverse: bool) -> Iter<'_> {
         debug_assert!(ranks.end <= self.len());
@@ -130,7 +138,7 @@ impl Ordered {
                 let member = link.text();
                 // The text is read until the member is found, and the member freed afterwards.
                 let taken = self.table.take(member, hash, hasher());
-                self.let_go(taken.expect("table and tree have the same members"));
+                self.note_removed(&taken.expect("table and tree have the same members"), hash);
             }
         }
     }
@@ -148,8 +156,10 @@ impl Ordered {
 
     /// As [`crate::Collection::capture_step`].
     pub(super) fn capture_step(&mut self, budget: usize, see: &mut dyn FnMut(Part<'_>)) -> bool {
-        let capture = self.capture.as_mut().expect("a capture is under way");
-        capture.step(&self.tree, budget, see)
+        let mut capture = self.capture.take().expect("a capture is under way");
+        let more = capture.step(self, budget, see);
+        self.capture = Some(capture);
+        more
     }
 
     /// As [`crate::Collection::end_capture`].
