@@ -166,12 +166,21 @@ impl Keyspace {
         &self.discards
     }
 
-    /// An entry has left the keyspace: it is freed, now or later, unless a snapshot still needs it.
+    /// An entry has left the keyspace: it is freed, now or later. If a snapshot still needs it, it gives about how many bytes are kept.
     #[inline]
-    pub(crate) fn let_go(&self, entry: Entry) {
-        if let Some(entry) = self.snapshots.large().keep(entry) {
-            self.discards.entry(entry);
+    pub(crate) fn let_go(&self, entry: Entry) -> u64 {
+        match self.snapshots.large().keep(entry) {
+            Ok(bytes) => bytes,
+            Err(entry) => {
+                self.discards.entry(entry);
+                0
+            }
         }
+    }
+
+    /// About how many bytes of large values are deleted, and kept until a snapshot has shown them.
+    pub fn kept_for_snapshot(&self) -> u64 {
+        self.snapshots.large().kept_bytes()
     }
 
     #[inline]

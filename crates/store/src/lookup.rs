@@ -265,20 +265,25 @@ impl Found<'_, '_> {
     }
 
     /// Removes the entry and frees it.
-    pub fn delete(mut self) {
-        self.preserve();
-        let entry = self.take();
-        self.guard.keyspace.let_go(entry);
+    pub fn delete(self) {
+        self.remove_to_free();
     }
 
-    /// Removes the entry and frees it. About how many bytes that has given back, or will where it is freed in the background;
+    /// Removes the entry and frees it; gives about how many bytes of it a snapshot keeps for the time being.
+    fn remove_to_free(mut self) -> u64 {
+        self.preserve();
+        let entry = self.take();
+        self.guard.keyspace.let_go(entry)
+    }
+
+    /// Removes the entry and frees it. About how many bytes that has given back, or will where it is freed in the background, or when a snapshot has shown it;
     /// what its table gives back is counted only if that happens at once.
     pub fn evict(self) -> usize {
         let later = bytes_later(&self.entry());
         let before = taken_by_thread();
-        self.delete();
+        let kept = self.remove_to_free() as usize;
         let now = usize::try_from(before - taken_by_thread()).unwrap_or(0);
-        now + later.unwrap_or(0)
+        now + later.unwrap_or(0).max(kept)
     }
 
     /// Takes the entry out; `self` must not be used for it any more.

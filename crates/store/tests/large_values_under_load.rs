@@ -229,7 +229,11 @@ fn change_found(mut found: Found<'_, '_>, row: &mut Row, random: &mut Random) ->
             found.set_expiry(row.1);
         }
         (2, _) => {
-            found.delete();
+            if random.below(2) == 0 {
+                found.delete();
+            } else {
+                found.evict();
+            }
             return false;
         }
         (_, Value::Text(text)) => {
@@ -372,4 +376,38 @@ fn snapshot(shared: &Shared, random: &mut Random) -> usize {
         assert!(seen == wanted, "{:?}", wanted.0);
     }
     seen.larges
+}
+
+#[test]
+fn what_is_deleted_and_kept_for_a_snapshot_counts_as_freed() {
+    const LEN: usize = 1 << 20;
+    let options =
+        KeyspaceOptions { databases: 1, placement: Placement::Local, seed: 1, threads: 1 };
+    let keyspace = Arc::new(Keyspace::new(options));
+    let (key, hash) = (b"key".as_slice(), keyspace.locate(b"key"));
+    for is_given_up in [false, true] {
+        let mut world = keyspace.enter(0);
+        match world.lock(hash.slot()).lookup(0, key, hash) {
+            Lookup::Vacant(vacant) => vacant.insert(NewValue::String(&[b'x'; LEN]), None, 0),
+            Lookup::Found(_) => panic!("it has been evicted"),
+        }
+        drop(world);
+        let world = keyspace.enter_exclusive();
+        let sink = Arc::new(Handed::default());
+        let mut snapshot = Snapshot::start(&keyspace, &world, sink).expect("the only one");
+        drop(world);
+
+        let mut world = keyspace.enter(0);
+        match world.lock(hash.slot()).lookup(0, key, hash) {
+            Lookup::Found(found) => assert!(found.evict() >= LEN),
+            Lookup::Vacant(_) => panic!("it was just added"),
+        }
+        assert!(keyspace.kept_for_snapshot() >= LEN as u64);
+        let mut seen = Seen::default();
+        while !is_given_up && snapshot.step(&mut world, |shown| seen.take(shown)) {}
+        assert_eq!(seen.larges, usize::from(!is_given_up));
+        drop(world);
+        drop(snapshot);
+        assert_eq!(keyspace.kept_for_snapshot(), 0);
+    }
 }

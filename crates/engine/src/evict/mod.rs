@@ -208,9 +208,11 @@ impl Engine {
         }
     }
 
-    /// Bytes that `maxmemory` does not count: what the log keeps beyond the backlog for replicas that are behind.
+    /// Bytes that `maxmemory` does not count: what the log keeps beyond the backlog for replicas that are behind, and large values that were
+    /// deleted, and are kept for a snapshot.
     pub(crate) fn uncounted_memory(&self) -> u64 {
-        self.log.bytes().saturating_sub(self.log.backlog_limit())
+        let behind = self.log.bytes().saturating_sub(self.log.backlog_limit());
+        behind + self.keyspace.kept_for_snapshot()
     }
 
     /// Whether keys may be evicted now, or the matter is not this node's, or not this moment's.

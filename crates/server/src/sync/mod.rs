@@ -271,8 +271,12 @@ impl Job {
         while more {
             let mut batch = Batch::default();
             let mut world = self.engine.keyspace.enter(thread);
-            while more && batch.bytes < CHUNK && !scribe.has_string() {
+            while more && batch.bytes < CHUNK {
                 more = self.snapshot.step(&mut world, |shown| scribe.take(&mut batch, shown));
+                // A step through a large value takes its time, even one that shows little.
+                if self.snapshot.is_within_large() || scribe.has_string() {
+                    break;
+                }
             }
             drop(world);
             scribe.finish_string(&mut batch);

@@ -12,11 +12,11 @@
 
 use crate::entry::{Entry, StringRef};
 use crate::hash::KeyHash;
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use tessera_collections::Kind;
 use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Item, Table};
@@ -77,6 +77,8 @@ struct Large {
     place: Place,
     /// The capture of a string.
     text: TextCapture,
+    /// About how many bytes it has, once it has left the keyspace.
+    kept_bytes: u64,
 }
 
 impl Large {
@@ -105,8 +107,10 @@ pub(super) struct TextCapture {
 pub(crate) struct LargeValues {
     /// How many there are. Whoever asks for a value holds the lock of its slot, under which it was counted.
     count: AtomicUsize,
-    /// A leaf: nothing is locked under it.
-    values: Mutex<Values>,
+    /// About how many bytes have left the keyspace, and are kept.
+    kept_bytes: AtomicU64,
+    /// A leaf: nothing is locked under it, and nothing is copied or freed.
+    values: RwLock<Values>,
 }
 
 /// Large values by the addresses of their allocations.
@@ -133,12 +137,12 @@ impl Values {
         Some(old)
     }
 
-    fn remove(&mut self, value: usize) -> bool {
-        let removed = self.by_address.remove(&value);
-        if let Some(slot) = removed.as_ref().and_then(Large::slot) {
+    fn remove(&mut self, value: usize) -> Option<Large> {
+        let removed = self.by_address.remove(&value)?;
+        if let Some(slot) = removed.slot() {
             self.by_slot.remove(&(slot, value));
         }
-        removed.is_some()
+        Some(removed)
     }
 }
 
@@ -178,51 +182,66 @@ impl LargeValues {
             head: Arc::new(head),
             place: Place::Taken,
             text: TextCapture { len, ..TextCapture::default() },
+            kept_bytes: 0,
         };
         let address = entry.value_address().expect("a large value has an allocation of its own");
-        let mut values = self.values.lock();
+        let mut values = self.values.write();
         let old = values.by_address.insert(address, large);
-        debug_assert!(old.is_none(), "what is captured lives");
+        assert!(old.is_none(), "what is captured lives, so its address is its own");
         values.put(address, Place::Slot(Address { hash, home, key: entry.key().into() }));
         self.count.fetch_add(1, Relaxed);
     }
 
-    /// Takes an entry that leaves the keyspace, if its value is captured; else gives it back.
+    /// About how many bytes have left the keyspace, and are kept until they have been shown.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_bytes.load(Relaxed)
+    }
+
+    /// Takes an entry that leaves the keyspace, if its value is captured, and gives about how many bytes are kept with it; else gives it back.
     #[inline]
-    pub(crate) fn keep(&self, entry: Entry) -> Option<Entry> {
-        if self.is_empty() { Some(entry) } else { self.keep_captured(entry) }
+    pub(crate) fn keep(&self, entry: Entry) -> Result<u64, Entry> {
+        if self.is_empty() { Err(entry) } else { self.keep_captured(entry) }
     }
 
     #[cold]
-    fn keep_captured(&self, entry: Entry) -> Option<Entry> {
-        let address = entry.value_address()?;
-        let mut values = self.values.lock();
-        if !values.by_address.contains_key(&address) {
-            return Some(entry);
-        }
+    fn keep_captured(&self, entry: Entry) -> Result<u64, Entry> {
+        let Some(address) = entry.value_address().filter(|&value| self.has(value)) else {
+            return Err(entry);
+        };
+        let bytes = entry.memory(SAMPLES) as u64;
+        let mut values = self.values.write();
         values.put(address, Place::Kept(entry));
-        None
+        self.count_kept(&mut values, address, bytes);
+        Ok(bytes)
+    }
+
+    fn has(&self, value: usize) -> bool {
+        self.values.read().by_address.contains_key(&value)
+    }
+
+    fn count_kept(&self, values: &mut Values, value: usize, bytes: u64) {
+        if let Some(large) = values.by_address.get_mut(&value) {
+            large.kept_bytes = bytes;
+            self.kept_bytes.fetch_add(bytes, Relaxed);
+        }
     }
 
     /// A value has come to this entry; it may be one that is captured.
     #[cold]
     pub(crate) fn moved(&self, home: usize, hash: KeyHash, entry: &Entry) {
-        let Some(address) = entry.value_address() else { return };
+        let Some(address) = entry.value_address().filter(|&value| self.has(value)) else { return };
         let place = Place::Slot(Address { hash, home, key: entry.key().into() });
-        self.values.lock().put(address, place);
+        self.values.write().put(address, place);
     }
 
-    /// These bytes of a string are about to change.
+    /// These bytes of a string, whose slot is locked, are about to change.
     #[cold]
     pub(crate) fn before_edit(&self, entry: &Entry, ranges: impl Iterator<Item = Range<usize>>) {
-        let (Some(address), Some(StringRef::Bytes(bytes))) =
-            (entry.value_address(), entry.string())
-        else {
-            return;
-        };
-        if let Some(large) = self.values.lock().by_address.get_mut(&address) {
-            ranges.for_each(|range| large.text.put_aside(bytes, range));
-        }
+        let Some(address) = entry.value_address().filter(|&value| self.has(value)) else { return };
+        let Some(StringRef::Bytes(bytes)) = entry.string() else { return };
+        let mut text = self.take_text(address);
+        ranges.for_each(|range| text.put_aside(bytes, range));
+        self.put_text(address, text);
     }
 
     /// Takes the captured values out of a table of this slot that is flushed.
@@ -230,7 +249,7 @@ impl LargeValues {
         if self.is_empty() {
             return;
         }
-        let mut values = self.values.lock();
+        let mut values = self.values.write();
         let of_slot = values.by_slot.range((slot, 0)..=(slot, usize::MAX));
         let of_slot: Vec<usize> = of_slot.map(|&(_, value)| value).collect();
         for value in of_slot {
@@ -244,7 +263,9 @@ impl LargeValues {
                 is_it.then(|| table.remove(place, hash.code, false, hasher))
             });
             if let Some(entry) = taken {
+                let bytes = entry.memory(SAMPLES) as u64;
                 values.put(value, Place::Kept(entry));
+                self.count_kept(&mut values, value, bytes);
             }
         }
     }
@@ -254,7 +275,7 @@ impl LargeValues {
         if self.is_empty() {
             return None;
         }
-        let values = self.values.lock();
+        let values = self.values.write();
         values
             .by_address
             .first_key_value()
@@ -263,7 +284,7 @@ impl LargeValues {
 
     /// Where a value is now.
     pub(super) fn address_of(&self, value: usize) -> Option<Address> {
-        match &self.values.lock().by_address.get(&value)?.place {
+        match &self.values.read().by_address.get(&value)?.place {
             Place::Slot(address) => Some(address.clone()),
             Place::Kept(_) | Place::Taken => None,
         }
@@ -271,7 +292,7 @@ impl LargeValues {
 
     /// Takes a value that has left the keyspace.
     pub(super) fn take_kept(&self, value: usize) -> Option<Entry> {
-        let mut values = self.values.lock();
+        let mut values = self.values.write();
         if values.by_address.get(&value)?.slot().is_some() {
             return None;
         }
@@ -283,7 +304,7 @@ impl LargeValues {
 
     /// Takes the capture of a string while a block is shown: its slot is locked, or it has left the keyspace.
     pub(super) fn take_text(&self, value: usize) -> TextCapture {
-        let mut values = self.values.lock();
+        let mut values = self.values.write();
         values
             .by_address
             .get_mut(&value)
@@ -292,28 +313,37 @@ impl LargeValues {
     }
 
     pub(super) fn put_text(&self, value: usize, text: TextCapture) {
-        if let Some(large) = self.values.lock().by_address.get_mut(&value) {
+        if let Some(large) = self.values.write().by_address.get_mut(&value) {
             large.text = text;
         }
     }
 
     /// A value has been shown.
     pub(super) fn remove(&self, value: usize) {
-        if self.values.lock().remove(value) {
+        if let Some(large) = self.values.write().remove(value) {
             self.count.fetch_sub(1, Relaxed);
+            self.kept_bytes.fetch_sub(large.kept_bytes, Relaxed);
         }
     }
 
-    /// The values that are left, and where they are, or the entries that were kept. For a snapshot that is given up; nobody else is in the world.
-    pub(super) fn drain(&self) -> Vec<(usize, Result<Address, Option<Entry>>)> {
+    /// Gives the list up. Nobody else is in the world; what is left may take long to free.
+    pub(super) fn drain(&self) -> LeftValues {
         self.count.store(0, Relaxed);
-        let values = std::mem::take(&mut *self.values.lock());
-        let place_of = |place| match place {
-            Place::Slot(address) => Ok(address),
-            Place::Kept(entry) => Err(Some(entry)),
-            Place::Taken => Err(None),
-        };
-        values.by_address.into_iter().map(|(value, large)| (value, place_of(large.place))).collect()
+        self.kept_bytes.store(0, Relaxed);
+        LeftValues(std::mem::take(&mut *self.values.write()).by_address)
+    }
+}
+
+/// Large values that have not been shown when a snapshot was given up.
+pub(super) struct LeftValues(BTreeMap<usize, Large>);
+
+impl LeftValues {
+    /// Those that are in slots, and where.
+    pub(super) fn in_slots(&self) -> impl Iterator<Item = (usize, &Address)> {
+        self.0.iter().filter_map(|(&value, large)| match &large.place {
+            Place::Slot(address) => Some((value, address)),
+            Place::Kept(_) | Place::Taken => None,
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::entry::{Entry, StringRef};
 use crate::hash::KeyHash;
 use crate::keyspace::{Keyspace, World, WorldExclusive};
 use crate::slot::SlotGuard;
-use large::{Address, LargeValues, is_large};
+use large::{Address, LargeValues, LeftValues, is_large};
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -27,14 +27,14 @@ use tessera_collections::capture::{Part, Remains};
 use tessera_collections::table::Table;
 use tessera_slot::Slot;
 
+pub use large::LargeHead;
+
 /// Set in `Snapshots::state` while a snapshot is under way; the low eight bits are the epoch.
 const ACTIVE: u32 = 1 << 8;
 /// Walks that may be given up in a row before a silent walk is needed.
 const MAX_GIVEN_UP: u32 = 200;
 /// Buckets that one step of the walk looks at under one lock.
 const BUCKETS_PER_STEP: usize = 16;
-
-pub use large::LargeHead;
 
 /// Bytes of a large value that one step of the walk shows under one lock.
 const BYTES_PER_STEP: usize = 64 << 10;
@@ -306,7 +306,7 @@ impl Snapshot {
                 None => return Some(false),
             }
         };
-        // With nothing locked any more: it may take long to free.
+        // Little remains of a capture of which all was shown.
         if let Some(remains) = remains {
             see(Shown::End);
             drop(remains);
@@ -435,23 +435,18 @@ fn show_parts(
 
 impl Snapshot {
     /// Ends the captures that are left when the snapshot is given up, with the world locked. What it gives may take long to free.
-    fn give_up_large(&self, present: Option<Present>) -> Vec<(Option<Remains>, Option<Entry>)> {
-        let Some(present) = present else { return Vec::new() };
-        let end = |entry: &mut Entry| entry.edit_collection(AnyCollection::end_capture);
-        let end_in_slot = |value, address: Address| {
+    fn give_up_large(&self, present: &Present) -> (LeftValues, Vec<Remains>) {
+        let end = |(value, address): (usize, &Address)| {
             let mut data = self.keyspace.cell(address.hash.slot()).lock();
             let now = present.now_of(address.home);
             let table = data.table_mut(now, self.keyspace.databases());
             let mut entry = table.get_mut(&address.key, address.hash.code)?;
-            (entry.value_address() == Some(value)).then(|| end(&mut entry)).flatten()
+            let is_it = entry.value_address() == Some(value);
+            is_it.then(|| entry.edit_collection(AnyCollection::end_capture))?
         };
-        let drained = self.keyspace.snapshots().large.drain().into_iter();
-        drained
-            .map(|(value, place)| match place {
-                Ok(address) => (end_in_slot(value, address), None),
-                Err(entry) => (None, entry),
-            })
-            .collect()
+        let left = self.keyspace.snapshots().large.drain();
+        let remains = left.in_slots().filter_map(end).collect();
+        (left, remains)
     }
 }
 
@@ -464,7 +459,7 @@ impl Drop for Snapshot {
         let given_up = if self.ended { 0 } else { snapshots.given_up.load(Ordering::Relaxed) + 1 };
         snapshots.given_up.store(given_up, Ordering::Relaxed);
         let flushed = std::mem::take(&mut *snapshots.flushed.lock());
-        let large = self.give_up_large(present);
+        let large = present.map(|present| self.give_up_large(&present));
         drop(world);
         drop((flushed, large));
     }
