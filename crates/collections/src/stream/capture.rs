@@ -35,6 +35,12 @@ impl<T> Captured<T> {
         self.0.is_some()
     }
 
+    /// The state.
+    #[cfg(test)]
+    pub(super) fn get(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+
     /// The state, for those who change what is captured.
     #[inline]
     pub(super) fn get_mut(&mut self) -> Option<&mut T> {
@@ -81,12 +87,13 @@ impl<T> Debug for Captured<T> {
 /// A step of a capture: what it may still show, and to whom.
 pub(super) struct Step<'s> {
     left: usize,
+    /// Whether it has got on: shown or passed over something.
     any: bool,
     see: &'s mut dyn FnMut(Part<'_>),
 }
 
 impl Step<'_> {
-    /// A step that shows parts of about `budget` bytes, but at least one.
+    /// A step that shows parts of about `budget` bytes. What it passes over counts too, so it may show none; but it gets on.
     pub(super) fn new(budget: usize, see: &mut dyn FnMut(Part<'_>)) -> Step<'_> {
         Step { left: budget, any: false, see }
     }
@@ -108,6 +115,7 @@ impl Step<'_> {
         /// About what a small part costs.
         const EACH: usize = 32;
         self.left = self.left.saturating_sub(EACH);
+        self.any = true;
     }
 }
 

@@ -231,15 +231,23 @@ fn apply_to_group(op: &Op, stream: &mut Stream) {
     }
 }
 
+/// How many parts are put aside in all.
+fn kept(stream: &Stream) -> usize {
+    let nodes = stream.entries.nodes.capture.get().map_or(0, |capture| capture.nodes.kept());
+    nodes + stream.groups.kept()
+}
+
 /// Shows a step, and whether there is more.
 fn step(stream: &mut Stream, budget: usize, shown: &mut Vec<Shown>) -> bool {
-    let (before, mut cost) = (shown.len(), 0);
+    let (before, kept_before, mut cost) = (shown.len(), kept(stream), 0);
     let more = stream.capture_step(budget, &mut |part| {
         assert!(shown.len() == before || cost < budget, "the budget was used up");
         cost += part.cost();
         shown.push(Shown::of(part));
     });
-    assert!(shown.len() > before, "at least one a step");
+    let passed = kept_before - kept(stream);
+    assert!(shown.len() > before || passed > 0 || !more, "it gets on");
+    assert!(passed <= budget / 32 + 1, "what was put aside counts");
     more
 }
 
@@ -359,6 +367,28 @@ fn the_end_takes_out_what_was_not_shown() {
     drop(stream.end_capture());
     assert!(!stream.groups["g".as_bytes()].capture.is_there());
     assert!(!stream.entries.nodes.capture.is_there());
+    drop(stream.end_capture());
+}
+
+#[test]
+fn a_step_passes_over_no_more_than_it_may_show() {
+    let (mut stream, budget) = (Stream::new(), 3200);
+    let mut group = Group::new(StreamId::MIN, Some(0));
+    let (consumer, _) = group.find_or_make(b"c", 1);
+    group.assign(StreamId::MAX, Pending { consumer, time: 1, count: 1 });
+    stream.groups.insert((*b"g").into(), group);
+    let expected = parts_of(&stream);
+    stream.begin_capture();
+    let group = stream.groups.get_mut(b"g").unwrap();
+    for ms in 1..=1000 {
+        group.assign(StreamId::new(ms, 0), Pending { consumer, time: 1, count: 1 });
+    }
+    let (mut shown, mut steps) = (Vec::new(), 1);
+    while step(&mut stream, budget, &mut shown) {
+        steps += 1;
+    }
+    assert_eq!(shown, expected);
+    assert_eq!(steps, 1000 * 32 / budget + 1);
     drop(stream.end_capture());
 }
 

@@ -117,6 +117,12 @@ impl Group {
 }
 
 impl GroupCapture {
+    /// How many parts are put aside.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.pending.kept()
+    }
+
     /// Shows some of what comes next. Gives what comes then, if anything does.
     fn show(&mut self, name: &[u8], group: &Group, step: &mut Step<'_>) -> Option<Stage> {
         match self.stage {

@@ -115,6 +115,15 @@ impl Groups {
         body.capture.begin(GroupsCapture { names, ..GroupsCapture::default() });
     }
 
+    /// How many parts of all groups are put aside.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let Some(body) = &self.0 else { return 0 };
+        let removed = body.capture.get().map(|capture| &capture.removed);
+        let groups = body.map.values().chain(removed.into_iter().flat_map(Map::values));
+        groups.filter_map(|group| group.capture.get()).map(GroupCapture::kept).sum()
+    }
+
     /// Shows what is captured. Whether that is all.
     ///
     /// # Panics
