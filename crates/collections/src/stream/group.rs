@@ -3,20 +3,15 @@
 use super::MAX_STREAM_COUNT;
 use super::capture::Captured;
 use super::entries::Entries;
-use super::group_capture::GroupCapture;
+use super::group_capture::{Frozen, GroupCapture};
 use super::id::StreamId;
+use std::collections::btree_map::Range;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
 
 /// A consumer of a group, in short. Good as long as the consumer is not deleted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConsumerId(u32);
-
-impl ConsumerId {
-    /// Its number among those of the group.
-    pub(super) fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,12 +86,12 @@ impl Group {
         self.pending.range(start..).map(|(&id, &pending)| (id, pending))
     }
 
-    /// The same, as a capture walks over them.
-    pub(super) fn pending_refs(
+    /// Those within a range, as a capture walks over them.
+    pub(super) fn pending_in(
         &self,
-        start: StreamId,
-    ) -> impl Iterator<Item = (StreamId, &Pending)> {
-        self.pending.range(start..).map(|(&id, pending)| (id, pending))
+        range: impl RangeBounds<StreamId>,
+    ) -> Range<'_, StreamId, Pending> {
+        self.pending.range(range)
     }
 
     /// The id of the last entry that is not acknowledged.
@@ -119,14 +114,17 @@ impl Group {
         self.names.values().map(|&id| self.consumer(id))
     }
 
-    /// The ids of all consumers in the order of their names.
-    pub(super) fn ids(&self) -> impl Iterator<Item = ConsumerId> {
-        self.names.values().copied()
+    /// The consumers whose names are within a range, as a capture walks over them.
+    pub(super) fn names_in(
+        &self,
+        range: impl RangeBounds<Box<[u8]>>,
+    ) -> Range<'_, Box<[u8]>, ConsumerId> {
+        self.names.range(range)
     }
 
-    /// The consumers by their ids; `None`: deleted.
-    pub(super) fn slots(&self) -> &[Option<Consumer>] {
-        &self.consumers
+    /// The name of the last consumer.
+    pub(super) fn last_name(&self) -> Option<Box<[u8]>> {
+        self.names.last_key_value().map(|(name, _)| name.clone())
     }
 
     /// A consumer by its name.
@@ -142,12 +140,39 @@ impl Group {
         self.consumers[id.0 as usize].as_ref().expect("this consumer was not deleted")
     }
 
-    /// A consumer, to be changed.
+    /// A consumer, to be changed. A capture that has still to show it keeps what it was.
     ///
     /// # Panics
     /// If it was deleted.
     pub fn consumer_mut(&mut self, id: ConsumerId) -> &mut Consumer {
+        if self.capture.is_there() {
+            self.keep_consumer(id);
+        }
+        self.slot_mut(id)
+    }
+
+    /// The ids of the entries that a consumer has not acknowledged, to be changed: a capture does not read them.
+    fn owned_mut(&mut self, id: ConsumerId) -> &mut BTreeSet<StreamId> {
+        &mut self.slot_mut(id).pending
+    }
+
+    fn slot_mut(&mut self, id: ConsumerId) -> &mut Consumer {
         self.consumers[id.0 as usize].as_mut().expect("this consumer was not deleted")
+    }
+
+    /// A consumer as a capture keeps it.
+    pub(super) fn frozen(&self, id: ConsumerId) -> Frozen {
+        let Consumer { seen, active, .. } = *self.consumer(id);
+        Frozen { id, seen, active }
+    }
+
+    /// A consumer is about to change: a capture that has still to show it keeps what it is.
+    #[cold]
+    fn keep_consumer(&mut self, id: ConsumerId) {
+        let (old, slots) = (self.frozen(id), &self.consumers);
+        if let (Some(capture), Some(consumer)) = (self.capture.get_mut(), &slots[id.0 as usize]) {
+            capture.consumers.keep(&consumer.name, || Some(old));
+        }
     }
 
     /// The consumer of this name, and whether it is new. `now`: when it was seen, Unix ms.
@@ -155,8 +180,12 @@ impl Group {
         if let Some(id) = self.find(name) {
             return (id, false);
         }
+        let name: Box<[u8]> = name.into();
+        if let Some(capture) = self.capture.get_mut() {
+            capture.consumers.keep(&name, || None);
+        }
         let consumer =
-            Consumer { name: name.into(), seen: now, active: None, pending: BTreeSet::new() };
+            Consumer { name: name.clone(), seen: now, active: None, pending: BTreeSet::new() };
         let id = match self.free.pop() {
             Some(id) => {
                 self.consumers[id.0 as usize] = Some(consumer);
@@ -167,13 +196,15 @@ impl Group {
                 ConsumerId(self.consumers.len() as u32 - 1)
             }
         };
-        self.names.insert(name.into(), id);
+        self.names.insert(name, id);
         (id, true)
     }
 
     /// Deletes a consumer with all that it has not acknowledged; gives how many entries these were.
     pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
-        let id = self.names.remove(name)?;
+        let id = self.find(name)?;
+        self.keep_consumer(id);
+        self.names.remove(name);
         let consumer = self.consumers[id.0 as usize].take().expect("it has a name");
         self.free.push(id);
         for &id in &consumer.pending {
@@ -188,9 +219,9 @@ impl Group {
         let old = self.pending.insert(id, pending);
         self.keep(id, old);
         if let Some(old) = old.filter(|old| old.consumer != pending.consumer) {
-            self.consumer_mut(old.consumer).pending.remove(&id);
+            self.owned_mut(old.consumer).remove(&id);
         }
-        self.consumer_mut(pending.consumer).pending.insert(id);
+        self.owned_mut(pending.consumer).insert(id);
     }
 
     /// An entry that its consumer has is delivered once more.
@@ -206,7 +237,7 @@ impl Group {
     pub fn acknowledge(&mut self, id: StreamId) -> bool {
         let Some(pending) = self.pending.remove(&id) else { return false };
         self.keep(id, Some(pending));
-        self.consumer_mut(pending.consumer).pending.remove(&id);
+        self.owned_mut(pending.consumer).remove(&id);
         true
     }
 
@@ -214,7 +245,7 @@ impl Group {
     #[inline]
     fn keep(&mut self, id: StreamId, old: Option<Pending>) {
         if let Some(capture) = self.capture.get_mut() {
-            capture.pending.keep(id, || old);
+            capture.pending.keep(&id, || old);
         }
     }
 
@@ -247,16 +278,17 @@ impl Group {
         Some((entries.added() as i64).wrapping_sub(read as i64))
     }
 
-    /// Bytes of memory, about: what the ordered trees need is two thirds full on average.
-    pub(super) fn memory(&self) -> usize {
-        let pending = self.pending.len() * 3 / 2 * (size_of::<(StreamId, Pending)>() + 2);
-        let consumers: usize = self
-            .iter()
-            .map(|consumer| {
-                let ids = consumer.pending.len() * 3 / 2 * (size_of::<StreamId>() + 2);
-                2 * consumer.name.len() + ids + size_of::<(Box<[u8]>, ConsumerId)>()
-            })
-            .sum();
+    /// Bytes of memory, about: what the ordered trees need is two thirds full on average. The lengths of names are estimated from
+    /// `samples` consumers; 0: all are looked at.
+    pub(super) fn memory(&self, samples: usize) -> usize {
+        // Each pending entry is in the group's tree and in that of its consumer.
+        let of_pending = size_of::<(StreamId, Pending)>() + 2 + size_of::<StreamId>() + 2;
+        let pending = self.pending.len() * 3 / 2 * of_pending;
+        let count = self.names.len();
+        let looked_at = if samples == 0 { count } else { samples.min(count) };
+        let names: usize = self.names.keys().take(looked_at).map(|name| name.len()).sum();
+        let names = names as u128 * count as u128 / looked_at.max(1) as u128;
+        let consumers = 2 * names as usize + count * size_of::<(Box<[u8]>, ConsumerId)>();
         let slots = self.consumers.capacity() * size_of::<Option<Consumer>>();
         size_of::<Group>() + pending + consumers + slots
     }

@@ -1,14 +1,16 @@
 //! Capturing a consumer group: what it is, what is pending, its consumers with the ids that each has.
 //!
-//! Names and counters are copied when the capture begins; what is pending is walked where it stands (`capture.rs`). The walk notes whose
-//! each entry is, and these ids are shown after the names of the consumers. A consumer may be deleted meanwhile, and its number given
-//! out again: what was pending for it was put aside first, so the number is always that of the consumer as it was.
+//! Its counters are copied when the capture begins. What is pending and the consumers are walked where they stand (`walk.rs`). The
+//! first walk notes whose each entry is, by the consumer's number, and these ids are shown after the names of the consumers. A consumer
+//! may be deleted meanwhile, and its number given out again: it was put aside first with all that was pending for it, so in what both walks
+//! show the number is always that of the consumer as it was.
 
-use super::capture::{Step, Walk};
+use super::capture::Step;
 use super::group::{ConsumerId, Group, Pending};
 use super::id::StreamId;
+use super::walk::Walk;
 use crate::capture::Part;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 /// The capture of a group.
 pub(super) struct GroupCapture {
@@ -16,22 +18,24 @@ pub(super) struct GroupCapture {
     last_id: StreamId,
     entries_read: Option<u64>,
     /// How many entries are pending.
-    len: u64,
-    pub(super) pending: Walk<Pending>,
-    /// Those still to be shown, in the order of their names.
-    order: VecDeque<ConsumerId>,
-    /// By their ids.
-    consumers: Vec<Option<Frozen>>,
+    pending_count: u64,
+    pub(super) pending: Walk<StreamId, Pending>,
+    /// How many consumers there are.
+    consumer_count: u64,
+    /// By their names.
+    pub(super) consumers: Walk<Box<[u8]>, Frozen>,
+    /// What is pending for the consumers that are still to be shown.
+    ids: BTreeMap<ConsumerId, Ids>,
+    /// What is still to be shown of the consumer that was shown last.
+    owned: Ids,
 }
 
-/// A consumer as it was.
-struct Frozen {
-    name: Box<[u8]>,
-    seen: i64,
-    active: Option<i64>,
-    /// How many entries are pending for it.
-    len: u64,
-    ids: Ids,
+/// A consumer as it was, but for its name.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Frozen {
+    pub(super) id: ConsumerId,
+    pub(super) seen: i64,
+    pub(super) active: Option<i64>,
 }
 
 /// What the capture of a group shows next.
@@ -39,75 +43,78 @@ struct Frozen {
 enum Stage {
     Group,
     Pending,
+    ConsumerCount,
     Consumers,
-    Consumer,
-    Owned,
 }
 
 /// Ids in the order in which they come in and go out.
 #[derive(Default)]
-struct Ids(VecDeque<VecDeque<StreamId>>);
+struct Ids {
+    blocks: VecDeque<VecDeque<StreamId>>,
+    len: u64,
+}
 
 /// Ids in a block: what is moved when it grows, and freed at once.
 const BLOCK: usize = 1024;
 
 impl Ids {
     fn push(&mut self, id: StreamId) {
-        match self.0.back_mut() {
+        self.len += 1;
+        match self.blocks.back_mut() {
             Some(last) if last.len() < BLOCK => last.push_back(id),
-            _ => self.0.push_back(VecDeque::from([id])),
+            _ => self.blocks.push_back(VecDeque::from([id])),
         }
     }
 
     fn pop(&mut self) -> Option<StreamId> {
-        let block = self.0.front_mut()?;
+        let block = self.blocks.front_mut()?;
         let id = block.pop_front();
         if block.is_empty() {
-            self.0.pop_front();
+            self.blocks.pop_front();
         }
+        self.len -= 1;
         id
+    }
+
+    /// Shows ids, and takes them out, until the step is over or none are left.
+    fn show(&mut self, step: &mut Step<'_>) {
+        while !step.is_over()
+            && let Some(id) = self.pop()
+        {
+            step.show(Part::Owned(id));
+        }
     }
 }
 
 impl Group {
     /// Begins the capture of the group.
     pub(super) fn begin_capture(&mut self) {
-        let frozen = self.slots().iter().map(|consumer| {
-            consumer.as_ref().map(|consumer| Frozen {
-                name: consumer.name().into(),
-                seen: consumer.seen,
-                active: consumer.active,
-                len: consumer.pending() as u64,
-                ids: Ids::default(),
-            })
-        });
         let capture = GroupCapture {
             stage: Stage::Group,
             last_id: self.last_id,
             entries_read: self.entries_read,
-            len: self.pending() as u64,
+            pending_count: self.pending() as u64,
             pending: Walk::to(self.last_pending()),
-            order: self.ids().collect(),
-            consumers: frozen.collect(),
+            consumer_count: self.consumers() as u64,
+            consumers: Walk::to(self.last_name()),
+            ids: BTreeMap::new(),
+            owned: Ids::default(),
         };
         self.capture.begin(capture);
     }
 
-    /// Shows what is captured, under this name. Gives what is left of the capture when that was all.
-    pub(super) fn show_captured(
-        &mut self,
-        name: &[u8],
-        step: &mut Step<'_>,
-    ) -> Option<Box<GroupCapture>> {
+    /// Shows what is captured, under this name. Whether that is all: then the group is not captured any more.
+    pub(super) fn show_captured(&mut self, name: &[u8], step: &mut Step<'_>) -> bool {
         let mut capture = self.capture.take().expect("the group is captured");
         while !step.is_over() {
             match capture.show(name, self, step) {
                 Some(stage) => capture.stage = stage,
-                None => return Some(capture),
+                // All that was put aside or noted has been shown: nothing is left to be freed.
+                None => return true,
             }
         }
         self.capture.put_back(capture);
-        None
+        false
     }
 
     /// Ends the capture, however far it is.
@@ -117,61 +124,60 @@ impl Group {
 }
 
 impl GroupCapture {
+    /// How many parts are put aside.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        self.pending.kept().len() + self.consumers.kept().len()
+    }
+
     /// Shows some of what comes next. Gives what comes then, if anything does.
     fn show(&mut self, name: &[u8], group: &Group, step: &mut Step<'_>) -> Option<Stage> {
         match self.stage {
             Stage::Group => {
                 let (last_id, entries_read) = (self.last_id, self.entries_read);
-                step.show(Part::Group { name, last_id, entries_read, pending: self.len });
+                step.show(Part::Group { name, last_id, entries_read, pending: self.pending_count });
                 Some(Stage::Pending)
             }
-            Stage::Pending => Some(self.show_pending(group, step)),
+            Stage::Pending => {
+                self.show_pending(group, step);
+                let is_done = self.pending.is_done();
+                Some(if is_done { Stage::ConsumerCount } else { Stage::Pending })
+            }
+            Stage::ConsumerCount => {
+                step.show(Part::Consumers(self.consumer_count));
+                self.more_consumers()
+            }
             Stage::Consumers => {
-                step.show(Part::Consumers(self.order.len() as u64));
-                self.next_consumer()
-            }
-            Stage::Consumer => {
-                let Frozen { name, seen, active, len, .. } = self.consumer();
-                let (seen, active, pending) = (*seen, *active, *len);
-                step.show(Part::Consumer { name, seen, active, pending });
-                if pending > 0 { Some(Stage::Owned) } else { self.end_consumer() }
-            }
-            Stage::Owned => {
-                let consumer = self.consumer();
-                let id = consumer.ids.pop().expect("as many ids as were counted");
-                consumer.len -= 1;
-                let is_last = consumer.len == 0;
-                step.show(Part::Owned(id));
-                if is_last { self.end_consumer() } else { Some(Stage::Owned) }
+                self.show_consumers(group, step);
+                self.more_consumers()
             }
         }
     }
 
-    fn show_pending(&mut self, group: &Group, step: &mut Step<'_>) -> Stage {
-        let Some(next) = self.pending.next() else { return Stage::Consumers };
-        let consumers = &mut self.consumers;
-        self.pending.show(group.pending_refs(next), step, |id, pending, step| {
-            let consumer = consumers[pending.consumer.index()].as_mut();
-            consumer.expect("who had it was there").ids.push(id);
+    fn show_pending(&mut self, group: &Group, step: &mut Step<'_>) {
+        let present = group.pending_in(self.pending.rest());
+        let ids = &mut self.ids;
+        self.pending.show(present, step, |&id, pending, step| {
+            ids.entry(pending.consumer).or_default().push(id);
             step.show(Part::Pending { id, time: pending.time, count: pending.count });
         });
-        Stage::Pending
     }
 
-    /// The consumer that is shown.
-    fn consumer(&mut self) -> &mut Frozen {
-        let id = self.order.front().expect("a consumer is still to be shown");
-        self.consumers[id.index()].as_mut().expect("it was there")
+    fn show_consumers(&mut self, group: &Group, step: &mut Step<'_>) {
+        let GroupCapture { consumers, ids, owned, .. } = self;
+        owned.show(step);
+        let present = group.names_in(consumers.rest());
+        let present = present.map(|(name, &id)| (name, group.frozen(id)));
+        // When ids are left over the step is over, so the walk goes no further.
+        consumers.show(present, step, |name, &Frozen { id, seen, active }, step| {
+            *owned = ids.remove(&id).unwrap_or_default();
+            step.show(Part::Consumer { name, seen, active, pending: owned.len });
+            owned.show(step);
+        });
     }
 
-    /// The consumer is shown, and freed.
-    fn end_consumer(&mut self) -> Option<Stage> {
-        let id = self.order.pop_front().expect("a consumer was shown");
-        self.consumers[id.index()] = None;
-        self.next_consumer()
-    }
-
-    fn next_consumer(&self) -> Option<Stage> {
-        (!self.order.is_empty()).then_some(Stage::Consumer)
+    fn more_consumers(&self) -> Option<Stage> {
+        let is_all = self.consumers.is_done() && self.owned.len == 0;
+        (!is_all).then_some(Stage::Consumers)
     }
 }

@@ -1,13 +1,15 @@
 //! The consumer groups of a stream by their names, and which of them a capture has still to show.
 //!
-//! They are read as the map that they are. Groups come and go by methods alone: one that goes while it is captured is put aside as a
+//! They are read as the map that they are. Groups come, change and go by methods alone. The capture of all is a walk by names
+//! (`walk.rs`); that of a group begins before it changes, or when the walk comes to it. One that goes before it was shown is put aside as a
 //! whole, and shown from there. A group of the same name that is made later is another one, and not captured.
 
 use super::capture::{Captured, Step};
 use super::group::Group;
 use super::group_capture::GroupCapture;
+use super::walk::Walk;
 use std::collections::btree_map::Iter;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Debug};
 use std::ops::Deref;
 
@@ -26,12 +28,24 @@ struct Body {
 /// The capture of the groups; each has its own capture besides.
 #[derive(Default)]
 pub(super) struct GroupsCapture {
-    /// Those still to be shown, in their order.
-    names: VecDeque<Box<[u8]>>,
-    /// Those that were removed before they were shown.
-    removed: Map,
-    /// What is left of captures that have ended: it may take long to free.
-    shown: Vec<GroupCapture>,
+    /// What is put aside are groups that were removed, each captured.
+    walk: Walk<Box<[u8]>, Group>,
+    /// The names of those in the map that are captured.
+    captured: BTreeSet<Box<[u8]>>,
+    /// Groups that were removed, and shown then: it may take long to free them.
+    removed: Vec<Group>,
+    /// What is left of captures that ended before all was shown: the same holds for them.
+    ended: Vec<GroupCapture>,
+}
+
+impl GroupsCapture {
+    /// A group is about to change, or to be removed: unless it has been shown, or is new, it is captured.
+    #[cold]
+    fn before_change(&mut self, name: &[u8], group: &mut Group) {
+        if self.walk.awaits(name) && self.captured.insert(name.into()) {
+            group.begin_capture();
+        }
+    }
 }
 
 impl Deref for Groups {
@@ -69,26 +83,37 @@ impl Groups {
     /// A group, to be changed.
     #[inline]
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut Group> {
-        self.0.as_mut()?.map.get_mut(name)
+        let Body { map, capture } = &mut **self.0.as_mut()?;
+        let group = map.get_mut(name)?;
+        if let Some(capture) = capture.get_mut() {
+            capture.before_change(name, group);
+        }
+        Some(group)
     }
 
     /// Adds a group. Gives the one that had this name.
     ///
     /// # Panics
-    /// If that one is captured: it is to be removed first.
+    /// If that one is still to be shown by a capture: it is to be removed first.
     pub fn insert(&mut self, name: Box<[u8]>, group: Group) -> Option<Group> {
-        let old = self.0.get_or_insert_default().map.insert(name, group);
-        assert!(old.as_ref().is_none_or(|old| !old.capture.is_there()), "a capture is lost");
-        old
+        let Body { map, capture } = &mut **self.0.get_or_insert_default();
+        if let Some(capture) = capture.get_mut()
+            && capture.walk.awaits(&*name)
+        {
+            assert!(!map.contains_key(&name), "a capture is lost");
+            capture.walk.keep(&name, || None);
+        }
+        map.insert(name, group)
     }
 
     /// Removes a group. False: there is none of this name.
     pub fn remove(&mut self, name: &[u8]) -> bool {
         let Some(body) = &mut self.0 else { return false };
-        let Some((name, group)) = body.map.remove_entry(name) else { return false };
-        if group.capture.is_there() {
-            let capture = body.capture.get_mut().expect("who captures a group captures them all");
-            capture.removed.insert(name, group);
+        let Some((name, mut group)) = body.map.remove_entry(name) else { return false };
+        if let Some(capture) = body.capture.get_mut() {
+            capture.before_change(&name, &mut group);
+            capture.captured.remove(&name);
+            capture.walk.keep(&name, || Some(group));
         }
         self.fit();
         true
@@ -101,18 +126,27 @@ impl Groups {
         }
     }
 
-    /// Bytes of memory, about.
-    pub(super) fn memory(&self) -> usize {
-        let groups = self.iter().map(|(name, group)| name.len() + 16 + group.memory());
+    /// Bytes of memory, about. Each group is looked at, but only `samples` of its consumers; 0: all.
+    pub(super) fn memory(&self, samples: usize) -> usize {
+        let groups = self.iter().map(|(name, group)| name.len() + 16 + group.memory(samples));
         self.0.as_ref().map_or(0, |_| size_of::<Body>()) + groups.sum::<usize>()
     }
 
     /// Begins the capture of all groups.
     pub(super) fn begin_capture(&mut self) {
         let body = self.0.get_or_insert_default();
-        body.map.values_mut().for_each(Group::begin_capture);
-        let names = body.map.keys().cloned().collect();
-        body.capture.begin(GroupsCapture { names, ..GroupsCapture::default() });
+        let last = body.map.last_key_value().map(|(name, _)| name.clone());
+        body.capture.begin(GroupsCapture { walk: Walk::to(last), ..GroupsCapture::default() });
+    }
+
+    /// How many parts of all groups, and groups, are put aside.
+    #[cfg(test)]
+    pub(super) fn kept(&self) -> usize {
+        let Some(body) = &self.0 else { return 0 };
+        let Some(capture) = body.capture.get() else { return 0 };
+        let groups = body.map.values().chain(capture.walk.kept().flatten());
+        let parts = groups.filter_map(|group| group.capture.get()).map(GroupCapture::kept);
+        parts.sum::<usize>() + capture.walk.kept().len()
     }
 
     /// Shows what is captured. Whether that is all.
@@ -121,30 +155,39 @@ impl Groups {
     /// If they are not captured.
     pub(super) fn show_captured(&mut self, step: &mut Step<'_>) -> bool {
         let Body { map, capture } = &mut **self.0.as_mut().expect("the groups are captured");
-        let GroupsCapture { names, removed, shown } =
-            capture.get_mut().expect("the groups are captured");
-        while let Some(name) = names.front()
-            && !step.is_over()
-        {
-            // One that is removed stands before another that was given its name.
-            let group = match removed.get_mut(name) {
-                Some(group) => group,
-                None => map.get_mut(name).expect("a captured group is kept"),
+        let capture = capture.get_mut().expect("the groups are captured");
+        while !step.is_over() {
+            let present =
+                map.range::<Box<[u8]>, _>(capture.walk.rest()).next().map(|(name, _)| name);
+            let Some(name) = capture.walk.next(present).cloned() else { break };
+            let is_shown = match capture.walk.aside(&name) {
+                Some(Some(removed)) => removed.show_captured(&name, step),
+                Some(None) => {
+                    step.pass();
+                    true
+                }
+                None => {
+                    let group = map.get_mut(&name).expect("the next part is present or put aside");
+                    capture.before_change(&name, group);
+                    group.show_captured(&name, step)
+                }
             };
-            if let Some(left) = group.show_captured(name, step) {
-                shown.push(*left);
-                names.pop_front();
+            if is_shown {
+                capture.captured.remove(&name);
+                capture.removed.extend(capture.walk.pass(name));
             }
         }
-        names.is_empty()
+        capture.walk.is_done()
     }
 
     /// Ends the capture, however far it is, and gives what is left of it.
     pub(super) fn end_capture(&mut self) -> Option<Box<GroupsCapture>> {
         let body = self.0.as_mut()?;
         let mut capture = body.capture.take()?;
-        let left = body.map.values_mut().filter_map(Group::end_capture);
-        capture.shown.extend(left.map(|left| *left));
+        for name in std::mem::take(&mut capture.captured) {
+            let group = body.map.get_mut(&name).expect("what is captured is there");
+            capture.ended.extend(group.end_capture().map(|left| *left));
+        }
         self.fit();
         Some(capture)
     }

@@ -16,6 +16,7 @@ mod load;
 mod node;
 mod nodes;
 mod range;
+mod walk;
 
 pub use entries::{Entries, Keep, StreamLimits, TooLarge};
 pub use entry::StreamEntry;
@@ -156,7 +157,7 @@ unsafe impl Collection for Stream {
         size_of::<StreamBody>()
             + self.bytes_of_nodes(samples)
             + self.entries.nodes.memory()
-            + self.groups.memory()
+            + self.groups.memory(samples)
     }
 
     fn free_effort(&self) -> usize {

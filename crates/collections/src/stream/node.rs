@@ -82,8 +82,8 @@ impl Node {
     }
 
     /// Its first id and its listpack.
-    pub(super) fn parts(&self) -> (StreamId, &Listpack) {
-        (self.first, &self.listpack)
+    pub(super) fn parts(&self) -> (&StreamId, &Listpack) {
+        (&self.first, &self.listpack)
     }
 
     /// The master entry.

@@ -52,11 +52,10 @@ impl Nodes {
         Some(At { chunk, node: self.chunks[chunk].len() - 1 })
     }
 
-    /// The nodes that do not begin before this id.
-    pub(super) fn from(&self, id: StreamId) -> impl Iterator<Item = &Node> {
-        let start = match self.seek(id) {
-            Some(at) if self.get(at).first < id => self.next(at),
-            Some(at) => Some(at),
+    /// The nodes that begin behind this id, or all.
+    pub(super) fn behind(&self, id: Option<StreamId>) -> impl Iterator<Item = &Node> {
+        let start = match id.and_then(|id| self.seek(id)) {
+            Some(at) => self.next(at),
             None => self.first(),
         };
         std::iter::successors(start, |&at| self.next(at)).map(|at| self.get(at))
@@ -98,7 +97,7 @@ impl Nodes {
     pub(super) fn change(&mut self, at: At) -> &mut Node {
         let node = &mut self.chunks[at.chunk][at.node];
         if let Some(capture) = self.capture.get_mut() {
-            capture.nodes.keep(node.first, || Some(node.listpack.clone()));
+            capture.nodes.keep(&node.first, || Some(node.listpack.clone()));
         }
         node
     }
@@ -114,7 +113,7 @@ impl Nodes {
     pub(super) fn push(&mut self, node: Node) {
         self.len += 1;
         if let Some(capture) = self.capture.get_mut() {
-            capture.nodes.keep(node.first, || None);
+            capture.nodes.keep(&node.first, || None);
         }
         match self.chunks.back_mut() {
             Some(last) if last.len() < CHUNK => last.push_back(node),
@@ -136,7 +135,7 @@ impl Nodes {
         let chunk = &mut self.chunks[at.chunk];
         let node = chunk.remove(at.node).expect("the place of a node");
         if let Some(capture) = self.capture.get_mut() {
-            capture.nodes.keep(node.first, || Some(node.listpack));
+            capture.nodes.keep(&node.first, || Some(node.listpack));
         }
         if chunk.is_empty() {
             self.chunks.remove(at.chunk);

@@ -419,3 +419,43 @@ fn a_capture_slows_no_operation_down_by_much() {
     // What looks at all parts each time would take a thousand times as long.
     assert!(captured < free * 20 + Duration::from_secs(1), "{captured:?}, not captured {free:?}");
 }
+
+/// The shortest time of some that something takes: the machine may be busy.
+fn shortest(mut act: impl FnMut()) -> Duration {
+    let times = (0..5).map(|_| {
+        let start = Instant::now();
+        act();
+        start.elapsed()
+    });
+    times.min().expect("it was done")
+}
+
+#[test]
+fn neither_a_beginning_nor_an_estimate_goes_through_all_consumers() {
+    let (mut stream, mut group) = (Stream::new(), Group::new(StreamId::MIN, None));
+    for number in 0..100_000 {
+        group.find_or_make(format!("consumer {number:06}").as_bytes(), 1);
+    }
+    stream.groups.insert((*b"g").into(), group);
+    for name in 0..10_000 {
+        stream.groups.insert(format!("{name}").into_bytes().into(), Group::default());
+    }
+    let copying = shortest(|| drop(stream.clone()));
+    let beginning = shortest(|| {
+        stream.begin_capture();
+        // As who reads from it comes upon it.
+        let group = stream.groups.get_mut(b"g").expect("it was made");
+        let consumer = group.find(b"consumer 050000").expect("it was made");
+        group.consumer_mut(consumer).seen += 1;
+        drop(stream.end_capture());
+    });
+    assert!(beginning < copying / 20, "{beginning:?}, copying {copying:?}");
+
+    stream.groups.get_mut(b"g").expect("it was made").find_or_make(b"a", 1);
+    let (exact, estimate) = (stream.memory(0), stream.memory(5));
+    assert!(estimate.abs_diff(exact) < exact / 10, "{estimate}, all looked at {exact}");
+    let group = &stream.groups["g".as_bytes()];
+    let looking_at_all = shortest(|| _ = std::hint::black_box(group.memory(0)));
+    let estimating = shortest(|| _ = std::hint::black_box(group.memory(5)));
+    assert!(estimating < looking_at_all / 4, "{estimating:?}, all {looking_at_all:?}");
+}
