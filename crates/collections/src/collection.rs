@@ -92,7 +92,7 @@ pub unsafe trait Collection:
     /// If it cannot be captured, or is already.
     fn begin_capture(&mut self);
 
-    /// Shows the next parts, of about `budget` bytes, at least one. False: these were the last.
+    /// Shows the next parts, of about `budget` bytes; none, if much is passed over that is not to be shown. False: these were the last.
     ///
     /// # Panics
     /// If it is not captured.
