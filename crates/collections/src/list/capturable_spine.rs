@@ -38,7 +38,21 @@ impl CapturableSpine {
     #[inline]
     pub(super) fn edit<R>(&mut self, at: Place, change: impl FnOnce(&mut Node) -> R) -> R {
         if self.is_captured() {
-            self.keep(at);
+            self.keep(at, self.spine.number_of(at));
+        }
+        self.spine.edit(at, change)
+    }
+
+    /// As [`CapturableSpine::edit`], where the number of the node's first element is known: takes no time to find out.
+    #[inline]
+    pub(super) fn edit_known<R>(
+        &mut self,
+        at: Place,
+        start: usize,
+        change: impl FnOnce(&mut Node) -> R,
+    ) -> R {
+        if self.is_captured() {
+            self.keep(at, start);
         }
         self.spine.edit(at, change)
     }
@@ -51,7 +65,8 @@ impl CapturableSpine {
 
     /// Puts a node in the place of another.
     pub(super) fn replace(&mut self, at: Place, node: Node) {
-        let range = self.range(at);
+        let start = if self.is_captured() { self.spine.number_of(at) } else { 0 };
+        let range = Range { start, of: self.spine.elements() };
         let old = self.spine.edit(at, |own| std::mem::replace(own, node));
         if let Some(capture) = &mut self.capture {
             capture.pass(range, old.count(), || old);
@@ -77,7 +92,9 @@ impl CapturableSpine {
 
     /// Takes a node out, whose elements go elsewhere. What stands before it stays in place.
     pub(super) fn take(&mut self, at: Place) -> Node {
-        self.keep(at);
+        if self.is_captured() {
+            self.keep(at, self.spine.number_of(at));
+        }
         self.spine.remove(at).0
     }
 
@@ -122,19 +139,13 @@ impl CapturableSpine {
         }
     }
 
-    /// Has a node kept that is about to be changed.
+    /// Has a node kept that is about to be changed, and begins with element number `start`.
     #[cold]
-    fn keep(&mut self, at: Place) {
-        let range = self.range(at);
-        let node = self.spine.get(at);
+    fn keep(&mut self, at: Place, start: usize) {
+        let (node, of) = (self.spine.get(at), self.spine.elements());
         if let Some(capture) = &mut self.capture {
-            capture.pass(range, node.count(), || node.clone());
+            capture.pass(Range { start, of }, node.count(), || node.clone());
         }
-    }
-
-    /// Where a node is.
-    fn range(&self, at: Place) -> Range {
-        Range { start: self.spine.number_of(at), of: self.spine.elements() }
     }
 
     /// Whether there is a capture.

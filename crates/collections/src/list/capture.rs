@@ -5,15 +5,14 @@
 //! costs at most the copy of a node more than without, and removing many nodes costs nothing for each but moving it.
 //!
 //! The list is described as a sequence of runs, whose numbers of elements add up to those of the list. There is at most one more of them than
-//! live nodes. They are looked for from the nearest of both ends and the run that was asked for last: what happens at the ends finds its
-//! run at once, and so does what goes through the list from node to node.
+//! live nodes. They stand in blocks as the nodes do, so that one is found and split as a node is. What happens at the ends finds its run at once, and
+//! so does, as the run that was looked for last is known, what goes through the list from node to node.
 //!
 //! Deliberately not here: the nodes of the list, and who has to say what happens to them (`capturable_spine.rs`).
 
 use super::node::{Node, Unpacked};
-use super::spine::{Place, Spine};
+use super::spine::{Counted, Place, Spine};
 use crate::capture::Part;
-use std::collections::VecDeque;
 
 /// A stretch of the list: first what has been passed, then what is live. Every run but the last has live elements.
 #[derive(Debug, Default)]
@@ -26,12 +25,15 @@ struct Run {
     live: usize,
 }
 
-impl Run {
+impl Counted for Run {
     /// Its elements that are in the list.
-    fn present(&self) -> usize {
+    #[inline]
+    fn count(&self) -> usize {
         self.passed + self.live
     }
+}
 
+impl Run {
     /// Keeps a node that is to be shown after all others that are kept here.
     fn save_last(&mut self, node: Node) {
         self.saved.get_or_insert_default().push_back(node);
@@ -82,13 +84,11 @@ pub(super) struct Range {
 /// What is still to be shown of a list.
 #[derive(Debug)]
 pub(super) struct Capture {
-    runs: VecDeque<Run>,
-    /// The run that was looked for last, and the number of its first element. What has changed since stands behind that.
-    found: (usize, usize),
-    /// Elements of the list, when it was last asked for anything.
-    elements: usize,
-    /// The run whose passed elements have become more or fewer since then, if the list has.
-    changed: usize,
+    /// There is always one. They add up to what the list had when it was last asked for anything.
+    runs: Spine<Run>,
+    /// The run that was looked for last, and the number of its first element. If the list has changed since then, this run has more passed elements,
+    /// or fewer.
+    found: (Place, usize),
     /// The number of nodes when it began, until that was shown.
     length: Option<usize>,
 }
@@ -96,93 +96,109 @@ pub(super) struct Capture {
 impl Capture {
     /// A capture of this list.
     pub(super) fn new(spine: &Spine) -> Capture {
-        let elements = spine.elements();
-        let all = Run { live: elements, ..Run::default() };
-        Capture {
-            runs: VecDeque::from([all]),
-            found: (0, 0),
-            elements,
-            changed: 0,
-            length: Some(spine.nodes()),
-        }
+        let mut runs = Spine::default();
+        runs.push_back(Run { live: spine.elements(), ..Run::default() });
+        let found = (first(&runs), 0);
+        Capture { runs, found, length: Some(spine.nodes()) }
     }
 
     /// Learns what the last change has come to: all it was told before is where that is going to be.
     fn recount(&mut self, elements: usize) {
-        let run = &mut self.runs[self.changed];
-        run.passed = run.passed + elements - self.elements;
-        self.elements = elements;
+        let before = self.runs.elements();
+        self.runs.edit(self.found.0, |run| run.passed = run.passed + elements - before);
     }
 
     /// The run in which an element is, and its number within; the end of the list is in the last run.
-    fn find(&mut self, Range { start, of }: Range) -> (usize, usize) {
+    fn find(&mut self, Range { start, of }: Range) -> (Place, usize) {
         self.recount(of);
-        let last = self.runs.len() - 1;
-        let known = [(0, 0), self.found, (last, of - self.runs[last].present())];
-        let nearest = known.into_iter().min_by_key(|(_, first)| first.abs_diff(start));
-        let (mut run, mut first) = nearest.expect("there are three");
-        while start < first {
-            run -= 1;
-            first -= self.runs[run].present();
+        self.found = self.find_near(start).unwrap_or_else(|| self.seek(start));
+        let (at, first) = self.found;
+        (at, start - first)
+    }
+
+    /// The run in which an element is, and the number of its first, if it is the run that was found last or not far from it.
+    fn find_near(&self, start: usize) -> Option<(Place, usize)> {
+        /// Whoever goes through the list leaves a run or two behind with each node.
+        const NEAR: usize = 4;
+        let (mut at, mut first) = self.found;
+        for _ in 0..NEAR {
+            let count = self.runs.get(at).count();
+            if start < first {
+                at = self.runs.prev(at)?;
+                first -= self.runs.get(at).count();
+            } else if start < first + count {
+                return Some((at, first));
+            } else {
+                first += count;
+                at = self.runs.next(at)?;
+            }
         }
-        while run < last && start - first >= self.runs[run].present() {
-            first += self.runs[run].present();
-            run += 1;
+        None
+    }
+
+    /// As [`Capture::find_near`], anywhere.
+    fn seek(&self, start: usize) -> (Place, usize) {
+        if let Some((at, offset)) = self.runs.seek(start) {
+            return (at, start - offset);
         }
-        self.found = (run, first);
-        (run, start - first)
+        let last = self.runs.last().expect("there is a run");
+        (last, self.runs.elements() - self.runs.get(last).count())
     }
 
     /// A node of so many elements is changed, taken out or replaced: if it is live it is kept aside, and its elements are passed from now on.
     /// `node` gives the node as it was, or a copy.
     pub(super) fn pass(&mut self, range: Range, count: usize, node: impl FnOnce() -> Node) {
-        let (index, offset) = self.find(range);
-        let run = &mut self.runs[index];
-        self.changed = index;
+        let (at, offset) = self.find(range);
+        let run = self.runs.get(at);
         let Some(before) = offset.checked_sub(run.passed) else { return };
         let behind = run.live - before - count;
         if before == 0 {
-            run.save_last(node());
-            run.passed += count;
-            run.live = behind;
-            self.join_at(index);
+            self.runs.edit(at, |run| {
+                run.save_last(node());
+                run.passed += count;
+                run.live = behind;
+            });
+            self.join_at(at);
             return;
         }
-        run.live = before;
-        self.changed = index + 1;
-        match self.runs.get_mut(index + 1).filter(|_| behind == 0) {
+        self.runs.edit(at, |run| run.live = before);
+        let next = match self.runs.next(at).filter(|_| behind == 0) {
             Some(next) => {
-                next.save_first(node());
-                next.passed += count;
+                self.runs.edit(next, |next| {
+                    next.save_first(node());
+                    next.passed += count;
+                });
+                next
             }
             None => {
                 let mut rest = Run { saved: None, passed: count, live: behind };
                 rest.save_last(node());
-                self.runs.insert(index + 1, rest);
+                self.runs.insert_after(at, rest)
             }
-        }
+        };
+        self.found = (next, range.start);
     }
 
     /// A node is added, which is going to begin at `range.start`.
     pub(super) fn add(&mut self, range: Range) {
-        let (index, offset) = self.find(range);
-        let run = &mut self.runs[index];
-        self.changed = index;
+        let (at, offset) = self.find(range);
+        let run = self.runs.get(at);
         if offset <= run.passed {
             return;
         }
-        let behind = run.present() - offset;
-        run.live -= behind;
-        self.changed = index + 1;
-        self.runs.insert(index + 1, Run { live: behind, ..Run::default() });
+        let behind = run.count() - offset;
+        self.runs.edit(at, |run| run.live -= behind);
+        let rest = Run { live: behind, ..Run::default() };
+        self.found = (self.runs.insert_after(at, rest), range.start);
     }
 
     /// Keeps to the rule that every run but the last has live elements.
-    fn join_at(&mut self, run: usize) {
-        if self.runs[run].live == 0
-            && let Some(next) = self.runs.remove(run + 1)
+    fn join_at(&mut self, at: Place) {
+        if self.runs.get(at).live == 0
+            && let Some(next) = self.runs.next(at)
         {
-            self.runs[run].join(next);
+            let (next, _) = self.runs.remove(next);
+            self.runs.edit(at, |run| run.join(next));
         }
     }
 
@@ -197,10 +213,10 @@ impl Capture {
             see(Part::Length(length as u64));
         }
         self.recount(spine.elements());
-        (self.found, self.changed) = ((0, 0), 0);
+        self.found = (first(&self.runs), 0);
         let (mut cost, mut cursor) = (0, None);
         while self.has_more() {
-            let run = &self.runs[0];
+            let run = self.runs.get(first(&self.runs));
             let node = match run.first_saved() {
                 Some(node) => node,
                 None => spine.get(go_to(spine, &mut cursor, run.passed)),
@@ -216,38 +232,43 @@ impl Capture {
 
     /// Whether there is anything left to show.
     fn has_more(&self) -> bool {
-        self.runs[0].saved.is_some() || self.runs[0].live > 0
+        let run = self.runs.get(first(&self.runs));
+        run.saved.is_some() || run.live > 0
     }
 
     /// Goes on to the node behind the one that was next.
     fn node_was_shown(&mut self, count: usize) {
-        let run = &mut self.runs[0];
-        if run.saved.is_some() {
-            run.drop_first_saved();
-            return;
-        }
-        run.passed += count;
-        run.live -= count;
-        self.join_at(0);
+        let at = first(&self.runs);
+        self.runs.edit(at, |run| {
+            if run.saved.is_some() {
+                run.drop_first_saved();
+            } else {
+                run.passed += count;
+                run.live -= count;
+            }
+        });
+        self.join_at(at);
     }
 
     /// Panics where something is not as it must be.
     #[cfg(test)]
     pub(super) fn validate(&self, spine: &Spine) {
-        let present: usize = self.runs.iter().map(Run::present).sum();
-        assert_eq!(present, self.elements);
+        self.runs.validate();
         let (found, first) = self.found;
-        assert_eq!(first, self.runs.iter().take(found).map(Run::present).sum::<usize>());
+        assert_eq!(first, self.runs.number_of(found));
         assert!(self.runs.iter().rev().skip(1).all(|run| run.live > 0));
         let mut start = 0;
-        for (number, run) in self.runs.iter().enumerate() {
+        let mut next = self.runs.first();
+        while let Some(at) = next {
+            let run = self.runs.get(at);
             assert!(spine.seek(start).is_none_or(|(_, offset)| offset == 0));
             start += run.passed;
-            if number == self.changed {
-                start = start + spine.elements() - self.elements;
+            if at == found {
+                start = start + spine.elements() - self.runs.elements();
             }
             assert!(spine.seek(start).is_none_or(|(_, offset)| offset == 0));
             start += run.live;
+            next = self.runs.next(at);
         }
         assert_eq!(start, spine.elements());
         for saved in self.runs.iter().filter_map(|run| run.saved.as_deref()) {
@@ -259,8 +280,13 @@ impl Capture {
     /// How many runs there are.
     #[cfg(test)]
     pub(super) fn runs(&self) -> usize {
-        self.runs.len()
+        self.runs.nodes()
     }
+}
+
+/// The first run.
+fn first(runs: &Spine<Run>) -> Place {
+    runs.first().expect("there is a run")
 }
 
 /// The place of the node that begins with element number `start`. `cursor` has where the last one was, which stands before it.

@@ -383,7 +383,7 @@ unsafe impl Collection for List {
 
     fn end_capture(&mut self) -> Remains {
         match self {
-            List::Packed(_) => Remains::of::<()>(None),
+            List::Packed(_) => Remains::none(),
             List::Quick(list) => list.end_capture(),
         }
     }

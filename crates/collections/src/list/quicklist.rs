@@ -203,7 +203,8 @@ impl Quicklist {
             next = if part == here {
                 self.spine.remove_known(at, start)
             } else {
-                self.spine.edit(at, |node| remove_from(node, offset, part));
+                let first = start - offset;
+                self.spine.edit_known(at, first, |node| remove_from(node, offset, part));
                 self.pack_again(at, limits);
                 self.spine.next(at)
             };
@@ -225,20 +226,28 @@ impl Quicklist {
         limits: ListLimits,
     ) -> usize {
         let mut removed = 0;
-        let mut next = match direction {
-            Direction::Forward => self.spine.first(),
-            Direction::Backward => self.spine.last(),
+        // `passed`: how many elements stand before what has been looked at, or with it, if that goes forward.
+        let (mut next, mut passed) = match direction {
+            Direction::Forward => (self.spine.first(), 0),
+            Direction::Backward => (self.spine.last(), self.len()),
         };
         while let Some(at) = next.filter(|_| removed < most) {
-            let (gone, is_empty) =
-                self.remove_equal_in(at, text, direction, most - removed, limits);
+            let start = match direction {
+                Direction::Forward => passed,
+                Direction::Backward => passed - self.spine.get(at).count(),
+            };
+            let most = most - removed;
+            let (gone, is_empty) = self.remove_equal_in(at, start, text, direction, most, limits);
             removed += gone;
             // Before the node is taken out: what stands before it stays in place.
             let before = self.spine.prev(at);
-            let behind = if is_empty { self.spine.remove(at) } else { self.spine.next(at) };
-            next = match direction {
-                Direction::Forward => behind,
-                Direction::Backward => before,
+            let (behind, left) = match is_empty {
+                true => (self.spine.remove_known(at, start), 0),
+                false => (self.spine.next(at), self.spine.get(at).count()),
+            };
+            (next, passed) = match direction {
+                Direction::Forward => (behind, start + left),
+                Direction::Backward => (before, start),
             };
         }
         if removed > 0 {
@@ -250,10 +259,11 @@ impl Quicklist {
         removed
     }
 
-    /// As [`Quicklist::remove_equal`] in one node; whether nothing is left of it comes second.
+    /// As [`Quicklist::remove_equal`] in one node, which begins with element number `start`; whether nothing is left of it comes second.
     fn remove_equal_in(
         &mut self,
         at: Place,
+        start: usize,
         text: &[u8],
         direction: Direction,
         most: usize,
@@ -266,7 +276,7 @@ impl Quicklist {
             }
             NodeRef::Packed(_) => {}
         }
-        let gone = self.spine.edit(at, |node| {
+        let gone = self.spine.edit_known(at, start, |node| {
             node.edit(|listpack, count| {
                 let gone = super::remove_equal(listpack, text, direction, most);
                 *count -= gone as u32;

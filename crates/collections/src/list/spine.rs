@@ -4,6 +4,8 @@
 //! removing takes a step of constant size, but that a block is moved, and once in 128 times the vector, 40 bytes for 128 nodes: 320 KB for a
 //! million nodes, 20 µs. Each block knows how many elements are in it, and each node too, so that an index is found by
 //! adding up blocks and then nodes, without touching what is in them.
+//!
+//! What stands in the blocks is an argument, since a capture describes a list by such a sequence too.
 
 use super::node::Node;
 use smallvec::SmallVec;
@@ -11,24 +13,49 @@ use std::collections::VecDeque;
 
 const BLOCK_NODES: usize = 128;
 
-#[derive(Debug, Clone, Default)]
-struct Block {
-    elements: usize,
-    nodes: VecDeque<Node>,
+/// What a sequence consists of.
+pub(super) trait Counted {
+    /// The number of its elements.
+    fn count(&self) -> usize;
 }
 
-impl Block {
-    fn of(nodes: VecDeque<Node>) -> Block {
-        Block { elements: nodes.iter().map(Node::count).sum(), nodes }
+impl Counted for Node {
+    #[inline]
+    fn count(&self) -> usize {
+        Node::count(self)
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Block<T> {
+    elements: usize,
+    nodes: VecDeque<T>,
+}
+
+impl<T> Default for Block<T> {
+    fn default() -> Block<T> {
+        Block { elements: 0, nodes: VecDeque::new() }
+    }
+}
+
+impl<T: Counted> Block<T> {
+    fn of(nodes: VecDeque<T>) -> Block<T> {
+        Block { elements: nodes.iter().map(T::count).sum(), nodes }
     }
 }
 
 /// A sequence of nodes.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Spine {
-    blocks: SmallVec<[Block; 1]>,
+#[derive(Debug, Clone)]
+pub(super) struct Spine<T = Node> {
+    blocks: SmallVec<[Block<T>; 1]>,
     nodes: usize,
     elements: usize,
+}
+
+impl<T> Default for Spine<T> {
+    fn default() -> Spine<T> {
+        Spine { blocks: SmallVec::new(), nodes: 0, elements: 0 }
+    }
 }
 
 /// Where a node stands. Good until nodes are added or removed.
@@ -45,7 +72,7 @@ fn trim<T>(deque: &mut VecDeque<T>) {
     }
 }
 
-impl Spine {
+impl<T: Counted> Spine<T> {
     /// The number of nodes.
     #[inline]
     pub(super) fn nodes(&self) -> usize {
@@ -92,18 +119,18 @@ impl Spine {
 
     /// A node.
     #[inline]
-    pub(super) fn get(&self, at: Place) -> &Node {
+    pub(super) fn get(&self, at: Place) -> &T {
         &self.blocks[at.block].nodes[at.node]
     }
 
     /// All nodes.
-    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Node> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
         self.blocks.iter().flat_map(|block| block.nodes.iter())
     }
 
     /// Changes a node, which must keep an element or be removed next.
     #[inline]
-    pub(super) fn edit<R>(&mut self, at: Place, change: impl FnOnce(&mut Node) -> R) -> R {
+    pub(super) fn edit<R>(&mut self, at: Place, change: impl FnOnce(&mut T) -> R) -> R {
         let block = &mut self.blocks[at.block];
         let node = &mut block.nodes[at.node];
         let before = node.count();
@@ -121,7 +148,7 @@ impl Spine {
         }
         if index < self.elements / 2 {
             let (block, rest) = skip(self.blocks.iter().map(|block| block.elements), index);
-            let (node, rest) = skip(self.blocks[block].nodes.iter().map(Node::count), rest);
+            let (node, rest) = skip(self.blocks[block].nodes.iter().map(T::count), rest);
             return Some((Place { block, node }, rest));
         }
         // From the end: what counts is how many elements follow.
@@ -129,7 +156,7 @@ impl Spine {
         let (block, rest) = skip(self.blocks.iter().rev().map(|block| block.elements), behind);
         let block = self.blocks.len() - 1 - block;
         let nodes = &self.blocks[block].nodes;
-        let (node, rest) = skip(nodes.iter().rev().map(Node::count), rest);
+        let (node, rest) = skip(nodes.iter().rev().map(T::count), rest);
         let node = nodes.len() - 1 - node;
         Some((Place { block, node }, nodes[node].count() - 1 - rest))
     }
@@ -144,9 +171,9 @@ impl Spine {
             self.elements - behind
         };
         let within = if at.node < block.nodes.len() / 2 {
-            block.nodes.range(..at.node).map(Node::count).sum()
+            block.nodes.range(..at.node).map(T::count).sum()
         } else {
-            block.elements - block.nodes.range(at.node..).map(Node::count).sum::<usize>()
+            block.elements - block.nodes.range(at.node..).map(T::count).sum::<usize>()
         };
         before_block + within
     }
@@ -177,7 +204,7 @@ impl Spine {
     }
 
     /// Adds a node as the first.
-    pub(super) fn push_front(&mut self, node: Node) {
+    pub(super) fn push_front(&mut self, node: T) {
         if self.blocks.first().is_none_or(|block| block.nodes.len() >= BLOCK_NODES) {
             self.blocks.insert(0, Block::default());
         }
@@ -186,7 +213,7 @@ impl Spine {
     }
 
     /// Adds a node as the last.
-    pub(super) fn push_back(&mut self, node: Node) {
+    pub(super) fn push_back(&mut self, node: T) {
         if self.blocks.last().is_none_or(|block| block.nodes.len() >= BLOCK_NODES) {
             self.blocks.push(Block::default());
         }
@@ -196,23 +223,23 @@ impl Spine {
     }
 
     /// Counts a node that is about to be added to a block.
-    fn note(&mut self, block: usize, node: &Node) {
+    fn note(&mut self, block: usize, node: &T) {
         self.nodes += 1;
         self.elements += node.count();
         self.blocks[block].elements += node.count();
     }
 
     /// Adds a node behind another; gives its place.
-    pub(super) fn insert_after(&mut self, at: Place, node: Node) -> Place {
+    pub(super) fn insert_after(&mut self, at: Place, node: T) -> Place {
         self.insert(Place { node: at.node + 1, ..at }, node)
     }
 
     /// Adds a node before another; gives its place.
-    pub(super) fn insert_before(&mut self, at: Place, node: Node) -> Place {
+    pub(super) fn insert_before(&mut self, at: Place, node: T) -> Place {
         self.insert(at, node)
     }
 
-    fn insert(&mut self, mut at: Place, node: Node) -> Place {
+    fn insert(&mut self, mut at: Place, node: T) -> Place {
         let nodes = &mut self.blocks[at.block].nodes;
         if nodes.len() >= BLOCK_NODES {
             let rest = Block::of(nodes.split_off(BLOCK_NODES / 2));
@@ -228,7 +255,7 @@ impl Spine {
     }
 
     /// Takes a node out; gives it and the place of the one that was behind it. What stands before it stays in place.
-    pub(super) fn remove(&mut self, at: Place) -> (Node, Option<Place>) {
+    pub(super) fn remove(&mut self, at: Place) -> (T, Option<Place>) {
         let block = &mut self.blocks[at.block];
         let node = block.nodes.remove(at.node).expect("the place of a node");
         block.elements -= node.count();
@@ -250,7 +277,7 @@ impl Spine {
     }
 
     /// Adds the nodes of another behind its own.
-    pub(super) fn append(&mut self, other: Spine) {
+    pub(super) fn append(&mut self, other: Spine<T>) {
         let seam = Place { block: self.blocks.len(), node: 0 };
         self.nodes += other.nodes;
         self.elements += other.elements;
@@ -273,26 +300,28 @@ impl Spine {
         }
     }
 
-    /// Bytes of memory of the sequence and of its nodes, these estimated from `samples` of them; 0: all are looked at.
-    pub(super) fn memory(&self, samples: usize) -> usize {
-        let spilled = if self.blocks.spilled() { self.blocks.capacity() } else { 0 };
-        let own = spilled * size_of::<Block>();
-        let slots: usize = self.blocks.iter().map(|block| block.nodes.capacity()).sum();
-        let looked_at = if samples == 0 { self.nodes } else { samples.min(self.nodes) };
-        let content: usize = self.iter().take(looked_at).map(Node::memory).sum();
-        let content = content as u128 * self.nodes as u128 / looked_at.max(1) as u128;
-        own + slots * size_of::<Node>() + content as usize
-    }
-
     /// Panics where the counts are not right.
     #[cfg(test)]
     pub(super) fn validate(&self) {
         for block in &self.blocks {
             assert!(!block.nodes.is_empty() && block.nodes.len() <= BLOCK_NODES);
-            assert_eq!(block.elements, block.nodes.iter().map(Node::count).sum::<usize>());
+            assert_eq!(block.elements, block.nodes.iter().map(T::count).sum::<usize>());
         }
         assert_eq!(self.nodes, self.iter().count());
-        assert_eq!(self.elements, self.iter().map(Node::count).sum::<usize>());
+        assert_eq!(self.elements, self.iter().map(T::count).sum::<usize>());
+    }
+}
+
+impl Spine {
+    /// Bytes of memory of the sequence and of its nodes, these estimated from `samples` of them; 0: all are looked at.
+    pub(super) fn memory(&self, samples: usize) -> usize {
+        let spilled = if self.blocks.spilled() { self.blocks.capacity() } else { 0 };
+        let own = spilled * size_of::<Block<Node>>();
+        let slots: usize = self.blocks.iter().map(|block| block.nodes.capacity()).sum();
+        let looked_at = if samples == 0 { self.nodes } else { samples.min(self.nodes) };
+        let content: usize = self.iter().take(looked_at).map(Node::memory).sum();
+        let content = content as u128 * self.nodes as u128 / looked_at.max(1) as u128;
+        own + slots * size_of::<Node>() + content as usize
     }
 }
 
@@ -322,7 +351,7 @@ fn sum_to(counts: impl Iterator<Item = usize>, enough: usize) -> usize {
 }
 
 const _: () = assert!(size_of::<Node>() == 16);
-const _: () = assert!(size_of::<Block>() == 40);
+const _: () = assert!(size_of::<Block<Node>>() == 40);
 const _: () = assert!(size_of::<Spine>() == 64);
 
 #[cfg(test)]

@@ -105,7 +105,7 @@ impl Quicklist {
             self.spine.remove(at);
             self.spine.join(at);
         } else if !is_large && can_replace(node, text) {
-            self.spine.edit(at, |node| {
+            self.spine.edit_known(at, index - offset, |node| {
                 node.edit(|listpack, _| {
                     let at = listpack.seek(offset as i64).expect("within the node");
                     listpack.replace(at, text);

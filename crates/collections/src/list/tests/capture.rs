@@ -277,3 +277,44 @@ fn steps_find_their_way_through_many_runs() {
     assert!(took < SOON, "{took:?}");
     assert!(shown == texts);
 }
+
+/// How many times as long as without a capture something takes that is done to a list in which every `each`th element is "gone".
+fn times_as_long(each: usize, limits: ListLimits, what: impl Fn(&mut List)) -> f64 {
+    let mut texts = numbers(0..MANY);
+    texts.iter_mut().step_by(each).for_each(|text| *text = b"gone".to_vec());
+    let mut list = quick_list(&texts, limits);
+    let mut copy = list.clone();
+    let without = time(|| what(&mut copy));
+    list.begin_capture();
+    let with = time(|| what(&mut list));
+    validate(&list);
+    assert!(show_all(&mut list) == texts);
+    with.as_secs_f64() / without.as_secs_f64()
+}
+
+#[test]
+fn removing_what_is_equal_goes_from_node_to_node() {
+    // Whole nodes are moved aside in one, and nodes copied in the other.
+    for (elements, each) in [(1, 2), (8, 16)] {
+        for direction in [Direction::Forward, Direction::Backward] {
+            let limits = ListLimits::new(elements, 0);
+            let times = times_as_long(each, limits, |list| {
+                assert_eq!(list.remove_equal(b"gone", direction, MANY, limits), MANY / each);
+            });
+            assert!(times < 12.0, "{elements} an element, {direction:?}: {times:.1} times");
+        }
+    }
+}
+
+#[test]
+fn what_is_changed_anywhere_finds_its_run_soon() {
+    let limits = ListLimits::new(8, 0);
+    let times = times_as_long(2, limits, |list| {
+        let mut number = 1u64;
+        for _ in 0..50_000 {
+            number = number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            assert!(list.set((number >> 33) as usize % MANY, b"new", limits));
+        }
+    });
+    assert!(times < 8.0, "{times:.1} times");
+}
