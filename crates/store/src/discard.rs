@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 /// A value of more allocations is left to the background; Redis' number.
 const MANY: usize = 64;
 /// Elements that are looked at to estimate a value's size.
-const SAMPLES: usize = 5;
+pub(crate) const SAMPLES: usize = 5;
 
 enum Parcel {
     /// An entry, with an estimate of its bytes.

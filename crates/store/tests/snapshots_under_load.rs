@@ -3,6 +3,9 @@
 //! A model beside the keyspace says what that state was: writers change both under the slot's lock; who
 //! starts a snapshot copies the model while the world is locked.
 
+mod common;
+
+use common::Random;
 use std::collections::BTreeMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
@@ -26,22 +29,6 @@ const DURATION: Duration = Duration::from_secs(3);
 
 type Row = (Vec<u8>, Option<Millis>);
 type Model = BTreeMap<(usize, Vec<u8>), Row>;
-
-/// xorshift64*: enough for choosing what to do.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        self.next() as usize % end
-    }
-}
 
 struct Shared {
     keyspace: Arc<Keyspace>,

@@ -10,6 +10,7 @@
 //!
 //! Deliberately not here: when the walk goes on with a large value (the parent), and how parts are written.
 
+use crate::discard::SAMPLES;
 use crate::entry::{Entry, StringRef};
 use crate::hash::KeyHash;
 use parking_lot::RwLock;
@@ -24,8 +25,6 @@ use tessera_slot::{Millis, Slot};
 
 /// Bytes from which a value is large: what a slot may be locked for to be shown at once.
 const LARGE: usize = 128 << 10;
-/// Elements that are looked at to estimate a value's size.
-const SAMPLES: usize = 5;
 /// Bytes of a string that are put aside together.
 const BLOCK: usize = 64 << 10;
 
@@ -275,7 +274,7 @@ impl LargeValues {
         if self.is_empty() {
             return None;
         }
-        let values = self.values.write();
+        let values = self.values.read();
         values
             .by_address
             .first_key_value()
