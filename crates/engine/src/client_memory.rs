@@ -103,9 +103,7 @@ impl Clients {
                 break;
             }
             total = total.saturating_sub(bytes);
-            client.killed.store(true, Relaxed);
-            self.account_as(&client, 0);
-            by_id.remove(&client.id);
+            self.kill_listed(&mut by_id, &client);
             evicted.clients.push(client);
         }
         evicted.is_above = total > limit;

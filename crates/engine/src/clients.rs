@@ -4,7 +4,8 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicBool, AtomicI64, AtomicU8, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 /// What kind of client a connection is.
@@ -112,7 +113,7 @@ pub struct ClientInfo {
     pub watching_bytes: AtomicUsize,
     /// What the client is counted as in [`Clients::memory`].
     pub(crate) accounted: AtomicUsize,
-    /// To be disconnected by its thread.
+    /// To be disconnected by its thread; set by [`Clients::kill`].
     pub killed: AtomicBool,
     /// The kind, as a number of [`ClientKind`].
     kind: AtomicUsize,
@@ -197,6 +198,17 @@ impl ClientInfo {
     pub fn cut_ack_wait(&self, end: AckWait) -> bool {
         let waiting = AckWait::Waiting as u8;
         self.ack_wait.compare_exchange(waiting, end as u8, Relaxed, Relaxed).is_ok()
+    }
+
+    /// Whether the client was ended by [`Clients::kill`].
+    #[inline]
+    pub fn is_killed(&self) -> bool {
+        self.killed.load(Acquire)
+    }
+
+    /// Whether the client waits for keys, and nobody has taken it upon himself to answer it.
+    pub fn is_waiting(&self) -> bool {
+        self.waiter.lock().is_some()
     }
 
     /// The line of CLIENT LIST, without line break.
@@ -323,6 +335,28 @@ impl Clients {
     pub fn remove(&self, client: &ClientInfo) {
         self.by_id.lock().remove(&client.id);
         self.account_as(client, 0);
+    }
+
+    /// Ends a client: from now on it is in no list, runs no command and is given nothing that it waits
+    /// for. Its thread still has to close the connection. False: somebody else has ended it before.
+    ///
+    /// The link to this node's primary stays in the list, since it connects anew.
+    pub fn kill(&self, client: &ClientInfo) -> bool {
+        self.kill_listed(&mut self.by_id.lock(), client)
+    }
+
+    /// As [`Clients::kill`], with the list at hand.
+    pub(crate) fn kill_listed(
+        &self,
+        by_id: &mut BTreeMap<u64, Arc<ClientInfo>>,
+        client: &ClientInfo,
+    ) -> bool {
+        if client.kind() == ClientKind::Primary {
+            return !client.killed.swap(true, AcqRel);
+        }
+        client.killed.store(true, Release);
+        self.account_as(client, 0);
+        by_id.remove(&client.id).is_some()
     }
 
     /// A client by its id.

@@ -41,6 +41,8 @@ pub enum Outcome {
     Next,
     /// The connection is closed once the reply is out.
     Close,
+    /// The peer does not speak this protocol (`foreign.rs`): the connection is closed, and the log says so.
+    Foreign,
     /// The client waits; its further commands wait with it.
     Wait(Park),
     /// The rim carries the command out (PSYNC, REPLCONF and the like).

@@ -100,9 +100,15 @@ impl Engine {
         reply: &mut Reply,
     ) -> Outcome {
         let Some(command) = prepared.command else {
+            if crate::foreign::is_http(args) {
+                return Outcome::Foreign;
+            }
             return self.refuse(session, reply, turn, None, unknown(args));
         };
         if let Err(refusal) = self.check(session, command, args, turn) {
+            if !command.takes(args.len()) && crate::foreign::is_http(args) {
+                return Outcome::Foreign;
+            }
             return match self.give_up_exec(world, turn, session, command, refusal) {
                 Refusal::Fail(fail) => {
                     self.refuse(session, reply, turn, Some(prepared.index), fail)

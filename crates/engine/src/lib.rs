@@ -24,6 +24,7 @@ mod execute;
 mod expire;
 mod fail;
 mod fields;
+mod foreign;
 pub mod hll;
 mod host;
 mod notify;

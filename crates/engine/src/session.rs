@@ -30,7 +30,7 @@ pub struct Session {
     pub asking: bool,
     /// What CLIENT REPLY chose.
     pub reply_mode: ReplyMode,
-    /// Up to here the reply is settled: EXEC has done so for each of its commands.
+    /// Up to here the reply is settled: EXEC's answer goes out as a whole, whatever its commands chose.
     kept: usize,
     /// CLIENT NO-TOUCH: reads leave the access clock alone.
     pub no_touch: bool,
@@ -83,14 +83,7 @@ impl Session {
         }
     }
 
-    /// Applies it to a part of an answer, the answer of a command in a transaction.
-    pub(crate) fn settle_part(&self, reply: &mut tessera_resp::Reply, start: usize) {
-        if matches!(self.reply_mode, ReplyMode::Off | ReplyMode::Skipping) {
-            reply.buf.truncate(start);
-        }
-    }
-
-    /// What the reply has by now is settled.
+    /// What the reply has by now is settled, and goes out.
     pub(crate) fn keep_reply(&mut self, reply: &tessera_resp::Reply) {
         if self.reply_mode != ReplyMode::On {
             self.kept = reply.buf.len();

@@ -12,6 +12,6 @@ mod split;
 mod value;
 
 pub use reply::{Protocol, Reply};
-pub use request::{Limits, ProtocolError, RequestParser, Span, Step};
+pub use request::{ArgRange, Limits, ProtocolError, RequestParser, Span, Step};
 pub use split::{UnbalancedQuotes, split_args_in_place};
 pub use value::Value;

@@ -16,6 +16,9 @@ const MAX_BULK_UNAUTHENTICATED: i64 = 16_384;
 /// Room reserved for the arguments of one command before they have arrived.
 const MAX_SPANS_RESERVED: usize = 1024;
 
+/// How a TLS record with a handshake begins: its type, and the major version (RFC 8446, section 5.1).
+const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
+
 /// Where an argument stands, relative to the first byte of its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
@@ -64,6 +67,8 @@ pub enum ProtocolError {
     InvalidBulkLength,
     /// A longer argument than a client may announce before it has authenticated.
     UnauthenticatedBulkLength,
+    /// The first bytes of a TLS handshake.
+    Tls,
 }
 
 impl std::fmt::Display for ProtocolError {
@@ -82,6 +87,7 @@ impl std::fmt::Display for ProtocolError {
             }
             Self::InvalidBulkLength => "invalid bulk length",
             Self::UnauthenticatedBulkLength => "unauthenticated bulk length",
+            Self::Tls => "TLS handshake on a port without TLS",
         };
         f.write_str(text)
     }
@@ -89,20 +95,52 @@ impl std::fmt::Display for ProtocolError {
 
 impl std::error::Error for ProtocolError {}
 
+/// The arguments of one request, as a range of the list to which the parser has appended them. Each
+/// request names both of its ends, so it cannot take in what another one has left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ArgRange {
+    start: usize,
+    end: usize,
+}
+
+impl ArgRange {
+    /// The request's arguments. `spans`: the list that was given to the parser.
+    ///
+    /// # Panics
+    /// If the list was cut or emptied since.
+    #[inline]
+    pub fn of(self, spans: &[Span]) -> &[Span] {
+        &spans[self.start..self.end]
+    }
+
+    /// Whether there are no arguments: an empty line or array, which is to be passed over.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.start == self.end
+    }
+}
+
 /// What one call of [`RequestParser::next`] found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// A whole command. Its arguments were appended to the caller's list: none for an empty line
-    /// or array, which is to be passed over. `len`: how many bytes of the buffer it took.
+    /// A whole command, whose arguments were appended to the caller's list.
     Command {
         /// The command's length in bytes.
         len: usize,
+        /// Its arguments.
+        args: ArgRange,
     },
     /// More bytes are needed. `missing`: at least how many, as far as that is known.
     Incomplete {
         /// A lower bound of the bytes to come.
         missing: usize,
     },
+}
+
+/// What a part of the parser found; [`RequestParser::next`] makes a [`Step`] of it.
+enum Found {
+    Command { len: usize },
+    Incomplete { missing: usize },
 }
 
 /// The state of a connection's parser. The buffer that it is given must begin with the same
@@ -146,7 +184,8 @@ impl RequestParser {
         self.line.take()
     }
 
-    /// Finds the next command at the start of `buf` and appends its arguments to `args`.
+    /// Finds the next command at the start of `buf` and appends its arguments to `args`, which may
+    /// hold those of other connections' requests. Only a whole command leaves anything there.
     ///
     /// # Errors
     /// [`ProtocolError`]; the connection must then be closed.
@@ -157,14 +196,39 @@ impl RequestParser {
         limits: Limits,
         args: &mut Vec<Span>,
     ) -> Result<Step, ProtocolError> {
+        let start = args.len();
+        match self.find(buf, limits, args) {
+            Ok(Found::Command { len }) => {
+                Ok(Step::Command { len, args: ArgRange { start, end: args.len() } })
+            }
+            Ok(Found::Incomplete { missing }) => {
+                // Most of the time nothing is to be kept, and nothing is moved.
+                self.spans.extend(args.drain(start..));
+                Ok(Step::Incomplete { missing })
+            }
+            Err(error) => {
+                args.truncate(start);
+                Err(error)
+            }
+        }
+    }
+
+    /// As [`RequestParser::next`], but leaves in `args` whatever it has found.
+    #[inline]
+    fn find(
+        &mut self,
+        buf: &mut [u8],
+        limits: Limits,
+        args: &mut Vec<Span>,
+    ) -> Result<Found, ProtocolError> {
         if self.args_left == 0 {
             match buf.first() {
-                None => return Ok(Step::Incomplete { missing: 1 }),
+                None => return Ok(Found::Incomplete { missing: 1 }),
                 Some(b'*') => {
                     let Some((count, next)) =
                         self.number(buf, 1, ProtocolError::TooBigArrayLine)?
                     else {
-                        return Ok(Step::Incomplete { missing: 1 });
+                        return Ok(Found::Incomplete { missing: 1 });
                     };
                     let count = count
                         .filter(|&n| n <= i64::from(i32::MAX))
@@ -173,7 +237,7 @@ impl RequestParser {
                         return Err(ProtocolError::UnauthenticatedArrayLength);
                     }
                     if count <= 0 {
-                        return Ok(Step::Command { len: next });
+                        return Ok(Found::Command { len: next });
                     }
                     self.args_left = count as usize;
                     self.pos = next;
@@ -189,7 +253,7 @@ impl RequestParser {
         buf: &[u8],
         limits: Limits,
         args: &mut Vec<Span>,
-    ) -> Result<Step, ProtocolError> {
+    ) -> Result<Found, ProtocolError> {
         let first = args.len();
         args.reserve(self.args_left.min(MAX_SPANS_RESERVED));
         while self.args_left > 0 {
@@ -197,7 +261,7 @@ impl RequestParser {
                 Some(len) => len,
                 None => {
                     match buf.get(self.pos) {
-                        None => return Ok(self.suspend(args, first, 4)),
+                        None => return Ok(Found::Incomplete { missing: 4 }),
                         Some(b'$') => {}
                         Some(&byte) => return Err(ProtocolError::ExpectedBulk(byte)),
                     }
@@ -205,7 +269,7 @@ impl RequestParser {
                     let Some((len, next)) =
                         self.number(buf, line, ProtocolError::TooBigBulkLine)?
                     else {
-                        return Ok(self.suspend(args, first, 3));
+                        return Ok(Found::Incomplete { missing: 3 });
                     };
                     let len = len
                         .filter(|&n| n >= 0 && n as u64 <= limits.max_bulk)
@@ -223,7 +287,7 @@ impl RequestParser {
             }
             if buf.len() < end {
                 self.bulk = Some(len);
-                return Ok(self.suspend(args, first, end - buf.len()));
+                return Ok(Found::Incomplete { missing: end - buf.len() });
             }
             self.bulk = None;
             args.push(Span { start: self.pos as u32, len: len as u32 });
@@ -236,15 +300,7 @@ impl RequestParser {
             args.append(&mut std::mem::take(&mut self.spans));
         }
         let len = std::mem::take(&mut self.pos);
-        Ok(Step::Command { len })
-    }
-
-    /// Keeps the arguments found by this call until more bytes have come. Those of earlier calls
-    /// stay where they are, so that each is moved only twice however often more bytes come.
-    #[cold]
-    fn suspend(&mut self, args: &mut Vec<Span>, first: usize, missing: usize) -> Step {
-        self.spans.extend(args.drain(first..));
-        Step::Incomplete { missing }
+        Ok(Found::Command { len })
     }
 
     /// Reads the number on the line that begins at `start`. Outer `None`: the line's end has not
@@ -298,13 +354,16 @@ impl RequestParser {
         Ok(Some((parse_strict_i64(&buf[start..end]), end + 2)))
     }
 
-    fn inline(&mut self, buf: &mut [u8], args: &mut Vec<Span>) -> Result<Step, ProtocolError> {
+    fn inline(&mut self, buf: &mut [u8], args: &mut Vec<Span>) -> Result<Found, ProtocolError> {
+        if buf.starts_with(TLS_HANDSHAKE) {
+            return Err(ProtocolError::Tls);
+        }
         let Some(found) = buf[self.scanned..].iter().position(|&b| b == b'\n') else {
             if buf.len() > MAX_LINE {
                 return Err(ProtocolError::TooBigInline);
             }
             self.scanned = buf.len();
-            return Ok(Step::Incomplete { missing: 1 });
+            return Ok(Found::Incomplete { missing: 1 });
         };
         let end = self.scanned + found;
         self.scanned = 0;
@@ -314,7 +373,7 @@ impl RequestParser {
         let line = buf[..end].strip_suffix(b"\r").map_or(end, <[u8]>::len);
         self.line = Some(buf[..line].into());
         split_args_in_place(&mut buf[..line], args).map_err(|_| ProtocolError::UnbalancedQuotes)?;
-        Ok(Step::Command { len: end + 1 })
+        Ok(Found::Command { len: end + 1 })
     }
 }
 
@@ -350,7 +409,7 @@ mod tests {
                         assert!(missing > 0 && args.is_empty());
                         break;
                     }
-                    Ok(Step::Command { len }) => {
+                    Ok(Step::Command { len, .. }) => {
                         if !args.is_empty() {
                             commands.push(args.iter().map(|span| span.of(&buf).to_vec()).collect());
                         }
@@ -381,6 +440,7 @@ mod tests {
             (&[b'x'; 70_000], "too big inline request"),
             (&long_line, "too big mbulk count string"),
             (&long_bulk, "too big bulk count string"),
+            (b"\x16\x03\x01\x02\0\x01", "TLS handshake on a port without TLS"),
         ] {
             assert_eq!(error_of(bytes, LIMITS).as_deref(), Some(text));
         }
@@ -433,7 +493,8 @@ mod tests {
         }
         let mut args = Vec::new();
         let step = parser.next(&mut bytes, LIMITS, &mut args).unwrap();
-        assert_eq!((step, args.len()), (Step::Command { len: bytes.len() }, ARGS));
+        let all = ArgRange { start: 0, end: ARGS };
+        assert_eq!(step, Step::Command { len: bytes.len(), args: all });
         assert_eq!(parser.memory(), 0, "nothing is kept for a command that is whole");
     }
 

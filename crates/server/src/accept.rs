@@ -9,11 +9,35 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tessera_config::Config;
+
+/// How many connections of clients there are, those on their way to their threads included.
+#[derive(Default)]
+pub(crate) struct Places(AtomicUsize);
+
+impl Places {
+    /// A place for one more connection, if there are fewer than `limit`.
+    pub(crate) fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
+        let more = |taken: usize| (taken < limit).then_some(taken + 1);
+        self.0.fetch_update(Relaxed, Relaxed, more).ok()?;
+        Some(Place(Arc::clone(self)))
+    }
+}
+
+/// A connection's place among the `maxclients`: from when it is accepted until it is closed.
+pub(crate) struct Place(Arc<Places>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
+    }
+}
 
 /// A connection on its way to the thread that will serve it.
 pub(crate) struct Accepted {
     pub(crate) fd: OwnedFd,
+    pub(crate) place: Place,
     pub(crate) peer: String,
     pub(crate) local: String,
     pub(crate) is_local: bool,
@@ -179,14 +203,15 @@ fn welcome(
         stats.bump(|stats| &stats.rejected_connections, 1);
         let _ = rustix::net::send(&socket, text.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
     };
-    if server.engine.clients.len() >= config.network.maxclients as usize {
+    let Some(place) = server.places.take(config.network.maxclients as usize) else {
         refuse("-ERR max number of clients reached\r\n");
         return None;
-    }
+    };
     if let Some(path) = &listener.unix_path {
         let name = format!("{path}:0");
         let (peer, local) = (name.clone(), name);
-        return Some(Accepted { fd: socket.into(), peer, local, is_local: true, is_unix: true });
+        let fd = socket.into();
+        return Some(Accepted { fd, place, peer, local, is_local: true, is_unix: true });
     }
     let peer = socket.peer_addr().ok()?.as_socket()?;
     let local = socket.local_addr().ok()?.as_socket()?;
@@ -201,7 +226,7 @@ fn welcome(
     let name =
         |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port()).to_string();
     let (peer, local) = (name(peer), name(local));
-    Some(Accepted { fd: socket.into(), peer, local, is_local, is_unix: false })
+    Some(Accepted { fd: socket.into(), place, peer, local, is_local, is_unix: false })
 }
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no \

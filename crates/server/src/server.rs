@@ -22,6 +22,8 @@ pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     /// One for each I/O thread.
     pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+    /// The connections of clients, counted against `maxclients`.
+    pub(crate) places: Arc<crate::accept::Places>,
     pub(crate) replicas: Replicas,
     pub(crate) sync: SyncService,
     pub(crate) follow: Arc<Follow>,
@@ -131,6 +133,7 @@ impl Server {
             feeders: mailboxes.iter().map(|_| AtomicBool::new(false)).collect(),
             parked: mailboxes.iter().map(|_| AtomicUsize::new(0)).collect(),
             mailboxes,
+            places: Arc::default(),
             replicas: Replicas::default(),
             sync: SyncService::default(),
             follow,
@@ -225,7 +228,7 @@ impl Server {
         let filter =
             tessera_engine::ClientFilter { kind: Some(ClientKind::Replica), ..Default::default() };
         for client in self.engine.clients.matching(&filter, crate::time::unix().0) {
-            client.killed.store(true, Ordering::Relaxed);
+            self.engine.clients.kill(&client);
             self.disconnect(&client);
         }
     }

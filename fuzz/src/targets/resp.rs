@@ -46,10 +46,10 @@ fn read(pieces: &[&[u8]], limits: Limits) -> Read {
         while !buffer.is_empty() {
             let mut spans = vec![Span { start: 7, len: 7 }];
             match parser.next(&mut buffer, limits, &mut spans) {
-                Ok(Step::Command { len }) => {
+                Ok(Step::Command { len, args }) => {
                     assert_eq!(missing, 0, "a command is whole before what was missing has come");
                     assert!(len > 0 && len <= buffer.len());
-                    let args = spans[1..].iter().map(|span| span.of(&buffer[..len]).to_vec());
+                    let args = args.of(&spans).iter().map(|span| span.of(&buffer[..len]).to_vec());
                     read.commands.push(args.collect());
                     buffer.drain(..len);
                 }
@@ -60,6 +60,7 @@ fn read(pieces: &[&[u8]], limits: Limits) -> Read {
                 }
                 Err(error) => {
                     assert!(error.to_string().is_ascii());
+                    assert_eq!(spans.len(), 1, "a refused request leaves nothing behind");
                     read.error = Some(error);
                     return read;
                 }

@@ -156,6 +156,10 @@ impl Engine {
         }
         let mut operation = waiter.operation.lock();
         let Some(present) = operation.as_mut() else { return Attempt::Through };
+        // What it were given would be lost. Its thread, which may not have heard of that yet, takes it away.
+        if waiter.info.is_killed() {
+            return Attempt::Through;
+        }
         let Some(answer) = self.attempt(db, config, &waiter, &mut **present, key, work) else {
             return Attempt::Waits;
         };

@@ -5,7 +5,7 @@ use crate::blocking::After;
 use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
 use crate::execute::{Call, Refusal};
-use crate::{Engine, Fail, Mode, Outcome, Park, Session, Turn};
+use crate::{Engine, Fail, Mode, Outcome, Park, ReplyMode, Session, Turn};
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
@@ -194,12 +194,10 @@ impl Engine {
     ) -> (Outcome, bool, After) {
         let (mut outcome, mut has_changed, mut all) = (Outcome::Next, false, After::default());
         db.unit = Some(Box::default());
-        // CLIENT REPLY works for the rest of the transaction, even if its answer is cut off by that.
-        let mut start = reply.buf.len();
+        let is_heard = session.reply_mode == ReplyMode::On;
         reply.array(plan.len());
         for (queued, keys) in plan {
-            session.settle_part(reply, start);
-            start = reply.buf.len();
+            let start = reply.buf.len();
             let keys = match keys {
                 Ok(keys) => keys,
                 Err(fail) => {
@@ -218,9 +216,13 @@ impl Engine {
             let called = self.call(db, turn, session, entry, queued.args(), reply, false);
             match called.outcome {
                 Outcome::Close => outcome = Outcome::Close,
-                // It goes on elsewhere, and nobody waits for it.
-                Outcome::Wait(_) | Outcome::Rim if reply.buf.len() == start => reply.ok(),
                 Outcome::Wait(_) | Outcome::Rim | Outcome::Next => {}
+                Outcome::Foreign => unreachable!("no such command is queued"),
+            }
+            if reply.buf.len() == start {
+                // It goes on elsewhere and nobody waits for it, or it has switched replies off. EXEC has
+                // announced an answer of each.
+                reply.ok();
             }
             if called.has_changed && mode.any(Mode::REPLICA) && !session.is_primary {
                 self.note_replica_keys(db, queued.command, queued.args());
@@ -235,8 +237,10 @@ impl Engine {
                 self.settle_slot(db, hash.slot(), called.has_changed, &mut all.ready);
             }
         }
-        session.settle_part(reply, start);
-        session.keep_reply(reply);
+        if is_heard {
+            // CLIENT REPLY OFF or SKIP holds for what follows EXEC.
+            session.keep_reply(reply);
+        }
         (outcome, has_changed, all)
     }
 }

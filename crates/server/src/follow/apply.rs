@@ -57,7 +57,7 @@ impl Follower {
                     self.parser = RequestParser::new();
                     break;
                 }
-                Ok(Step::Command { len }) => {
+                Ok(Step::Command { len, .. }) => {
                     let raw = &input[done..done + len];
                     self.take(&server.engine, &mut world, &mut applying, raw, &spans);
                     done += len;

@@ -6,7 +6,7 @@ use super::thread::IoThread;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
-use tessera_resp::Span;
+use tessera_resp::{ArgRange, Span};
 use tessera_slot::Slot;
 use tessera_store::{KeyHash, MemberHash};
 
@@ -24,8 +24,8 @@ struct Request {
     start: usize,
     /// Its length.
     len: usize,
-    /// Its arguments: the end of its range in `Batch::spans`; it begins where the one before ends.
-    spans_end: usize,
+    /// Its arguments, in `Batch::spans`.
+    args: ArgRange,
     prepared: Prepared,
 }
 
@@ -41,6 +41,15 @@ pub(super) struct Batch {
 }
 
 impl Batch {
+    /// Forgets the requests, and with them their arguments.
+    fn clear(&mut self) {
+        self.requests.clear();
+        if self.spans.capacity() > KEEP_SPANS {
+            self.spans = Vec::new();
+        }
+        self.spans.clear();
+    }
+
     /// Parses requests of one connection until the batch is full. False: the connection has no more whole
     /// request.
     fn fill(&mut self, index: usize, conn: &mut Conn, engine: &Engine, max_bulk: u64) -> bool {
@@ -48,19 +57,16 @@ impl Batch {
             if !conn.may_parse() {
                 return false;
             }
-            let spans_start = self.spans.len();
             match conn.parse(max_bulk, &mut self.spans) {
                 Ok(Parsed::Nothing) => return false,
-                Ok(Parsed::Command { start, len }) => {
-                    let spans = &self.spans[spans_start..];
-                    if spans.is_empty() {
+                Ok(Parsed::Command { start, len, args }) => {
+                    if args.is_empty() {
                         conn.passed_over(start, len);
                         continue;
                     }
-                    let (bytes, _, _) = conn.parts(start);
-                    let prepared = engine.prepare(Args::new(bytes, spans));
-                    let spans_end = self.spans.len();
-                    self.requests.push(Request { conn: index, start, len, spans_end, prepared });
+                    let (bytes, _, _) = conn.parts(start, len);
+                    let prepared = engine.prepare(Args::new(bytes, args.of(&self.spans)));
+                    self.requests.push(Request { conn: index, start, len, args, prepared });
                     if !conn.session.authenticated {
                         // What comes after AUTH is parsed under other limits.
                         return true;
@@ -103,8 +109,7 @@ impl IoThread {
     pub(super) fn run_ready(&mut self) {
         let max_bulk = self.config.network.proto_max_bulk_len.0;
         while !self.ready.is_empty() {
-            self.batch.requests.clear();
-            self.batch.spans.clear();
+            self.batch.clear();
             let mut more = std::mem::take(&mut self.more);
             let mut taken = 0;
             while taken < self.ready.len() && self.batch.requests.len() < BATCH {
@@ -122,9 +127,7 @@ impl IoThread {
             self.batch.prefetch(&self.server.engine);
             self.execute_batch();
         }
-        if self.batch.spans.capacity() > KEEP_SPANS {
-            self.batch.spans = Vec::new();
-        }
+        self.batch.clear();
     }
 
     fn execute_batch(&mut self) {
@@ -137,12 +140,9 @@ impl IoThread {
         engine.make_room(&mut world, self.index, self.now, &self.config);
         let mut world = Some(world);
         let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
-        let mut spans_start = 0;
         let mut run = 0u64;
         let mut parks = Vec::new();
         for request in requests.iter() {
-            let spans =
-                &spans[std::mem::replace(&mut spans_start, request.spans_end)..request.spans_end];
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
             // CLIENT KILL earlier in this batch counts.
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
@@ -154,10 +154,10 @@ impl IoThread {
                 // Else each turn would leave one more buffer than the one before.
                 conn.reply.buf = buffer;
             }
-            let (bytes, session, reply) = conn.parts(request.start);
+            let (bytes, session, reply) = conn.parts(request.start, request.len);
             let mut turn =
                 Turn { thread: self.index, now: self.now, config: &self.config, hashes, slots };
-            let args = Args::new(bytes, spans);
+            let args = Args::new(bytes, request.args.of(spans));
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
@@ -181,6 +181,15 @@ impl IoThread {
                     }
                 }
                 Outcome::Close => {
+                    conn.executed(end);
+                    conn.phase = Phase::Closing;
+                }
+                Outcome::Foreign => {
+                    tracing::warn!(
+                        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands \
+                         to this server, as a web page can have a browser do. Connection from {} is closed.",
+                        conn.info().addr
+                    );
                     conn.executed(end);
                     conn.phase = Phase::Closing;
                 }

@@ -1,5 +1,6 @@
 //! A connection: bytes in, bytes out, and what stands between.
 
+use crate::accept::Place;
 use crate::feed::Feed;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_engine::{ClientInfo, ClientKind, Park, Session};
-use tessera_resp::{Limits, ProtocolError, Reply, RequestParser, Span, Step};
+use tessera_resp::{ArgRange, Limits, ProtocolError, Reply, RequestParser, Span, Step};
 use tessera_slot::Millis;
 
 /// Bytes read from a connection in one turn, so that one client cannot keep the others waiting.
@@ -31,6 +32,7 @@ pub(crate) enum Phase {
 /// A client's connection.
 pub(crate) struct Conn {
     fd: OwnedFd,
+    _place: Place,
     pub(crate) session: Session,
     pub(crate) reply: Reply,
     pub(crate) phase: Phase,
@@ -105,16 +107,17 @@ pub(crate) enum ReadOutcome {
 
 /// What [`Conn::parse`] found.
 pub(crate) enum Parsed {
-    /// A command: where it begins in the input, and its length.
-    Command { start: usize, len: usize },
+    /// A command: where it begins in the input, its length, and its arguments.
+    Command { start: usize, len: usize, args: ArgRange },
     /// No whole command.
     Nothing,
 }
 
 impl Conn {
-    pub(crate) fn new(fd: OwnedFd, session: Session, now: Millis) -> Conn {
+    pub(crate) fn new(fd: OwnedFd, place: Place, session: Session, now: Millis) -> Conn {
         Conn {
             fd,
+            _place: place,
             session,
             reply: Reply::default(),
             phase: Phase::Open,
@@ -229,10 +232,10 @@ impl Conn {
             self.lines.push((start, line));
         }
         match step? {
-            Step::Command { len } => {
+            Step::Command { len, args } => {
                 self.parsed += len;
                 self.missing = 0;
-                Ok(Parsed::Command { start, len })
+                Ok(Parsed::Command { start, len, args })
             }
             Step::Incomplete { missing } => {
                 self.missing = missing;
@@ -241,10 +244,10 @@ impl Conn {
         }
     }
 
-    /// What a command runs with: its bytes, the session, the replies.
+    /// What a command runs with: its own bytes and no others, the session, the replies.
     #[inline]
-    pub(crate) fn parts(&mut self, start: usize) -> (&[u8], &mut Session, &mut Reply) {
-        (&self.input[start..], &mut self.session, &mut self.reply)
+    pub(crate) fn parts(&mut self, start: usize, len: usize) -> (&[u8], &mut Session, &mut Reply) {
+        (&self.input[start..][..len], &mut self.session, &mut self.reply)
     }
 
     /// The command up to `end` has been executed.
@@ -280,7 +283,6 @@ impl Conn {
         self.lines = Vec::new();
         self.shares = 0;
         if self.done == self.input.len() {
-            self.input.clear();
             give_back(std::mem::take(&mut self.input), spare);
         } else if self.done >= self.input.len() - self.done {
             // Only now: who goes on a few commands a turn would have all that waits behind them moved each time.
@@ -380,7 +382,6 @@ impl Conn {
         }
         self.sent = 0;
         self.much_output = MUCH_OUTPUT;
-        self.reply.buf.clear();
         if self.reply.buf.capacity() > 0 {
             give_back(std::mem::take(&mut self.reply.buf), spare);
         }
@@ -473,9 +474,10 @@ impl Conn {
     }
 }
 
-/// Keeps an empty buffer for the next connection that needs one.
-pub(crate) fn give_back(buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
+/// Keeps a buffer for the next connection that needs one, and nothing of what it held.
+pub(crate) fn give_back(mut buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
     const SPARE: usize = 128;
+    buffer.clear();
     if buffer.capacity() <= KEEP_BUFFER && spare.len() < SPARE {
         spare.push(buffer);
     }
@@ -484,6 +486,7 @@ pub(crate) fn give_back(buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::accept::Places;
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
 
@@ -492,7 +495,8 @@ mod tests {
         let (near, far) = UnixStream::pair().expect("two sockets");
         near.set_nonblocking(true).expect("a socket can");
         let info = Arc::new(ClientInfo::new(1, String::new(), String::new(), 0, 0, 0));
-        (Conn::new(near.into(), Session::new(info, true), Millis(0)), far)
+        let place = Arc::new(Places::default()).take(1).expect("there is one");
+        (Conn::new(near.into(), place, Session::new(info, true), Millis(0)), far)
     }
 
     /// Reads a request as it comes, in pieces; how often the buffer was made larger on the way.
@@ -549,8 +553,8 @@ mod tests {
             conn.wake_up();
             // One is run, and one more was parsed in vain.
             let parsed = [(); 2].map(|()| conn.parse(u64::MAX, &mut spans).expect("a request"));
-            let Parsed::Command { start, len } = parsed[0] else { panic!("there is one") };
-            assert_eq!(&conn.parts(start).0[..len], COMMAND);
+            let Parsed::Command { start, len, .. } = parsed[0] else { panic!("there is one") };
+            assert_eq!(conn.parts(start, len).0, COMMAND);
             conn.executed(start + len);
             conn.rest();
             conn.finish_input(&mut spare);

@@ -11,6 +11,10 @@ use tessera_config::Config;
 use tessera_config::value::{Bytes, BytesOrPercent};
 use tessera_slot::Millis;
 
+mod foreign;
+mod interleaved;
+mod killed;
+
 const HOUR: u64 = 3_600_000;
 
 /// A thread of a server that is not a cluster's.
@@ -22,11 +26,18 @@ fn thread(config: Config) -> IoThread {
 
 /// A client of this thread that has sent something.
 fn client(thread: &mut IoThread, sent: &[u8]) -> UnixStream {
+    client_from(thread, "peer", sent)
+}
+
+/// A client with this address; its local address is `here`, those of others are `local`.
+fn client_from(thread: &mut IoThread, peer: &str, sent: &[u8]) -> UnixStream {
     let (near, mut far) = UnixStream::pair().expect("two sockets");
     near.set_nonblocking(true).expect("a socket can");
     far.set_nonblocking(true).expect("a socket can");
-    let (peer, local) = ("peer".to_owned(), "local".to_owned());
-    thread.serve(Accepted { fd: near.into(), peer, local, is_local: true, is_unix: true });
+    let local = if peer == "waiter" { "here" } else { "local" }.to_owned();
+    let peer = peer.to_owned();
+    let place = thread.server.places.take(usize::MAX).expect("there is room");
+    thread.serve(Accepted { fd: near.into(), place, peer, local, is_local: true, is_unix: true });
     far.write_all(sent).expect("there is room");
     far
 }

@@ -400,6 +400,8 @@ impl IoThread {
                 Message::Answer { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
                         self.answer(index, answer);
+                        let conn = self.conns.get_mut(index);
+                        somebody_is_killed |= conn.is_some_and(|conn| conn.info().is_killed());
                     }
                 }
                 Message::Listen(listeners) => {
@@ -428,7 +430,7 @@ impl IoThread {
         let info = Arc::new(info);
         let authenticated = self.config.general.requirepass.reveal().is_none();
         let session = Session::new(Arc::clone(&info), authenticated);
-        let conn = Conn::new(accepted.fd, session, self.steady);
+        let conn = Conn::new(accepted.fd, accepted.place, session, self.steady);
         let index = self.conns.add(conn);
         let conn = self.conns.get_mut(index).expect("just added");
         let token = EventData::new_u64(index as u64);
@@ -553,6 +555,10 @@ impl IoThread {
     /// Forgets all about a connection, which is to be closed.
     fn forget(&mut self, index: usize) -> Option<Box<Conn>> {
         let mut conn = self.conns.remove(index)?;
+        if conn.is_resting() {
+            // The next turn's client with this index is another one.
+            self.resting.retain(|&resting| resting != index);
+        }
         self.server.engine.clients.remove(conn.info());
         if let Some(park) = conn.waiting {
             self.unpark(park, index);

@@ -3,7 +3,6 @@
 use super::conn::Phase;
 use super::thread::IoThread;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
 
 /// How often all connections are looked at, milliseconds.
@@ -162,7 +161,11 @@ impl IoThread {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             // Who has killed itself still gets its answer, if it takes it.
             let is_leaving = conn.phase == Phase::Closing && !conn.wants_write;
-            if conn.info().killed.load(Relaxed) && !is_leaving {
+            // Nor is an answer lost that is on its way to it: an element may be in it.
+            let is_served =
+                matches!(conn.waiting, Some(Park::Blocked { .. })) && !conn.info().is_waiting();
+            if conn.info().is_killed() && !is_leaving && !is_served {
+                let _ = conn.send_replies(&mut self.spare);
                 self.close_in_order(index);
             }
         }

@@ -5,7 +5,6 @@ use crate::clients::{ClientFilter, ClientInfo};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 /// Reads the pairs of option and value.
 fn filter(args: Args<'_>, me: u64) -> Result<ClientFilter, Fail> {
@@ -47,16 +46,20 @@ fn positive(value: &[u8]) -> Option<u64> {
     u64::try_from(integer(value).ok()?).ok().filter(|&number| number > 0)
 }
 
-fn disconnect(cx: &mut Cx<'_>, clients: &[Arc<ClientInfo>]) {
+/// Ends these clients, and gives their number without those that another thread has just ended.
+fn disconnect(cx: &mut Cx<'_>, clients: &[Arc<ClientInfo>]) -> usize {
+    let mut ended = 0;
     for client in clients {
         if client.id == cx.session.info.id {
             // This one still gets its answer.
             cx.outcome = Outcome::Close;
-        } else {
-            client.killed.store(true, Relaxed);
+            ended += 1;
+        } else if cx.engine.clients.kill(client) {
             cx.engine.host().disconnect(client);
+            ended += 1;
         }
     }
+    ended
 }
 
 pub(super) fn kill(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
@@ -67,8 +70,7 @@ pub(super) fn kill(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
         filter(args, cx.session.info.id)?
     };
     let clients = cx.engine.clients.matching(&filter, cx.now.0);
-    disconnect(cx, &clients);
-    match clients.len() {
+    match disconnect(cx, &clients) {
         0 if old_form => return Err(Fail::text("ERR No such client")),
         _ if old_form => cx.reply.ok(),
         killed => cx.reply.integer(killed as i64),
