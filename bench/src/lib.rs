@@ -15,5 +15,6 @@ pub mod lru;
 pub mod replies;
 pub mod requests;
 pub mod server;
+pub mod staleness;
 pub mod table;
 pub mod topology;

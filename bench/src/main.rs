@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use tessera_bench::generator::{self, Load};
 use tessera_bench::requests::{Order, Workload};
 use tessera_bench::server::{self, Program};
-use tessera_bench::{compare, families, growth, lru, topology};
+use tessera_bench::{compare, families, growth, lru, staleness, topology};
 
 #[derive(Parser)]
 #[command(about = "Load for Redis-compatible servers, and comparisons of two of them")]
@@ -32,6 +32,8 @@ enum Command {
     Growth(GrowthArgs),
     /// Compare how well two servers choose what to evict.
     Lru(LruArgs),
+    /// Count how often a replica answers without what its primary has just acknowledged.
+    Staleness(StalenessArgs),
 }
 
 #[derive(Args)]
@@ -209,6 +211,18 @@ struct LruArgs {
     value_size: usize,
 }
 
+#[derive(Args)]
+struct StalenessArgs {
+    #[command(flatten)]
+    servers: Servers,
+    /// How many writes in a round.
+    #[arg(short = 'n', long, default_value_t = 3000)]
+    writes: usize,
+    /// How often each server is measured.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+}
+
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::Load(args) => run_load(&args),
@@ -217,6 +231,11 @@ fn main() -> Result<()> {
         Command::Memory(args) => families::run_memory(&families_plan(args)?),
         Command::Growth(args) => run_growth(&args),
         Command::Lru(args) => run_lru(args),
+        Command::Staleness(args) => staleness::run(&staleness::Plan {
+            programs: std::iter::once(args.servers.ours()).chain(args.servers.peer()).collect(),
+            writes: args.writes,
+            rounds: args.rounds.max(1),
+        }),
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Expired {
     pub removed: u64,
     /// Whether the walk came to its end; else the time was up.
     pub complete: bool,
+    /// Whether there was anything that expires, now or later.
+    pub any: bool,
 }
 
 impl Engine {
@@ -54,32 +56,33 @@ impl Engine {
         cursor: &mut ExpireCursor,
         mut time_left: impl FnMut() -> bool,
     ) -> Expired {
-        let mut removed = 0;
+        let (mut removed, mut any) = (0, false);
         loop {
             // Entered anew for each slot, since whoever wants the world alone must not wait for a whole round.
             let mut world = self.keyspace.enter(thread);
             let mode = self.mode();
             let is_paused = mode.any(Mode::WRITES_PAUSED) || self.pause_end(now).is_some();
             if !self.active_expiry.load(Relaxed) || is_paused {
-                return Expired { removed, complete: true };
+                return Expired { removed, complete: true, any: true };
             }
             if mode.any(Mode::REPLICA) {
                 drop(world);
                 removed += self.expire_replica_keys(thread, now);
-                return Expired { removed, complete: true };
+                return Expired { removed, complete: true, any: true };
             }
             self.replica_keys.clear();
             while let Some(count) = self.step(&mut world, thread, now, cursor) {
                 removed += count;
+                any = true;
                 if !time_left() {
-                    return Expired { removed, complete: false };
+                    return Expired { removed, complete: false, any };
                 }
             }
             if cursor.next_slot() {
-                return Expired { removed, complete: true };
+                return Expired { removed, complete: true, any };
             }
             if cursor.slot.is_multiple_of(SLOTS_UNASKED) && !time_left() {
-                return Expired { removed, complete: false };
+                return Expired { removed, complete: false, any };
             }
         }
     }

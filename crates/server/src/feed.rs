@@ -1,10 +1,12 @@
 //! The primary's side of a replica's connection: the driver of [`ReplicaSession`].
 //!
 //! It lives on the connection's own I/O thread. A full synchronisation's payload comes from the snapshot thread through a
-//! [`Pipe`]; the stream comes from the log, whose reader stands at the snapshot's moment from the start.
+//! [`Pipe`]; the stream comes from the log, whose reader stands at the snapshot's moment from the start. Once it has begun,
+//! other threads send it too (`stream.rs`).
 
 use crate::io::Conn;
 use crate::server::Server;
+use crate::stream::{Sent, Stream, StreamState};
 use crate::sync::{Pipe, PipeContent};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
@@ -31,8 +33,10 @@ enum Stage {
     Payload { pipe: Arc<Pipe>, chunk: Arc<Vec<u8>>, sent: usize, reader: Reader },
     /// The payload is out, its acknowledgement is awaited.
     Loaded(Reader),
-    /// The stream.
+    /// The stream, before others may send it.
     Stream(Reader),
+    /// The stream.
+    Shared(Arc<Stream>),
 }
 
 /// A replica's feed.
@@ -46,6 +50,23 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
+    /// Lets others send the stream of this feed, if it has one by now.
+    pub(crate) fn share_stream(
+        &mut self,
+        server: &Server,
+        client: u64,
+        thread: usize,
+        fd: impl AsFd,
+    ) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Talk) {
+            Stage::Stream(reader) => match server.streams.add(client, thread, fd, reader) {
+                Ok(stream) => Stage::Shared(stream),
+                Err(reader) => Stage::Stream(reader),
+            },
+            stage => stage,
+        };
+    }
+
     fn new(now: Millis, timeout_ms: u64) -> Feed {
         Feed {
             session: ReplicaSession::new(now, timeout_ms),
@@ -68,23 +89,49 @@ impl Feed {
             Stage::Payload { reader, .. } | Stage::Loaded(reader) | Stage::Stream(reader) => {
                 reader.lag()
             }
+            Stage::Shared(stream) => stream.lag(),
             Stage::Talk | Stage::Wanted(_) => 0,
         };
         kept + (self.outbox.len() - self.outbox_sent) as u64
     }
 
-    /// Sends what there is. False if the socket takes no more for now.
+    /// The stream that other threads may send too.
+    pub(crate) fn stream(&self) -> Option<Arc<Stream>> {
+        match &self.stage {
+            Stage::Shared(stream) => Some(Arc::clone(stream)),
+            _ => None,
+        }
+    }
+
+    /// Sends what there is. False if the socket takes no more for now. `held`: the stream, if others may send it.
     ///
     /// # Errors
     /// Why the connection is to be closed.
-    pub(crate) fn send(&mut self, fd: impl AsFd, now: Millis) -> Result<bool, String> {
+    pub(crate) fn send(
+        &mut self,
+        fd: impl AsFd,
+        held: Option<&mut StreamState>,
+        now: Millis,
+    ) -> Result<bool, String> {
+        if !self.send_own(&fd, now)? {
+            return Ok(false);
+        }
+        let Some(held) = held else { return Ok(true) };
+        held.is_open = true;
+        Ok(held.send(&fd, TURN_BYTES)? == Sent::All)
+    }
+
+    /// As [`Feed::send`], but for a stream that others may send.
+    fn send_own(&mut self, fd: impl AsFd, now: Millis) -> Result<bool, String> {
         let mut budget = TURN_BYTES;
         loop {
             let bytes = if self.outbox_sent < self.outbox.len() {
                 &self.outbox[self.outbox_sent..]
             } else {
                 match &mut self.stage {
-                    Stage::Talk | Stage::Wanted(_) | Stage::Loaded(_) => return Ok(true),
+                    Stage::Talk | Stage::Wanted(_) | Stage::Loaded(_) | Stage::Shared(_) => {
+                        return Ok(true);
+                    }
                     Stage::Payload { chunk, sent, .. } if *sent < chunk.len() => &chunk[*sent..],
                     Stage::Payload { .. } => {
                         if self.next_chunk(now)? {
@@ -247,6 +294,7 @@ pub(crate) fn pump(server: &Arc<Server>, conn: &mut Conn, thread: usize, now: Mi
     }
     feed.session.handle(now, SessionEvent::Tick, &mut effects);
     carry_out(server, conn, thread, now, effects);
+    conn.share_stream(server, thread);
     note_status(server, conn, now);
 }
 

@@ -20,6 +20,7 @@ mod purge;
 mod rates;
 mod server;
 mod start;
+mod stream;
 mod sync;
 mod time;
 

@@ -3,6 +3,7 @@
 use crate::bus::ClusterHandle;
 use crate::follow::Follow;
 use crate::io::{Mailbox, Message};
+use crate::stream::Streams;
 use crate::sync::SyncService;
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -25,6 +26,7 @@ pub(crate) struct Server {
     /// The connections of clients, counted against `maxclients`.
     pub(crate) places: Arc<crate::accept::Places>,
     pub(crate) replicas: Replicas,
+    pub(crate) streams: Streams,
     pub(crate) sync: SyncService,
     pub(crate) follow: Arc<Follow>,
     pub(crate) cluster: Option<Arc<ClusterHandle>>,
@@ -135,6 +137,7 @@ impl Server {
             mailboxes,
             places: Arc::default(),
             replicas: Replicas::default(),
+            streams: Streams::default(),
             sync: SyncService::default(),
             follow,
             cluster,
@@ -158,13 +161,9 @@ impl Server {
         self.feeders.iter().any(|serves| serves.load(Ordering::Acquire))
     }
 
-    /// The log has grown: wakes the other threads that serve replicas.
-    pub(crate) fn wake_feeders(&self, but: usize) {
-        for (index, (mailbox, serves)) in self.mailboxes.iter().zip(&self.feeders).enumerate() {
-            if index != but && serves.load(Ordering::Acquire) {
-                mailbox.wake();
-            }
-        }
+    /// The log has grown: sends it to the replicas, but for those of the I/O thread `own`, which does that itself.
+    pub(crate) fn feed_replicas(&self, own: usize) {
+        self.streams.send(own, |thread| self.mailboxes[thread].wake());
     }
 
     /// So many clients of this I/O thread wait for something.
@@ -203,7 +202,7 @@ impl Server {
             if end.0 != asked || asked == 0 {
                 let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
                 self.asked_until.store(end.0, Ordering::Release);
-                self.wake_feeders(usize::MAX);
+                self.feed_replicas(usize::MAX);
             }
         }
         reached

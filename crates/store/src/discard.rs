@@ -19,6 +19,8 @@ enum Parcel {
     /// An entry, with an estimate of its bytes.
     Entry(Entry, u64),
     Tables(Flushed),
+    /// Large buffers of a connection.
+    Buffers(Vec<Vec<u8>>),
 }
 
 #[derive(Default)]
@@ -62,6 +64,11 @@ impl Discards {
         }
     }
 
+    /// Frees large buffers, now or later: memory that was written to takes the system long to take back.
+    pub fn buffers(&self, buffers: Vec<Vec<u8>>) {
+        self.put(Parcel::Buffers(buffers), 0, 0);
+    }
+
     fn put(&self, parcel: Parcel, objects: u64, bytes: u64) {
         let mut queue = self.queue.lock();
         if queue.workers == 0 || queue.closed {
@@ -102,6 +109,7 @@ impl Discards {
                 self.pending_bytes.fetch_sub(bytes, Relaxed);
                 done(1);
             }
+            Parcel::Buffers(buffers) => drop(buffers),
             Parcel::Tables(flushed) => flushed.into_tables().for_each(|table| {
                 let keys = table.len();
                 drop(table);

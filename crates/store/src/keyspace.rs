@@ -193,6 +193,11 @@ impl Keyspace {
         &self.none_expires
     }
 
+    /// Whether a key got an expiry since the last call: what was found to have none may have some now.
+    pub fn take_expiry_news(&self) -> bool {
+        self.none_expires.take_news()
+    }
+
     /// Whether a database other than 0 may have keys.
     pub(crate) fn has_other_databases(&self) -> bool {
         self.has_others.load(Relaxed)

@@ -7,7 +7,7 @@
 use crate::entry::Entry;
 use crate::keyspace::{Keyspace, World};
 use crate::slot::SlotGuard;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use tessera_slot::Slot;
 
 /// Which keys are looked for.
@@ -27,6 +27,8 @@ const BUCKETS_PASSED: usize = 1 << 16;
 #[derive(Default)]
 pub(crate) struct NoneExpires {
     state: AtomicU8,
+    /// A key got an expiry since that was last asked.
+    is_news: AtomicBool,
     survey: parking_lot::Mutex<()>,
 }
 
@@ -38,9 +40,17 @@ impl NoneExpires {
     /// A key gets an expiry.
     #[inline]
     pub(crate) fn refute(&self) {
+        if !self.is_news.load(SeqCst) {
+            self.is_news.store(true, SeqCst);
+        }
         if self.state.load(SeqCst) != Self::UNKNOWN {
             self.state.store(Self::UNKNOWN, SeqCst);
         }
+    }
+
+    /// Whether a key got an expiry since the last call.
+    pub(crate) fn take_news(&self) -> bool {
+        self.is_news.swap(false, SeqCst)
     }
 
     fn is_known(&self) -> bool {

@@ -22,6 +22,8 @@ use tokio::sync::mpsc;
 
 /// The longest time between two looks at the clock, milliseconds.
 const TICK: u64 = 100;
+/// The same where there is neither a cluster nor a primary to look after: each look costs an idle server some of its rest.
+const QUIET_TICK: u64 = 250;
 /// nodes.conf is written at leisure at most this often, milliseconds.
 const LEISURE: u64 = 1000;
 /// How long after a failure nodes.conf is written again, where nothing can be done before.
@@ -110,7 +112,7 @@ impl Control {
                 cluster.beat(&self.server.engine, seen);
             }
             let due = self.due(cluster.as_deref());
-            let sleep = tokio::time::sleep(Duration::from_millis(due.min(TICK)));
+            let sleep = tokio::time::sleep(Duration::from_millis(due));
             tokio::select! {
                 event = inbox.recv() => {
                     if let (Some(cluster), Some(event)) = (&cluster, event) {
@@ -158,13 +160,16 @@ impl Control {
 
     /// Milliseconds until something is due.
     fn due(&mut self, cluster: Option<&ClusterHandle>) -> u64 {
-        let Some(cluster) = cluster else { return TICK };
+        let Some(cluster) = cluster else {
+            let is_quiet = self.resume_at.is_none() && self.server.follow.status().is_none();
+            return if is_quiet { QUIET_TICK } else { TICK };
+        };
         // Every event moves the next time a little: the first one named is kept, so that a flood of events cannot
         // put it off for ever.
         let next = cluster.core.lock().next_timeout();
         let at = self.tick_at.map_or(next, |at| at.min(next));
         self.tick_at = Some(at);
-        at.since(time::monotonic())
+        at.since(time::monotonic()).min(TICK)
     }
 
     fn arrive(
@@ -243,7 +248,7 @@ impl Control {
             engine.log.append_control(&["PING"]);
         }
         drop(world);
-        self.server.wake_feeders(usize::MAX);
+        self.server.feed_replicas(usize::MAX);
     }
 
     /// Carries out what the core wants, in order.
@@ -398,7 +403,7 @@ impl Control {
         }
         drop(world);
         engine.keyspace.discards().flushed(flushed);
-        self.server.wake_feeders(usize::MAX);
+        self.server.feed_replicas(usize::MAX);
         engine.stats.thread(self.thread).dirty.fetch_add(1, Relaxed);
     }
 }

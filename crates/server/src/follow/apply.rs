@@ -93,7 +93,7 @@ impl Follower {
         if applying.ack_requested {
             self.event(LinkEvent::AckRequested, &[]);
         }
-        server.wake_feeders(usize::MAX);
+        server.feed_replicas(usize::MAX);
     }
 
     /// Whether this command, and what follows, waits for the end of CLIENT PAUSE. Then every step tries again.

@@ -1,8 +1,12 @@
 //! The thread: connects, feeds what it receives to the state machine, and carries its effects out.
 
+use super::gauge::Gauge;
 use super::{Follow, FollowStatus, Primary};
 use crate::server::Server;
 use crate::time;
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::time::Timespec;
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -16,7 +20,9 @@ use tessera_resp::RequestParser;
 use tessera_slot::{Millis, Offset};
 
 /// How long a read waits, so that timers and orders are seen.
-const READ_WAIT: Duration = Duration::from_millis(50);
+const READ_WAIT: Duration = Duration::from_millis(250);
+/// The same while what has come waits for the end of CLIENT PAUSE.
+const HELD_WAIT: Duration = Duration::from_millis(50);
 /// How long a connection may take to be made, or a write to be taken.
 const PATIENCE: Duration = Duration::from_secs(5);
 const READ_BUFFER: usize = 256 << 10;
@@ -37,6 +43,8 @@ pub(crate) struct Follower {
     pub(super) version: u64,
     primary: Primary,
     socket: Option<TcpStream>,
+    /// Shows clients' threads how far the stream of this socket is applied.
+    gauge: Option<Arc<Gauge>>,
     buffer: Vec<u8>,
     /// The payload of a full synchronisation, as far as it has come and was not loaded.
     pub(super) payload: VecDeque<u8>,
@@ -104,6 +112,7 @@ impl Follower {
             version,
             primary,
             socket: None,
+            gauge: None,
             buffer: vec![0; READ_BUFFER],
             payload: VecDeque::new(),
             payload_ended: false,
@@ -144,6 +153,7 @@ impl Follower {
             }
         }
         self.handle().state.lock().socket = None;
+        self.handle().gauges.end();
         self.server.engine.clients.remove(&self.session.info);
     }
 
@@ -172,6 +182,11 @@ impl Follower {
             }
             return;
         };
+        // Woken, or late: the read itself does not wait then.
+        if !is_readable(socket, if self.held_back { HELD_WAIT } else { READ_WAIT }) {
+            return;
+        }
+        self.gauge.as_ref().inspect(|gauge| gauge.begin());
         let mut buffer = std::mem::take(&mut self.buffer);
         match socket.read(&mut buffer) {
             Ok(0) => self.lost("closed by the primary"),
@@ -184,6 +199,7 @@ impl Follower {
             Err(error) => self.lost(&error.to_string()),
         }
         self.buffer = buffer;
+        self.gauge.as_ref().inspect(|gauge| gauge.end());
     }
 
     /// Bytes came: handled only while this primary is still the one to follow.
@@ -204,6 +220,8 @@ impl Follower {
 
     fn drop_connection(&mut self) {
         self.socket = None;
+        self.gauge = None;
+        self.handle().gauges.end();
         self.handle().state.lock().socket = None;
         // What was not a whole command, or transaction, is sent again.
         self.unparsed.clear();
@@ -281,6 +299,7 @@ impl Follower {
                 state.socket = socket.try_clone().ok();
                 drop(state);
                 tracing::info!("PRIMARY <-> REPLICA sync started");
+                self.gauge = self.server.follow.gauges.begin(&socket);
                 self.socket = Some(socket);
                 LinkEvent::Connected
             }
@@ -315,7 +334,9 @@ impl Follower {
                 loading: self.is_loading || self.full_sync.is_some(),
                 last_io,
             });
+            let is_streaming = state.status.as_ref().is_some_and(FollowStatus::is_up);
             drop(state);
+            self.handle().gauges.set_streaming(is_streaming && !self.held_back);
             if is_new && let Some(cluster) = &self.server.cluster {
                 cluster.look();
             }
@@ -347,6 +368,14 @@ impl Follow {
         self.state.lock().loading = false;
         self.changed.notify_all();
     }
+}
+
+/// Waits until there is something to read, or the time is up.
+fn is_readable(socket: &TcpStream, wait: Duration) -> bool {
+    let mut polled = [PollFd::new(socket, PollFlags::IN)];
+    let wait = Timespec { tv_sec: 0, tv_nsec: wait.subsec_nanos().into() };
+    // An error shows in the read.
+    !matches!(rustix::event::poll(&mut polled, Some(&wait)), Ok(0) | Err(Errno::INTR))
 }
 
 fn link_config(server: &Server) -> LinkConfig {

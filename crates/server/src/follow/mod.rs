@@ -6,6 +6,7 @@
 //! log byte by byte, so that its replicas, and a later promotion, go on in the same history.
 
 mod apply;
+mod gauge;
 mod link;
 mod load;
 
@@ -86,6 +87,8 @@ impl State {
 pub(crate) struct Follow {
     state: Mutex<State>,
     changed: Condvar,
+    /// How far the stream is applied.
+    pub(crate) gauges: gauge::Gauges,
     /// Orders of clients that wait for them, oldest first, with the one that is being carried out: [`Follow::order`].
     orders: Mutex<VecDeque<Order>>,
     /// Held while an order is carried out.

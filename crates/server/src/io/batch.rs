@@ -114,12 +114,14 @@ impl IoThread {
             let mut taken = 0;
             while taken < self.ready.len() && self.batch.requests.len() < BATCH {
                 let index = self.ready[taken];
-                if let Some(conn) = self.conns.get_mut(index)
-                    && self.batch.fill(index, conn, &self.server.engine, max_bulk)
-                {
+                taken += 1;
+                let Some(conn) = self.conns.get_mut(index) else { continue };
+                if self.shares == 0 && conn.is_behind() && conn.may_parse() {
+                    conn.rest();
+                    self.passed_over.push(index);
+                } else if self.batch.fill(index, conn, &self.server.engine, max_bulk) {
                     more.push(index);
                 }
-                taken += 1;
             }
             // Who has more goes first in the next round: its input is in the cache.
             self.ready.splice(..taken, more.drain(..));
@@ -174,7 +176,8 @@ impl IoThread {
                             // A broken connection is found again at the end of the turn: what it has asked for is run.
                             let _ = conn.send_replies(&mut self.spare);
                         }
-                        if is_over || conn.has_had_its_share() {
+                        self.shares = self.shares.saturating_sub(1);
+                        if is_over || self.shares == 0 {
                             conn.rest();
                             self.resting.push(request.conn);
                         }

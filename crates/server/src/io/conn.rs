@@ -2,6 +2,7 @@
 
 use crate::accept::Place;
 use crate::feed::Feed;
+use crate::server::Server;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -42,8 +43,6 @@ pub(crate) struct Conn {
     pub(crate) held: bool,
     /// The client has had its share of this turn: what follows waits for the next one.
     resting: bool,
-    /// How often in this turn much output was there to be sent.
-    shares: u32,
     /// Epoll is to tell when the socket can be written to.
     pub(crate) wants_write: bool,
     /// Among the connections that the turn flushes.
@@ -87,10 +86,6 @@ pub(crate) struct Conn {
 const MUCH_OUTPUT: usize = 256 << 10;
 /// A buffer of so many bytes that a peer does not take is put by as it is.
 const PIECE: usize = 1 << 20;
-/// So many times that much is what one client may have answered in a turn: some 16 MiB, so that replies which nobody reads
-/// cost the thread's other clients milliseconds, not seconds.
-const SHARES: u32 = 64;
-
 /// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
 const SMALL_OUTPUT: usize = 16 << 10;
 
@@ -124,7 +119,6 @@ impl Conn {
             waiting: None,
             held: false,
             resting: false,
-            shares: 0,
             wants_write: false,
             dirty: false,
             active_at: now,
@@ -160,7 +154,7 @@ impl Conn {
     }
 
     /// Reads what is there, up to a chunk. `spare` is a buffer to use if the connection has none.
-    pub(crate) fn read(&mut self, spare: &mut Vec<Vec<u8>>) -> ReadOutcome {
+    pub(crate) fn read(&mut self, spare: &mut Spare) -> ReadOutcome {
         if self.input.capacity() == 0 {
             self.input = spare.pop().unwrap_or_default();
         }
@@ -268,7 +262,7 @@ impl Conn {
 
     /// At the end of a turn: drops executed commands from the input, gives an empty buffer back to `spare`,
     /// and answers what could not be parsed.
-    pub(crate) fn finish_input(&mut self, spare: &mut Vec<Vec<u8>>) {
+    pub(crate) fn finish_input(&mut self, spare: &mut Spare) {
         if self.may_run() {
             // Everything that was parsed has been executed.
             self.done = self.parsed;
@@ -281,9 +275,8 @@ impl Conn {
         }
         // Nobody rewinds to what was executed.
         self.lines = Vec::new();
-        self.shares = 0;
         if self.done == self.input.len() {
-            give_back(std::mem::take(&mut self.input), spare);
+            spare.give_back(std::mem::take(&mut self.input));
         } else if self.done >= self.input.len() - self.done {
             // Only now: who goes on a few commands a turn would have all that waits behind them moved each time.
             self.input.drain(..self.done);
@@ -327,11 +320,16 @@ impl Conn {
         self.reply.buf.len() >= self.much_output
     }
 
-    /// Whether the client has had as much answered in this turn as is fair; to be asked each time that there is much
-    /// output.
-    pub(crate) fn has_had_its_share(&mut self) -> bool {
-        self.shares += 1;
-        self.shares >= SHARES
+    /// Whether the client has not taken what it was sent before.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.pending_output() >= MUCH_OUTPUT
+    }
+
+    /// The connection's large buffers, which somebody else is to free: the connection is closed.
+    pub(super) fn take_large_buffers(&mut self) -> Vec<Vec<u8>> {
+        let own = [std::mem::take(&mut self.input), std::mem::take(&mut self.reply.buf)];
+        let all = own.into_iter().chain(self.queue.drain(..));
+        all.filter(|buffer| buffer.capacity() >= PIECE).collect()
     }
 
     /// Leaves the rest of the input to the next turn.
@@ -354,13 +352,22 @@ impl Conn {
     ///
     /// # Errors
     /// If the connection is broken.
-    pub(crate) fn send_replies(&mut self, spare: &mut Vec<Vec<u8>>) -> Result<bool, Errno> {
+    pub(crate) fn send_replies(&mut self, spare: &mut Spare) -> Result<bool, Errno> {
+        let stream = self.feed.as_ref().and_then(|feed| feed.stream());
+        // Nobody sends a replica its stream in the middle of an answer.
+        let _held = stream.as_ref().map(|stream| stream.hold());
+        self.send_replies_held(spare)
+    }
+
+    /// As [`Conn::send_replies`], while nobody else sends anything to a replica.
+    fn send_replies_held(&mut self, spare: &mut Spare) -> Result<bool, Errno> {
         loop {
             let piece = self.queue.front().unwrap_or(&self.reply.buf);
             if self.sent == piece.len() {
                 let Some(piece) = self.queue.pop_front() else { break };
                 self.queued -= piece.len();
                 self.queue_room -= piece.capacity();
+                spare.give_back(piece);
                 self.sent = 0;
                 continue;
             }
@@ -383,7 +390,7 @@ impl Conn {
         self.sent = 0;
         self.much_output = MUCH_OUTPUT;
         if self.reply.buf.capacity() > 0 {
-            give_back(std::mem::take(&mut self.reply.buf), spare);
+            spare.give_back(std::mem::take(&mut self.reply.buf));
         }
         self.note_output();
         Ok(true)
@@ -405,8 +412,10 @@ impl Conn {
     }
 
     /// Sends replies, and then, to a replica, the stream. True if nothing is left for now.
-    pub(crate) fn flush(&mut self, spare: &mut Vec<Vec<u8>>, now: Millis) -> bool {
-        match self.send_replies(spare) {
+    pub(crate) fn flush(&mut self, spare: &mut Spare, now: Millis) -> bool {
+        let stream = self.feed.as_ref().and_then(|feed| feed.stream());
+        let mut held = stream.as_ref().map(|stream| stream.hold());
+        match self.send_replies_held(spare) {
             Ok(true) => {}
             Ok(false) => return false,
             Err(_) => {
@@ -420,7 +429,7 @@ impl Conn {
         }
         match &mut self.feed {
             None => true,
-            Some(feed) => match feed.send(&self.fd, now) {
+            Some(feed) => match feed.send(&self.fd, held.as_deref_mut(), now) {
                 Ok(all) => all,
                 Err(reason) => {
                     tracing::warn!("Connection with replica {} lost: {reason}", self.info().addr);
@@ -428,6 +437,14 @@ impl Conn {
                     true
                 }
             },
+        }
+    }
+
+    /// Lets other threads send a replica its stream, once that has begun.
+    pub(crate) fn share_stream(&mut self, server: &Server, thread: usize) {
+        let client = self.info().id;
+        if let Some(feed) = &mut self.feed {
+            feed.share_stream(server, client, thread, &self.fd);
         }
     }
 
@@ -474,12 +491,33 @@ impl Conn {
     }
 }
 
-/// Keeps a buffer for the next connection that needs one, and nothing of what it held.
-pub(crate) fn give_back(mut buffer: Vec<u8>, spare: &mut Vec<Vec<u8>>) {
-    const SPARE: usize = 128;
-    buffer.clear();
-    if buffer.capacity() <= KEEP_BUFFER && spare.len() < SPARE {
-        spare.push(buffer);
+/// A thread's empty buffers: small ones serve the next connection, and large ones wait to be freed elsewhere.
+#[derive(Default)]
+pub(crate) struct Spare {
+    small: Vec<Vec<u8>>,
+    large: Vec<Vec<u8>>,
+}
+
+impl Spare {
+    /// An empty buffer, if there is one.
+    pub(crate) fn pop(&mut self) -> Option<Vec<u8>> {
+        self.small.pop()
+    }
+
+    /// Takes a buffer back, and nothing of what it held.
+    fn give_back(&mut self, mut buffer: Vec<u8>) {
+        const SPARE: usize = 128;
+        buffer.clear();
+        if buffer.capacity() >= PIECE {
+            self.large.push(buffer);
+        } else if buffer.capacity() <= KEEP_BUFFER && self.small.len() < SPARE {
+            self.small.push(buffer);
+        }
+    }
+
+    /// The large ones, to be freed.
+    pub(crate) fn take_large(&mut self) -> Vec<Vec<u8>> {
+        std::mem::take(&mut self.large)
     }
 }
 
@@ -501,7 +539,7 @@ mod tests {
 
     /// Reads a request as it comes, in pieces; how often the buffer was made larger on the way.
     fn read_in_pieces(conn: &mut Conn, far: &mut UnixStream, request: &[u8]) -> usize {
-        let (mut spare, mut spans, mut growths) = (Vec::new(), Vec::new(), 0);
+        let (mut spare, mut spans, mut growths) = (Spare::default(), Vec::new(), 0);
         for piece in request.chunks(10_000) {
             far.write_all(piece).expect("there is room");
             while {
@@ -547,7 +585,7 @@ mod tests {
         const COMMANDS: usize = 10_000;
         const COMMAND: &[u8] = b"*1\r\n$4\r\nPING\r\n";
         let (mut conn, _far) = a_conn();
-        let (mut spare, mut spans, mut moves) = (Vec::new(), Vec::new(), 0);
+        let (mut spare, mut spans, mut moves) = (Spare::default(), Vec::new(), 0);
         conn.input = COMMAND.repeat(COMMANDS);
         for left in (0..COMMANDS).rev() {
             conn.wake_up();
@@ -570,7 +608,7 @@ mod tests {
         const PIECE: usize = 64 << 10;
         const WINDOW: usize = 1 << 20;
         let (mut conn, mut far) = a_conn();
-        let mut spare = Vec::new();
+        let mut spare = Spare::default();
         conn.reply.buf.resize(WINDOW, 0);
         // When as much as is read is answered anew, many times the window.
         let (mut written, mut read, mut piece) = (WINDOW, 0usize, vec![0; PIECE]);

@@ -11,6 +11,7 @@ use tessera_config::Config;
 use tessera_config::value::{Bytes, BytesOrPercent};
 use tessera_slot::Millis;
 
+mod fairness;
 mod foreign;
 mod interleaved;
 mod killed;

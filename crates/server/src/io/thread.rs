@@ -1,7 +1,7 @@
 //! The epoll loop of an I/O thread.
 
 use super::batch::Batch;
-use super::conn::{Conn, Phase, ReadOutcome};
+use super::conn::{Conn, Phase, ReadOutcome, Spare};
 use super::linger::Lingering;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
@@ -26,6 +26,11 @@ const ACCEPTS: usize = 64;
 const ACCEPT_REST: u64 = 100;
 /// That it fails is logged again after this long, milliseconds.
 const ACCEPT_RELOG: u64 = 10_000;
+/// So many times 256 KiB of output is made in a turn, 16 MiB, for those clients that ask for so much: replies which nobody
+/// reads cost the thread's other clients milliseconds, however many such clients there are.
+const SHARES: u32 = 64;
+/// Bytes of requests longer than a buffer that are read in a turn.
+const READ_BUDGET: usize = 2 << 20;
 /// Tokens of listeners begin here; those of connections are below.
 const LISTENER: u64 = 1 << 32;
 /// The token of the mailbox.
@@ -114,6 +119,14 @@ pub(crate) struct IoThread {
     pub(super) deadlines: BTreeSet<(Millis, usize)>,
     /// Connections that rest until the next turn.
     pub(super) resting: Vec<usize>,
+    /// Connections that rest until the next turn and got nothing of this one: they come first then.
+    pub(super) passed_over: Vec<usize>,
+    /// How often much output (`MUCH_OUTPUT`) may still be made in this turn.
+    pub(super) shares: u32,
+    /// Bytes of large requests that may still be read in this turn.
+    read_budget: usize,
+    /// Turns in which not all could be read.
+    turns: usize,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
     /// Connections of replicas.
@@ -122,7 +135,7 @@ pub(crate) struct IoThread {
     /// Connections that are closed in one direction.
     pub(super) lingering: Lingering,
     /// Empty buffers.
-    pub(super) spare: Vec<Vec<u8>>,
+    pub(super) spare: Spare,
     pub(super) next_scan: Millis,
     /// Not before this are clients chosen again to be evicted.
     pub(super) next_eviction: Millis,
@@ -170,11 +183,15 @@ impl IoThread {
             parked: Vec::new(),
             deadlines: BTreeSet::new(),
             resting: Vec::new(),
+            passed_over: Vec::new(),
+            shares: SHARES,
+            read_budget: READ_BUDGET,
+            turns: 0,
             rim: Vec::new(),
             feeds: Vec::new(),
             batch: Batch::default(),
             lingering,
-            spare: Vec::new(),
+            spare: Spare::default(),
             next_scan: Millis(0),
             next_eviction: Millis(0),
             next_thread: index,
@@ -252,6 +269,13 @@ impl IoThread {
             let node_timeout = self.config.cluster.node_timeout;
             cluster.check_pulse(&self.server.engine, self.steady, node_timeout);
         }
+        // Whoever was not read from in this turn is the first in the next one.
+        if self.read_budget == 0 {
+            self.turns = self.turns.wrapping_add(1);
+            let first = self.turns % events.len().max(1);
+            events.rotate_left(first);
+        }
+        self.read_budget = READ_BUDGET;
         for event in events.iter() {
             self.on_event(event.data.u64(), event.flags);
         }
@@ -261,6 +285,9 @@ impl IoThread {
 
     /// The part of a turn after the events: run, flush, look at who waits.
     pub(super) fn turn(&mut self) {
+        if !self.ready.is_empty() {
+            self.server.follow.gauges.level();
+        }
         if std::mem::take(&mut self.much_input) {
             self.look_at_client_memory();
         }
@@ -284,9 +311,10 @@ impl IoThread {
             }
         }
         if self.server.engine.log.offset() != before {
-            self.server.wake_feeders(self.index);
+            self.server.feed_replicas(self.index);
         }
         self.server.note_parked(self.index, self.parked.len());
+        // Replicas first: whoever has read an answer here and asks a replica next is to find it there.
         self.pump_feeds();
         for index in std::mem::take(&mut self.dirty) {
             self.flush(index);
@@ -295,12 +323,15 @@ impl IoThread {
         if self.steady >= self.next_scan {
             self.scan();
         }
+        self.free_elsewhere(Vec::new());
         self.conns.end_turn();
     }
 
     /// Lets the clients go on that had their share of the last turn.
     fn wake_resting(&mut self) {
-        for index in std::mem::take(&mut self.resting) {
+        self.shares = SHARES;
+        let first = std::mem::take(&mut self.passed_over);
+        for index in first.into_iter().chain(std::mem::take(&mut self.resting)) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.wake_up();
             self.ready.push(index);
@@ -336,11 +367,18 @@ impl IoThread {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
-        // Else what waits would grow.
-        if conn.is_resting() {
+        // Without this what waits would grow. Of what is left unread, epoll tells again.
+        let is_large = conn.has_much_input();
+        if conn.is_resting() || is_large && self.read_budget == 0 {
             return;
         }
-        match conn.read(&mut self.spare) {
+        let before = conn.input_bytes();
+        let outcome = conn.read(&mut self.spare);
+        if is_large {
+            let read = conn.input_bytes().saturating_sub(before);
+            self.read_budget = self.read_budget.saturating_sub(read);
+        }
+        match outcome {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
             ReadOutcome::Some
@@ -558,6 +596,7 @@ impl IoThread {
         if conn.is_resting() {
             // The next turn's client with this index is another one.
             self.resting.retain(|&resting| resting != index);
+            self.passed_over.retain(|&resting| resting != index);
         }
         self.server.engine.clients.remove(conn.info());
         if let Some(park) = conn.waiting {
@@ -567,9 +606,20 @@ impl IoThread {
         if conn.feed.is_some() {
             self.feeds.retain(|&feed| feed != index);
             self.server.replicas.remove(conn.info().id);
+            self.server.streams.remove(conn.info().id);
             self.server.note_feeder(self.index, !self.feeds.is_empty());
         }
+        let large = conn.take_large_buffers();
+        self.free_elsewhere(large);
         Some(conn)
+    }
+
+    /// Has large buffers freed by another thread: these, and those that this one has spare.
+    fn free_elsewhere(&mut self, mut buffers: Vec<Vec<u8>>) {
+        buffers.append(&mut self.spare.take_large());
+        if !buffers.is_empty() {
+            self.server.engine.keyspace.discards().buffers(buffers);
+        }
     }
 }
 

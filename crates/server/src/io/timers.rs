@@ -16,7 +16,7 @@ impl IoThread {
     /// How long epoll may wait, in milliseconds.
     pub(super) fn wait_ms(&mut self) -> u64 {
         let now = crate::time::monotonic();
-        if !self.resting.is_empty() {
+        if !self.resting.is_empty() || !self.passed_over.is_empty() {
             return 0;
         }
         let mut wait = self.next_scan.since(now).min(SCAN_PERIOD);
@@ -171,15 +171,12 @@ impl IoThread {
         }
     }
 
-    /// Moves replicas' synchronisations on, and has their streams flushed.
+    /// Moves replicas' synchronisations on, and sends them their streams.
     pub(super) fn pump_feeds(&mut self) {
         for index in self.feeds.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             crate::feed::pump(&self.server, conn, self.index, self.steady);
-            if !conn.dirty {
-                conn.dirty = true;
-                self.dirty.push(index);
-            }
+            self.flush(index);
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Snapshots for replicas: one thread walks the keyspace and writes RDB into the pipes of all replicas that
-//! were waiting when it started.
+//! were waiting when it started. Those that must know the length first read it from a file (`spool.rs`).
 
 mod entries;
+mod spool;
 
 use crate::io::Mailbox;
 use crate::server::random_id;
 use entries::{Batch, Handed, Manner, Scribe};
 use parking_lot::{Condvar, Mutex};
+use spool::{Spool, Spooled};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -49,6 +52,8 @@ struct PipeState {
     start: Option<(ReplId, Reader)>,
     chunks: VecDeque<Arc<Vec<u8>>>,
     bytes: usize,
+    /// The whole payload, for a replica that must know its length first.
+    spooled: Option<Spooled>,
     ended: bool,
     failed: bool,
     closed: bool,
@@ -60,7 +65,7 @@ pub(crate) struct Pipe {
     room: Condvar,
     /// The connection's thread.
     mailbox: Arc<Mailbox>,
-    /// The replica wants the length first: the whole payload is collected, without a limit.
+    /// The replica must know the length first: it gets the payload once that is complete.
     whole: bool,
     /// The newest version of the format that the replica reads for sure.
     version: Version,
@@ -76,7 +81,7 @@ impl Pipe {
         if self.whole && !state.ended {
             return None;
         }
-        let length = self.whole.then_some(state.bytes as u64);
+        let length = state.spooled.as_ref().map(|spooled| spooled.length);
         state.start.take().map(|(id, reader)| Ok(Start { id, reader, length }))
     }
 
@@ -87,6 +92,14 @@ impl Pipe {
             state.bytes -= chunk.len();
             self.room.notify_one();
             return PipeContent::Chunk(chunk);
+        }
+        match state.spooled.as_mut().map(Spooled::next) {
+            Some(Ok(Some(piece))) => return PipeContent::Chunk(Arc::new(piece)),
+            Some(Err(error)) => {
+                tracing::error!("The payload for a replica cannot be read back: {error}");
+                return PipeContent::Failed;
+            }
+            Some(Ok(None)) | None => {}
         }
         match (state.failed, state.ended) {
             (true, _) => PipeContent::Failed,
@@ -100,7 +113,12 @@ impl Pipe {
         let mut state = self.state.lock();
         state.closed = true;
         state.chunks.clear();
+        state.spooled = None;
         self.room.notify_one();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
     fn begin(&self, id: ReplId, reader: Reader) {
@@ -108,19 +126,13 @@ impl Pipe {
         self.mailbox.wake();
     }
 
-    /// Adds a chunk, waiting for room; no longer than `patience` while the replica takes nothing. False if the replica
-    /// is gone, or is given up.
-    fn push(&self, chunk: &Arc<Vec<u8>>, patience: Option<Duration>) -> bool {
+    /// Adds a chunk, waiting for room. A replica that has taken nothing for `stall` is given up if somebody else waits
+    /// for it, as `others_wait` says. False if the replica is gone, or is given up.
+    fn push(&self, chunk: &Arc<Vec<u8>>, stall: Duration, others_wait: impl Fn() -> bool) -> bool {
         let mut state = self.state.lock();
-        while !self.whole && !state.closed && state.bytes >= PIPE_BYTES {
-            let waited = match patience {
-                Some(patience) => self.room.wait_for(&mut state, patience).timed_out(),
-                None => {
-                    self.room.wait(&mut state);
-                    false
-                }
-            };
-            if waited && state.bytes >= PIPE_BYTES {
+        while !state.closed && state.bytes >= PIPE_BYTES {
+            let is_late = self.room.wait_for(&mut state, stall).timed_out();
+            if is_late && state.bytes >= PIPE_BYTES && others_wait() {
                 tracing::warn!("A replica takes nothing of its payload: it must ask for another");
                 state.failed = true;
                 state.closed = true;
@@ -140,8 +152,13 @@ impl Pipe {
         true
     }
 
-    fn end(&self, complete: bool) {
+    /// Nothing more comes. `spooled`: the payload of those who wait for its length.
+    fn end(&self, complete: bool, spooled: Option<&Spooled>) {
         let mut state = self.state.lock();
+        if self.whole {
+            state.spooled = spooled.filter(|_| complete && !state.closed).cloned();
+            state.failed |= state.spooled.is_none();
+        }
         state.failed |= !complete;
         state.ended = !state.failed;
         drop(state);
@@ -200,8 +217,10 @@ impl SyncService {
                 return;
             }
             let job = Job::start(engine, pipes.clone(), STALL);
-            let complete = job.is_some_and(|job| job.run(thread));
-            pipes.iter().for_each(|pipe| pipe.end(complete));
+            let others_wait = || !self.waiting.lock().is_empty();
+            let (complete, spooled) =
+                job.map_or((false, None), |mut job| (job.run(thread, &others_wait), job.spooled()));
+            pipes.iter().for_each(|pipe| pipe.end(complete, spooled.as_ref()));
         }
     }
 }
@@ -218,8 +237,12 @@ fn newest_read_by(replica: Option<[u8; 3]>) -> Version {
 /// A snapshot on its way.
 struct Job {
     engine: Arc<Engine>,
-    /// Those whose replicas are still there.
+    /// Those whose replicas are still there and read as the walk goes on.
     pipes: Vec<Arc<Pipe>>,
+    /// Those whose replicas wait for the length, and are still there.
+    whole: Vec<Arc<Pipe>>,
+    /// Their payload; `None` if there are none, or it could not be written.
+    spool: Option<Spool>,
     /// How long a replica may take nothing while others wait.
     stall: Duration,
     snapshot: Snapshot,
@@ -250,9 +273,14 @@ impl Job {
         // A replica that follows a replica cannot know otherwise: SELECT may have come long ago.
         let stream_db = engine.log.stream_db();
         drop(world);
+        let (whole, pipes): (Vec<_>, Vec<_>) = pipes.into_iter().partition(|pipe| pipe.whole);
+        let spool = (!whole.is_empty()).then(|| Spool::create(Path::new(".")));
+        let spool = spool.and_then(|spool| spool.inspect_err(complain).ok());
         Some(Job {
             engine: Arc::clone(engine),
             pipes,
+            whole,
+            spool,
             stall,
             snapshot,
             handed,
@@ -263,7 +291,7 @@ impl Job {
     }
 
     /// Walks and writes; true if the payload is complete.
-    fn run(mut self, thread: usize) -> bool {
+    fn run(&mut self, thread: usize, others_wait: &dyn Fn() -> bool) -> bool {
         let started = std::time::Instant::now();
         let Some(mut writer) = self.header() else { return false };
         let mut scribe = Scribe::new(self.handed.manner);
@@ -283,7 +311,7 @@ impl Job {
             if !self.snapshot.is_within_large() {
                 batch.entries.append(&mut self.handed.entries.lock());
             }
-            if self.write(&mut writer, batch.entries).is_none() {
+            if self.write(&mut writer, batch.entries, others_wait).is_none() {
                 return false;
             }
         }
@@ -293,8 +321,8 @@ impl Job {
         }
         // Nothing is handed over after the last step: every slot has been walked.
         let rest = std::mem::take(&mut *self.handed.entries.lock());
-        let complete = self.write(&mut writer, rest).is_some()
-            && writer.finish().is_ok_and(|tail| self.push(tail));
+        let complete = self.write(&mut writer, rest, others_wait).is_some()
+            && writer.finish().is_ok_and(|tail| self.push(tail, others_wait));
         tracing::info!("Snapshot for replicas written in {} ms", started.elapsed().as_millis());
         complete
     }
@@ -321,7 +349,12 @@ impl Job {
         Some(writer)
     }
 
-    fn write(&mut self, writer: &mut Writer<Vec<u8>>, batch: Vec<(usize, Vec<u8>)>) -> Option<()> {
+    fn write(
+        &mut self,
+        writer: &mut Writer<Vec<u8>>,
+        batch: Vec<(usize, Vec<u8>)>,
+        others_wait: &dyn Fn() -> bool,
+    ) -> Option<()> {
         for (db, entries) in batch {
             if self.db != Some(db) {
                 writer.select_db(db as u32).ok()?;
@@ -331,19 +364,39 @@ impl Job {
         }
         if writer.get_mut().len() >= CHUNK {
             let bytes = std::mem::take(writer.get_mut());
-            return self.push(bytes).then_some(());
+            return self.push(bytes, others_wait).then_some(());
         }
         Some(())
     }
 
-    /// Gives bytes to all pipes; false if every replica is gone.
-    fn push(&mut self, bytes: Vec<u8>) -> bool {
+    /// Gives bytes to all pipes, and to the file; false if every replica is gone.
+    fn push(&mut self, bytes: Vec<u8>, others_wait: &dyn Fn() -> bool) -> bool {
+        self.whole.retain(|pipe| !pipe.is_closed());
+        if self.whole.is_empty() {
+            self.spool = None;
+        }
+        if let Some(spool) = &mut self.spool
+            && let Err(error) = spool.write(&bytes)
+        {
+            complain(&error);
+            self.spool = None;
+        }
         let chunk = Arc::new(bytes);
-        // The last one holds back nobody but itself: that is for its connection's time-out to end.
-        let patience = (self.pipes.len() > 1).then_some(self.stall);
-        self.pipes.retain(|pipe| pipe.push(&chunk, patience));
-        !self.pipes.is_empty()
+        // Without others one holds back nobody but itself: that is for its connection's time-out to end.
+        let is_shared = self.pipes.len() > 1 || self.spool.is_some();
+        let others_wait = || is_shared || others_wait();
+        self.pipes.retain(|pipe| pipe.push(&chunk, self.stall, others_wait));
+        !self.pipes.is_empty() || self.spool.is_some()
     }
+
+    /// The payload for those who wait for its length.
+    fn spooled(self) -> Option<Spooled> {
+        self.spool.map(Spool::finish)
+    }
+}
+
+fn complain(error: &std::io::Error) {
+    tracing::error!("The payload for a replica cannot be written to a file: {error}");
 }
 
 #[cfg(test)]
@@ -365,10 +418,10 @@ mod tests {
 
         // When one replica reads all that comes, and the other nothing.
         for _ in 0..CHUNKS {
-            assert!(job.push(vec![0; CHUNK_BYTES]));
+            assert!(job.push(vec![0; CHUNK_BYTES], &|| false));
             assert!(matches!(reading.next(), PipeContent::Chunk(_)));
         }
-        pipes.iter().for_each(|pipe| pipe.end(true));
+        pipes.iter().for_each(|pipe| pipe.end(true, None));
 
         // Then the first has the whole payload, and the other never will.
         assert!(matches!(reading.next(), PipeContent::End));
@@ -399,12 +452,61 @@ mod tests {
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
         let pipe = server.sync.request(true, None, mailbox);
         let chunk = Arc::new(vec![0; PIPE_BYTES]);
-        assert!(pipe.push(&chunk, Some(Duration::ZERO)));
+        assert!(pipe.push(&chunk, Duration::ZERO, || true));
         std::thread::scope(|scope| {
-            let pushed = scope.spawn(|| pipe.push(&chunk, Some(Duration::from_secs(60))));
+            let pushed = scope.spawn(|| pipe.push(&chunk, Duration::from_secs(60), || true));
             assert!(matches!(pipe.next(), PipeContent::Chunk(_)));
             assert!(pushed.join().expect("no panic"));
         });
         assert!(matches!(pipe.next(), PipeContent::Chunk(_)));
+    }
+
+    #[test]
+    fn replicas_that_wait_for_the_length_share_one_file_and_take_no_memory() {
+        const REPLICAS: usize = 12;
+        const PAYLOAD: usize = 40;
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+        let pipes: Vec<Arc<Pipe>> =
+            (0..REPLICAS).map(|_| server.sync.request(false, None, Arc::clone(&mailbox))).collect();
+        let mut job = Job::start(&server.engine, pipes.clone(), STALL).expect("it starts");
+        for number in 0..PAYLOAD {
+            assert!(job.push(vec![number as u8; 1 << 20], &|| false));
+            assert!(pipes.iter().all(|pipe| pipe.take_start().is_none()));
+        }
+        // When one of them has gone meanwhile, then the others get all of it.
+        pipes[0].close();
+        let spooled = job.spooled();
+        pipes.iter().for_each(|pipe| pipe.end(true, spooled.as_ref()));
+        for pipe in &pipes[1..] {
+            let start = pipe.take_start().expect("it is complete").expect("it has not failed");
+            assert_eq!(start.length, Some((PAYLOAD << 20) as u64));
+            assert!(pipe.state.lock().chunks.is_empty(), "nothing of it is in memory");
+            let mut length = 0;
+            while let PipeContent::Chunk(chunk) = pipe.next() {
+                assert_eq!(usize::from(chunk[0]), length >> 20);
+                length += chunk.len();
+            }
+            assert_eq!(length, PAYLOAD << 20);
+            assert!(matches!(pipe.next(), PipeContent::End));
+        }
+    }
+
+    #[test]
+    fn a_stalled_replica_does_not_hold_back_those_that_ask_later() {
+        let server = Server::without_threads(tessera_config::Config::default(), None);
+        let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
+        let pipe = server.sync.request(true, None, mailbox);
+        let stall = Duration::from_millis(20);
+        let mut job = Job::start(&server.engine, vec![pipe], stall).expect("it starts");
+        // When it takes nothing and nobody else asks, then it is waited for; until somebody does.
+        let asked = std::cell::Cell::new(0);
+        let later = || asked.replace(asked.get() + 1) >= 3;
+        let mut pushed = 0;
+        while job.push(vec![0; 1 << 20], &later) {
+            pushed += 1;
+            assert!(pushed < 100, "it is waited for without end");
+        }
+        assert_eq!((pushed << 20, asked.get()), (PIPE_BYTES, 4));
     }
 }
