@@ -166,7 +166,7 @@ impl Engine {
             }
         };
         let mode = self.mode();
-        let mut db = self.db(turn, session, mode, locks);
+        let mut db = self.db(turn, session, mode, locks, command.flags);
         if mode.any(Mode::CLUSTER)
             && let Some(redirect) = self.redirect(&mut db, session, command, args)
         {
@@ -202,7 +202,7 @@ impl Engine {
         called.outcome
     }
 
-    /// The database of a client, with these locks.
+    /// The database of a client, with these locks, for commands with these flags.
     #[inline]
     pub(crate) fn db<'w, 'k: 'w>(
         &'k self,
@@ -210,7 +210,10 @@ impl Engine {
         session: &Session,
         mode: Mode,
         locks: Locks<'w, 'k>,
+        flags: Flags,
     ) -> Db<'w, 'k> {
+        // A write that has come so far came before the pause: what it removes, replicas must be told.
+        let is_paused = || !flags.any(TOLD) && self.pause_end(turn.now).is_some();
         Db {
             locks,
             keyspace: &self.keyspace,
@@ -219,7 +222,7 @@ impl Engine {
             hashes: turn.hashes,
             access: self.keyspace.fresh_access(turn.now),
             touch: !session.no_touch,
-            expired: expired_keys(session.is_primary, mode, self.pause_end(turn.now).is_some()),
+            expired: expired_keys(session.is_primary, mode, is_paused),
             told: self.told(self.stats.thread(turn.thread), turn.config),
             unit: None,
         }
@@ -681,10 +684,10 @@ fn try_again() -> Fail {
     Fail::text("TRYAGAIN Multiple keys request during rehashing of slot")
 }
 
-fn expired_keys(is_primary: bool, mode: Mode, paused: bool) -> ExpiredKeys {
+fn expired_keys(is_primary: bool, mode: Mode, is_paused: impl FnOnce() -> bool) -> ExpiredKeys {
     if is_primary {
         ExpiredKeys::Show
-    } else if mode.any(Mode::REPLICA) || mode.any(Mode::WRITES_PAUSED) || paused {
+    } else if mode.any(Mode::REPLICA) || mode.any(Mode::WRITES_PAUSED) || is_paused() {
         ExpiredKeys::Hide
     } else {
         ExpiredKeys::Remove

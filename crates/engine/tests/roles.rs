@@ -4,7 +4,7 @@ mod harness;
 
 use harness::{Client, START};
 use std::sync::OnceLock;
-use tessera_engine::{Mode, Outcome, Park};
+use tessera_engine::{Mode, Outcome, Park, PauseKind};
 use tessera_slot::Offset;
 
 /// Waits until a thread, named by its directory in /proc, sleeps.
@@ -124,4 +124,36 @@ fn an_offset_of_a_history_that_was_left_is_not_waited_for() {
     }
     client.run("wait 1 0");
     assert_eq!(awaited(&client), Some(Offset(0)));
+}
+
+#[test]
+fn a_write_that_had_begun_when_clients_were_paused_tells_what_has_expired() {
+    for (line, told) in [
+        ("append k x", &["UNLINK k", "append k x"][..]),
+        ("hincrby h f 1", &["HDEL h f", "hincrby h f 1"]),
+    ] {
+        let mut client = Client::new();
+        client.run("set k old PX 1");
+        client.run("hsetex h PX 1 FIELDS 1 f 5");
+        let mut reader = client.follow();
+        client.now = START.plus(5);
+        let (engine, thread) = (client.engine.clone(), OnceLock::new());
+        let key = line.split(' ').nth(1).expect("a key");
+        let mut world = engine.keyspace.enter(1);
+        // Given: a write that waits for its slot when the pause begins.
+        let slot = world.lock(engine.keyspace.locate(key.as_bytes()).slot());
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let me = std::path::Path::new("/proc")
+                    .join(std::fs::read_link("/proc/thread-self").expect("this is Linux"));
+                thread.set(me).expect("it is set once");
+                client.run(line);
+            });
+            await_sleep(&thread);
+            engine.pause_clients(PauseKind::Writes, START.plus(60_000), START.plus(5));
+            drop(slot);
+        });
+        let told_all = harness::told(&mut reader);
+        assert_eq!(told_all.iter().filter(|line| *line != "SELECT 0").collect::<Vec<_>>(), told);
+    }
 }

@@ -1,6 +1,7 @@
 //! Serving those who wait, after a command that has fed their keys.
 
 use super::{After, Answer, Blocked, ReadyKey, Served, Waiter, wants_deletion};
+use crate::command::Flags;
 use crate::cx::Propagate;
 use crate::db::{Db, Key, Locks};
 use crate::{Cx, Engine, Outcome, Session, Turn};
@@ -274,7 +275,7 @@ impl Engine {
         locks: Locks<'w, 'k>,
     ) -> Db<'w, 'k> {
         let session = Session::new(Arc::clone(&self.nobody), true);
-        self.db(turn, &session, self.mode(), locks)
+        self.db(turn, &session, self.mode(), locks, Flags::WRITE)
     }
 
     /// Serves those who wait for keys that have vanished or come without a command.

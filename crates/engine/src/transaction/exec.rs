@@ -103,7 +103,7 @@ impl Engine {
             lock_slots(world, turn, session)
         };
         let mode = self.mode();
-        let mut db = self.db(turn, session, mode, locks);
+        let mut db = self.db(turn, session, mode, locks, transaction.flags());
         if is_cluster {
             let calls: Vec<Call<'_>> = plan
                 .iter()

@@ -100,7 +100,7 @@ impl Engine {
             return Ok(());
         }
         let locks = self.lock(world, turn, prepared.first, command, args)?;
-        let mut db = self.db(turn, session, self.mode(), locks);
+        let mut db = self.db(turn, session, self.mode(), locks, command.flags);
         self.redirect(&mut db, session, command, args).map_or(Ok(()), Err)
     }
 }

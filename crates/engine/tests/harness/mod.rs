@@ -264,6 +264,13 @@ impl Client {
 
 /// What the history has got since the reader was placed, or was last asked: commands, with spaces between their arguments.
 pub fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
+    let text = |arg: &Vec<u8>| String::from_utf8(arg.clone()).expect("text");
+    let line = |command: &Vec<Vec<u8>>| command.iter().map(text).collect::<Vec<_>>().join(" ");
+    told_commands(reader).iter().map(|command| line(command).trim().to_owned()).collect()
+}
+
+/// As [`told`], with the arguments of each command apart.
+pub fn told_commands(reader: &mut tessera_log::Reader) -> Vec<Vec<Vec<u8>>> {
     let mut bytes = Vec::new();
     loop {
         let chunk = reader.peek().expect("the history goes on").to_vec();
@@ -273,11 +280,24 @@ pub fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
         bytes.extend_from_slice(&chunk);
         reader.advance(chunk.len());
     }
-    let text = String::from_utf8(bytes).expect("text");
-    let commands = text.split('*').filter(|command| !command.is_empty());
+    let mut rest = &bytes[..];
+    let number = |rest: &mut &[u8], mark: u8| -> usize {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("whole lines");
+        let (line, behind) = (&rest[..end], &rest[end + 2..]);
+        assert_eq!(line[0], mark);
+        *rest = behind;
+        std::str::from_utf8(&line[1..]).expect("text").parse().expect("a number")
+    };
+    let mut commands = Vec::new();
+    while !rest.is_empty() {
+        let args = number(&mut rest, b'*');
+        let mut command = Vec::with_capacity(args);
+        for _ in 0..args {
+            let len = number(&mut rest, b'$');
+            command.push(rest[..len].to_vec());
+            rest = &rest[len + 2..];
+        }
+        commands.push(command);
+    }
     commands
-        .map(|command| {
-            command.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ").trim().to_owned()
-        })
-        .collect()
 }

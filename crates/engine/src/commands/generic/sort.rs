@@ -208,7 +208,12 @@ fn rows(db: &mut Db<'_, '_>, args: Args<'_>, options: &mut Options<'_>) -> Resul
     }
     let mut rows = source::all(&collection);
     if !options.unsorted {
-        let sorting = Sorting { alpha: options.alpha, descending: options.descending };
+        let is_stored = options.store.is_some();
+        let sorting = Sorting { alpha: options.alpha, descending: options.descending, is_stored };
+        if is_set && is_stored && sorting.alpha && options.by.is_some() {
+            // A set has no order, which equal weights would keep: as above.
+            rows.sort_unstable_by(|a, b| a.element.cmp(&b.element));
+        }
         order::weigh(db, &mut rows, options.by.as_ref(), sorting)?;
         order::sort(&mut rows, wanted.clone(), sorting, options.by.is_some());
     }
@@ -222,6 +227,7 @@ fn each(
     db: &mut Db<'_, '_>,
     rows: &[Row],
     get: &[Pattern<'_>],
+    is_stored: bool,
     mut show: impl FnMut(Option<&[u8]>),
 ) {
     for row in rows {
@@ -229,14 +235,14 @@ fn each(
             show(Some(&row.element));
         }
         for pattern in get {
-            pattern.value(db, &row.element, &mut show);
+            pattern.value(db, &row.element, is_stored, &mut show);
         }
     }
 }
 
 fn answer(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, rows: &[Row], get: &[Pattern<'_>]) {
     cx.reply.array(rows.len() * get.len().max(1));
-    each(db, rows, get, |value| match value {
+    each(db, rows, get, false, |value| match value {
         Some(value) => cx.reply.bulk(value),
         None => cx.reply.null(),
     });
@@ -244,7 +250,7 @@ fn answer(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, rows: &[Row], get: &[Pattern<'_>
 
 fn store(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: &[u8], rows: &[Row], get: &[Pattern<'_>]) {
     let mut stored = ListBuilder::new(list::limits(cx));
-    each(db, rows, get, |value| stored.push(value.unwrap_or_default()));
+    each(db, rows, get, true, |value| stored.push(value.unwrap_or_default()));
     let count = stored.len();
     let was_there = db.put(db.place(key), stored.finish());
     if count > 0 {

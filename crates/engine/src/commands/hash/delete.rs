@@ -45,22 +45,61 @@ pub(super) fn removed(
 
 fn hdel(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let as_of = db.field_time();
-    let mut removed_count = 0;
-    if let Some(mut found) = db.find_as::<Hash>(db.key(args.at(1), 0))? {
-        let fields = args.from(2);
-        // A snapshot sees an edit as a change: the first field that is there decides whether there is one.
-        let missing = {
-            let hash = found.get();
-            fields.clone().take_while(|field| hash.get(field, as_of).is_none()).count()
-        };
-        if missing < fields.len() {
-            let mut hash = found.edit();
-            removed_count = fields.skip(missing).filter(|field| hash.remove(field, as_of)).count();
-            drop(hash);
-            removed(cx, found, args.at(1), "hdel", removed_count);
+    let Some(found) = db.find_as::<Hash>(db.key(args.at(1), 0))? else {
+        cx.reply.integer(0);
+        return Ok(());
+    };
+    if found.get().may_be_due(as_of) {
+        return delete_some(cx, found, args, as_of);
+    }
+    let removed = delete_all(cx, found, args, as_of);
+    cx.reply.integer(removed as i64);
+    Ok(())
+}
+
+/// HDEL of a hash without fields that have expired: gives how many were there.
+fn delete_all(
+    cx: &mut Cx<'_>,
+    mut found: FoundAs<'_, '_, Hash>,
+    args: Args<'_>,
+    as_of: u64,
+) -> usize {
+    let fields = args.from(2);
+    // A snapshot sees an edit as a change: the first field that is there decides whether there is one.
+    let missing = {
+        let hash = found.get();
+        fields.clone().take_while(|field| hash.get(field, as_of).is_none()).count()
+    };
+    if missing == fields.len() {
+        return 0;
+    }
+    let mut hash = found.edit();
+    let count = fields.skip(missing).filter(|field| hash.remove(field, as_of)).count();
+    drop(hash);
+    removed(cx, found, args.at(1), "hdel", count);
+    count
+}
+
+/// HDEL of a hash that may have fields which have expired: those stay until they are swept. Replicas still see them, so they are
+/// told of the fields that were removed instead of the command.
+fn delete_some(
+    cx: &mut Cx<'_>,
+    mut found: FoundAs<'_, '_, Hash>,
+    args: Args<'_>,
+    as_of: u64,
+) -> Done {
+    let mut gone: Vec<&[u8]> = Vec::new();
+    for field in args.from(2) {
+        if found.get().get(field, as_of).is_some() {
+            found.edit().remove(field, as_of);
+            gone.push(field);
         }
     }
-    cx.reply.integer(removed_count as i64);
+    cx.reply.integer(gone.len() as i64);
+    if !gone.is_empty() {
+        removed(cx, found, args.at(1), "hdel", gone.len());
+        super::tell(cx, &[b"HDEL", args.at(1)], &gone);
+    }
     Ok(())
 }
 

@@ -29,6 +29,8 @@ pub(super) struct Sorting {
     pub(super) alpha: bool,
     /// The largest first.
     pub(super) descending: bool,
+    /// The outcome is stored.
+    pub(super) is_stored: bool,
 }
 
 impl Row {
@@ -59,7 +61,7 @@ pub(super) fn weigh(
             (None, false) => row.weight = number(&row.element),
             (Some(by), alpha) => {
                 let weight = &mut row.weight;
-                by.value(db, &row.element, &mut |value| {
+                by.value(db, &row.element, sorting.is_stored, &mut |value| {
                     *weight = match value {
                         _ if alpha => Weight::Text(value.map(Into::into)),
                         Some(value) => number(value),

@@ -67,11 +67,13 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Shows what it stands for with this element; `None`: there is no such value.
+    /// Shows what it stands for with this element; `None`: there is no such value. Where the outcome is stored (`is_stored`), a field that
+    /// has expired is removed first: replicas, which run the command too, would still see it.
     pub(super) fn value(
         &self,
         db: &mut Db<'_, '_>,
         element: &[u8],
+        is_stored: bool,
         show: &mut impl FnMut(Option<&[u8]>),
     ) {
         if self.is_element() {
@@ -80,7 +82,11 @@ impl<'a> Pattern<'a> {
         let Some(Around { before, behind, field }) = &self.key else { return show(None) };
         let key = [before, element, behind].concat();
         let as_of = db.field_time();
-        let Some(found) = db.read(db.place(&key)) else { return show(None) };
+        let place = db.place(&key);
+        if is_stored && let Some(field) = *field {
+            db.retire_fields(place, std::iter::once(field));
+        }
+        let Some(found) = db.read(place) else { return show(None) };
         match field {
             None => match found.string() {
                 Some(value) => show(Some(text(value, &mut itoa::Buffer::new()))),
