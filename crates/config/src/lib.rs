@@ -21,7 +21,7 @@ pub mod value;
 
 pub use args::{UnbalancedQuotes, quote, split_args};
 pub use command_line::{CommandLine, command_line};
-pub use glob::glob_match;
+pub use glob::{Glob, glob_match};
 pub use parse::{IncludeError, Loaded, ParseError, Source, load};
 pub use set::{SetContext, SetError};
 pub use table::{Directive, directives, find};
@@ -116,9 +116,10 @@ impl Config {
     }
 
     fn get_matching(&self, pattern: &[u8], found: &mut Vec<(String, Vec<u8>)>) {
+        let pattern = Glob::new(pattern, true);
         for directive in directives().filter(|directive| !directive.spec.hidden) {
             for name in directive.names() {
-                if glob_match(pattern, name.as_bytes(), true) {
+                if pattern.matches(name.as_bytes()) {
                     add_once(found, name.to_owned(), || directive.show(self));
                 }
             }

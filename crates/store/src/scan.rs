@@ -2,11 +2,22 @@
 
 use crate::entry::Entry;
 use crate::keyspace::World;
+use crate::slot::FIRST_BUCKETS;
+use std::cell::Cell;
+use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{SLOT_COUNT, Slot};
 
 /// Bits of a cursor that hold the slot; the rest is the position in its table.
 const SLOT_BITS: u32 = 14;
 const _: () = assert!(1 << SLOT_BITS == SLOT_COUNT);
+/// Buckets after which a scan lets go of the slot for a moment, so that others come to it: a tenth of a millisecond or so.
+const BREATH: usize = 512;
+/// Entries from which on a scan is worth to be prepared slots ahead.
+const LONG: usize = 1000;
+/// How many slots ahead a scan prefetches a slot, its buckets, and their entries.
+const SLOTS_AHEAD: u16 = 4;
+const BUCKETS_AHEAD: u16 = 3;
+const ENTRIES_AHEAD: u16 = 1;
 
 /// Where a scan of a database goes on. 0 is the start, and the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -24,7 +35,8 @@ impl ScanCursor {
 
 impl World<'_> {
     /// Scans on from `cursor`, slot by slot, until about `count` entries were shown, or ten times as many
-    /// buckets were passed. An entry that is there from the first to the last step is shown at least once.
+    /// buckets were passed. An entry that is there from the first to the last step is shown at least once, within one call just once,
+    /// though a slot with many buckets is not locked all the while.
     /// `one_slot`: stop at the end of the cursor's slot (for a scan of that slot alone).
     pub fn scan(
         &mut self,
@@ -35,34 +47,80 @@ impl World<'_> {
         mut see: impl FnMut(&Entry),
     ) -> ScanCursor {
         let (mut slot, mut position) = cursor.parts();
-        let (mut shown, mut steps) = (0, 0);
+        let (shown, mut steps, limit) = (Cell::new(0), 0, count.saturating_mul(10));
+        // A short scan would not come to what lies ahead.
+        let is_long = !one_slot && count >= LONG;
+        let mut is_resumed = false;
         loop {
             if db != 0 || position != 0 || !self.keyspace().seems_empty(slot) {
+                if db == 0 && is_long {
+                    self.prefetch_ahead(slot);
+                }
+                let keyspace = self.keyspace();
                 let guard = self.lock(slot);
-                match guard.data.table(db).filter(|table| !table.is_empty()) {
-                    Some(table) => loop {
-                        position = table.scan(position, |entry| {
-                            shown += 1;
+                let (start, breath) = (position, steps + BREATH);
+                // Buckets may have been merged while the slot was free; no other bucket than the first can have been shown before.
+                let is_shown = |entry: &Entry| {
+                    let code = keyspace.locate(entry.key()).code;
+                    Table::<Entry>::is_behind(start, code)
+                };
+                let is_first = Cell::new(is_resumed);
+                position = match guard.data.table(db).filter(|table| !table.is_empty()) {
+                    Some(table)
+                        if is_long && table.bucket_count() <= FIRST_BUCKETS && start == 0 =>
+                    {
+                        // All of it, and most of that is prefetched.
+                        table.fetch();
+                        table.for_each(|entry| {
+                            shown.set(shown.get() + 1);
                             see(entry);
                         });
-                        steps += 1;
-                        if position == 0 || shown >= count || steps >= count.saturating_mul(10) {
-                            break;
-                        }
-                    },
+                        steps += table.bucket_count();
+                        0
+                    }
+                    Some(table) => table.scan_on(
+                        position,
+                        |entry| {
+                            if !is_first.get() || !is_shown(entry) {
+                                shown.set(shown.get() + 1);
+                                see(entry);
+                            }
+                        },
+                        || {
+                            steps += 1;
+                            is_first.set(false);
+                            shown.get() < count && steps < limit && steps < breath
+                        },
+                    ),
                     // Emptied since, or a cursor that was never given out.
-                    None => position = 0,
-                }
+                    None => 0,
+                };
+                is_resumed = position != 0;
             }
             if position == 0 {
+                is_resumed = false;
                 if one_slot || slot == Slot::MAX {
                     return ScanCursor(0);
                 }
                 slot = Slot::new(slot.number() + 1).expect("below the last slot");
             }
-            if shown >= count || steps >= count.saturating_mul(10) {
+            if shown.get() >= count || steps >= limit {
                 return ScanCursor::of(slot, position);
             }
+        }
+    }
+
+    /// Prefetches what a walk through database 0 is going to need behind this slot.
+    fn prefetch_ahead(&self, slot: Slot) {
+        let ahead = |slots: u16| Slot::new(slot.number() + slots);
+        if let Some(slot) = ahead(SLOTS_AHEAD) {
+            prefetch(std::ptr::from_ref(self.keyspace().cell(slot)).cast());
+        }
+        if let Some(slot) = ahead(BUCKETS_AHEAD) {
+            self.keyspace().hint(slot).prefetch_buckets();
+        }
+        if let Some(slot) = ahead(ENTRIES_AHEAD) {
+            self.keyspace().cell(slot).prefetch_first();
         }
     }
 }

@@ -11,6 +11,9 @@ use tessera_collections::hasher::{HashCode, KeyHasher};
 use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
+/// As many buckets as a walk wants to have at hand when it comes to a slot.
+pub(crate) const FIRST_BUCKETS: usize = 16;
+
 /// A slot: exactly one cache line.
 #[derive(Default)]
 #[repr(align(64))]
@@ -60,6 +63,15 @@ impl SlotHint {
         }
     }
 
+    /// Prefetches the first buckets of database 0.
+    pub(crate) fn prefetch_buckets(&self) {
+        let start = self.buckets.load(Ordering::Relaxed);
+        if !start.is_null() {
+            let count = self.bucket_count().min(FIRST_BUCKETS);
+            (0..count).for_each(|bucket| prefetch(start.wrapping_add(bucket * 64)));
+        }
+    }
+
     pub(crate) fn seems_empty(&self) -> bool {
         self.bucket_count() == 0
     }
@@ -87,6 +99,13 @@ impl SlotCell {
     pub(crate) fn prefetch_entry(&self, hash: KeyHash) {
         if let Some(data) = self.0.try_lock() {
             data.first.prefetch_item(hash.code);
+        }
+    }
+
+    /// Prefetches the entries of database 0, or the first of many, if the slot is free just now.
+    pub(crate) fn prefetch_first(&self) {
+        if let Some(data) = self.0.try_lock() {
+            data.first.prefetch_first(FIRST_BUCKETS);
         }
     }
 
@@ -228,6 +247,11 @@ impl<'k> SlotGuard<'k> {
     /// The number of keys in one database of whose elements some expire by themselves.
     pub fn aging(&self, db: usize) -> usize {
         self.data.table(db).map_or(0, Table::aging)
+    }
+
+    /// Bytes of the buckets of one database.
+    pub fn table_memory_of(&self, db: usize) -> usize {
+        self.data.table(db).map_or(0, Table::memory)
     }
 
     /// Bytes of the buckets of all databases.

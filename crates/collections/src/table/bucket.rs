@@ -65,6 +65,26 @@ impl<T: Item> Word<T> {
         (self.0 & POINTER & !FLAGS) as usize as *const u8
     }
 
+    /// Prefetches the beginning of the item, with a short key.
+    #[inline]
+    pub(super) fn prefetch(&self) {
+        const LINE: usize = 64;
+        const SHORT: usize = LINE / 2;
+        super::prefetch(self.address());
+        // Where the key does not end on the same line.
+        super::prefetch(self.address().wrapping_add(SHORT));
+    }
+
+    /// The first byte of the item; 0 where there is none.
+    #[inline]
+    pub(super) fn fetch(&self) -> u8 {
+        if !self.is_item() {
+            return 0;
+        }
+        // SAFETY: the word owns the item's allocation, which has this byte.
+        unsafe { self.pointer().as_ptr().read_volatile() }
+    }
+
     fn pointer(&self) -> NonNull<u8> {
         debug_assert!(self.is_item());
         // SAFETY: `Word::of` stored an address that is not null.

@@ -67,6 +67,9 @@ pub(crate) const SEGMENT: usize = 1024;
 const GROW_PER_EIGHT: usize = 56;
 /// Shrink when there are fewer: 2.5 a bucket.
 const SHRINK_PER_EIGHT: usize = 20;
+/// How many buckets' items a walk prefetches before it comes to them, and how many buckets before their items.
+const ITEMS_AHEAD: usize = 2;
+const BUCKETS_AHEAD: usize = 4;
 
 /// A hash table.
 pub struct Table<T: Item> {
@@ -336,8 +339,22 @@ impl<T: Item> Table<T> {
 
     /// Calls `see` with each item of a bucket. Buckets from [`Table::bucket_count`] on are empty.
     pub fn for_bucket(&self, bucket: usize, mut see: impl FnMut(&T)) {
-        let items = self.chain(bucket).flatten().filter(|word| word.is_item());
-        items.for_each(|word| see(&word.item()));
+        let mut show = |word: &Word<T>| {
+            if word.is_item() {
+                see(&word.item());
+            }
+        };
+        if self.is_few() {
+            if bucket == 0 {
+                self.few().iter().for_each(show);
+            }
+            return;
+        }
+        let mut next = (bucket < self.buckets.len()).then(|| self.buckets.at(bucket));
+        while let Some(bucket) = next {
+            bucket.words().iter().for_each(&mut show);
+            next = bucket.overflow();
+        }
     }
 
     /// The first item of a bucket for which `wanted` holds.
@@ -419,14 +436,94 @@ impl<T: Item> Table<T> {
         }
         let bucket = Self::bucket_of(count, cursor);
         self.for_bucket(bucket, see);
+        Self::next_cursor(count, cursor)
+    }
+
+    /// The cursor behind the bucket that `cursor` stands for, where there are `count`; 0 at the end.
+    #[inline]
+    fn next_cursor(count: usize, cursor: u64) -> u64 {
         // Everything with the bucket's common bits has been shown: count on above them.
-        let level = Self::level_of(count, bucket);
+        let level = Self::level_of(count, Self::bucket_of(count, cursor));
         let low = cursor & ((1 << level) - 1);
         let reversed = low.reverse_bits() >> (64 - level.max(1));
         if level == 0 || (reversed + 1) >> level != 0 {
             return 0;
         }
         (reversed + 1).reverse_bits() >> (64 - level)
+    }
+
+    /// Scans on from `cursor`, as [`Table::scan`], bucket by bucket, as long as `go_on` says so after each; gives the next cursor. What the next
+    /// buckets hold is prefetched meanwhile: a walk waits for memory far longer than it looks at keys.
+    pub fn scan_on(
+        &self,
+        mut cursor: u64,
+        mut see: impl FnMut(&T),
+        mut go_on: impl FnMut() -> bool,
+    ) -> u64 {
+        let count = self.bucket_count();
+        if count == 0 {
+            return 0;
+        }
+        if self.is_few() {
+            self.prefetch_first(0);
+            self.for_bucket(0, see);
+            go_on();
+            return 0;
+        }
+        // Behind the end they begin anew, which does no harm.
+        let mut items = cursor;
+        for _ in 0..ITEMS_AHEAD {
+            self.prefetch_items(Self::bucket_of(count, items));
+            items = Self::next_cursor(count, items);
+        }
+        let mut lines = items;
+        for _ in 0..BUCKETS_AHEAD {
+            prefetch(self.buckets.pointer(Self::bucket_of(count, lines)).cast());
+            lines = Self::next_cursor(count, lines);
+        }
+        loop {
+            prefetch(self.buckets.pointer(Self::bucket_of(count, lines)).cast());
+            lines = Self::next_cursor(count, lines);
+            self.prefetch_items(Self::bucket_of(count, items));
+            items = Self::next_cursor(count, items);
+            self.for_bucket(Self::bucket_of(count, cursor), &mut see);
+            cursor = Self::next_cursor(count, cursor);
+            if !go_on() || cursor == 0 {
+                return cursor;
+            }
+        }
+    }
+
+    /// Prefetches the items of the first buckets, for [`Table::for_each`] of a table that has no more, and for the beginning of a scan.
+    pub fn prefetch_first(&self, buckets: usize) {
+        if self.is_few() {
+            return self.few().iter().for_each(Word::prefetch);
+        }
+        (0..buckets.min(self.buckets.len())).for_each(|bucket| self.prefetch_items(bucket));
+    }
+
+    /// Reads the beginning of every item, so that it is at hand. Some processors drop prefetches of addresses whose translation they have not
+    /// at hand; reads of which none depends on another are waited for together.
+    pub fn fetch(&self) {
+        let fetch = |words: &[Word<T>]| words.iter().fold(0, |sum, word| sum ^ word.fetch());
+        if self.is_few() {
+            std::hint::black_box(fetch(self.few()));
+            return;
+        }
+        let buckets = (0..self.buckets.len()).map(|bucket| self.buckets.at(bucket));
+        std::hint::black_box(buckets.fold(0, |sum, bucket| sum ^ fetch(bucket.words())));
+    }
+
+    /// Prefetches the beginnings of the items in a bucket, without the chain.
+    #[inline]
+    fn prefetch_items(&self, bucket: usize) {
+        self.buckets.at(bucket).words().iter().for_each(Word::prefetch);
+    }
+
+    /// Whether a scan that goes on from `cursor` has shown items with this hash: those of merged buckets are met again.
+    #[inline]
+    pub fn is_behind(cursor: u64, hash: HashCode) -> bool {
+        hash.index_bits().reverse_bits() < cursor.reverse_bits()
     }
 
     /// Prefetches the bucket of `hash`.

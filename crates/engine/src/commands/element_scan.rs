@@ -17,7 +17,7 @@
 
 use crate::commands::integer;
 use crate::{Args, Done, Fail};
-use tessera_config::glob_match;
+use tessera_config::Glob;
 use tessera_resp::Reply;
 
 /// What is scanned.
@@ -34,12 +34,12 @@ pub(crate) enum Scanned {
 }
 
 /// The options.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(crate) struct Options<'a> {
     /// COUNT: about how many elements are looked at.
     pub(crate) count: usize,
     /// MATCH, unless it matches everything.
-    pub(crate) pattern: Option<&'a [u8]>,
+    pub(crate) pattern: Option<Glob>,
     /// TYPE: only keys of this type.
     pub(crate) kind: Option<&'a [u8]>,
     /// NOVALUES, NOSCORES: fields without values, members without scores.
@@ -57,8 +57,8 @@ fn known_type(name: &[u8]) -> Result<&[u8], Fail> {
 }
 
 /// What an element must match. Nothing has to match `*`: the empty one would not.
-pub(crate) fn pattern(arg: &[u8]) -> Option<&[u8]> {
-    (arg != b"*").then_some(arg)
+pub(crate) fn pattern(arg: &[u8]) -> Option<Glob> {
+    (arg != b"*").then(|| Glob::new(arg, false))
 }
 
 /// A cursor as strict as Redis reads it: an unsigned number without sign, spaces or leading zeros.
@@ -120,7 +120,7 @@ impl<'a> Options<'a> {
     /// Whether an element matches the pattern.
     #[inline]
     pub(crate) fn wants(&self, element: &[u8]) -> bool {
-        self.pattern.is_none_or(|pattern| glob_match(pattern, element, false))
+        self.pattern.as_ref().is_none_or(|pattern| pattern.matches(element))
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{Lookup, NewValue, ScanCursor, Shown, Snapshot, SnapshotBusy, Snapsho
 use proptest::prelude::*;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 
 fn keyspace(placement: Placement, threads: usize) -> Arc<Keyspace> {
     Arc::new(Keyspace::new(KeyspaceOptions { databases: 4, placement, seed: 42, threads }))
@@ -119,6 +119,55 @@ fn scan_shows_every_key_of_one_database() {
             assert!(calls < 1000, "a call shows about as many as it was asked for");
         }
     }
+}
+
+#[test]
+fn a_walk_lets_others_in_and_shows_each_key_once() {
+    const STAY: usize = 20_000;
+    let keyspace = keyspace(Placement::Cluster, 2);
+    let key = |name: &str, n: usize| format!("{{t}}{name}:{n}").into_bytes();
+    let mut world = keyspace.enter(0);
+    (0..STAY).for_each(|n| set(&mut world, 0, &key("stays", n), b"v"));
+    let slot = keyspace.locate(b"{t}").slot();
+    // The number of the walk that is on its way; 0: none is.
+    let (done, walk, let_in) =
+        (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        // Somebody makes the table grow and shrink, and notes whether the slot was free while a walk was on its way.
+        scope.spawn(|| {
+            let mut world = keyspace.enter(1);
+            for n in (0..30_000).chain(0..30_000).cycle() {
+                if done.load(Relaxed) {
+                    return;
+                }
+                let before = walk.load(Relaxed);
+                drop(world.lock(slot));
+                if before != 0 && walk.load(Relaxed) == before {
+                    let_in.store(true, Relaxed);
+                }
+                let key = key("goes", n);
+                if get(&mut world, 0, &key).is_some() {
+                    delete(&mut world, 0, &key);
+                } else {
+                    set(&mut world, 0, &key, b"v");
+                }
+            }
+        });
+        for number in 1..=40 {
+            let mut seen = vec![0; STAY];
+            walk.store(number, Relaxed);
+            world.scan(0, ScanCursor(0), usize::MAX, false, |entry| {
+                let name = entry.key().strip_prefix(b"{t}stays:");
+                if let Some(number) = name.and_then(|number| std::str::from_utf8(number).ok()) {
+                    seen[number.parse::<usize>().expect("a number")] += 1;
+                }
+            });
+            walk.store(0, Relaxed);
+            assert!(seen.iter().all(|&times| times == 1), "each key that stays, once");
+        }
+        done.store(true, Relaxed);
+    });
+    assert!(let_in.load(Relaxed), "the slot was free for a moment");
 }
 
 #[test]

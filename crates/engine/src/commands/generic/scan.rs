@@ -4,7 +4,7 @@ use super::{GENERIC, READ};
 use crate::command::Command;
 use crate::commands::element_scan::{self, Options, Scanned};
 use crate::{Args, Cx, Db, Done};
-use tessera_config::glob_match;
+use tessera_config::Glob;
 use tessera_resp::Reply;
 use tessera_slot::{SLOT_COUNT, Slot};
 use tessera_store::{Entry, ScanCursor};
@@ -40,21 +40,22 @@ fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let mut found = Found::default();
     // Those whose time has come are left to others: all slots together may hold any number of them.
     walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {});
-    found.answer(cx.reply);
+    found.become_answer(cx.reply);
     Ok(())
 }
 
 /// Which keys are answered.
 #[derive(Default)]
 struct Filter<'a> {
-    pattern: Option<&'a [u8]>,
+    pattern: Option<Glob>,
     kind: Option<&'a [u8]>,
 }
 
 impl Filter<'_> {
+    #[inline]
     fn lets_through(&self, entry: &Entry) -> bool {
         self.kind.is_none_or(|kind| kind.eq_ignore_ascii_case(entry.kind().name().as_bytes()))
-            && self.pattern.is_none_or(|pattern| glob_match(pattern, entry.key(), false))
+            && self.pattern.as_ref().is_none_or(|pattern| pattern.matches(entry.key()))
     }
 }
 
@@ -80,6 +81,16 @@ impl Found {
     fn first(&self) -> &[u8] {
         let start = self.keys.buf.iter().position(|&byte| byte == b'\n').map_or(0, |at| at + 1);
         &self.keys.buf[start..start + self.first]
+    }
+
+    /// As [`Found::answer`], where there may be millions: the keys are not copied.
+    fn become_answer(mut self, reply: &mut Reply) {
+        if !reply.buf.is_empty() {
+            return self.answer(reply);
+        }
+        reply.array(self.count);
+        self.keys.buf.splice(0..0, reply.buf.drain(..));
+        reply.buf = self.keys.buf;
     }
 
     fn answer(self, reply: &mut Reply) {
