@@ -1,6 +1,6 @@
 //! Waiting for elements.
 
-use super::end::{Many, many, many_keys, pop_one, take_many, verb};
+use super::end::{Many, counted_keys, many, many_keys, pop_one, take_many, verb};
 use super::moving::{USES, move_element};
 use super::{LIST, TAKE, WRITE, end_of};
 use crate::command::{Command, Flags, KeyPlace, Keys};
@@ -28,7 +28,7 @@ pub(super) const BRPOP: Command = pop_command(
 );
 pub(super) const BLMPOP: Command = Command {
     keys: Keys::Search {
-        find: |args| Ok(many_keys(args, 2)?.collect()),
+        find: |args| Ok(counted_keys(args, 2)?.collect()),
         specs: &[(KeyPlace::Counted(2), "RW access delete")],
     },
     ..Command::new("blmpop", -5, blmpop)

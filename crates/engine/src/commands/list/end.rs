@@ -55,7 +55,7 @@ pub(super) const RPOP: Command =
     pop_command("rpop", rpop, "Takes the last element, or several, from a list.");
 pub(super) const LMPOP: Command = Command {
     keys: Keys::Search {
-        find: |args| Ok(many_keys(args, 1)?.collect()),
+        find: |args| Ok(counted_keys(args, 1)?.collect()),
         specs: &[(KeyPlace::Counted(1), "RW access delete")],
     },
     ..Command::new("lmpop", -4, lmpop)
@@ -200,8 +200,14 @@ pub(super) struct Many {
 
 /// The positions of the keys of LMPOP and its like; their number stands at `at`.
 pub(super) fn many_keys(args: Args<'_>, at: usize) -> Result<Range<usize>, Fail> {
+    let keys = counted_keys(args, at)?;
+    if keys.end < args.len() { Ok(keys) } else { Err(Fail::Syntax) }
+}
+
+/// The same as far as the number at `at` says, whether or not something stands behind them.
+pub(super) fn counted_keys(args: Args<'_>, at: usize) -> Result<Range<usize>, Fail> {
     let count = positive(args.at(at), "ERR numkeys should be greater than 0")?;
-    let end = (at + 1).checked_add(count).filter(|&end| end < args.len());
+    let end = (at + 1).checked_add(count).filter(|&end| end <= args.len());
     Ok(at + 1..end.ok_or(Fail::Syntax)?)
 }
 

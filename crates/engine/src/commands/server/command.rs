@@ -5,7 +5,7 @@ use super::{ALWAYS, SERVER};
 use crate::command::{Command, KeyPlace, Keys};
 use crate::commands::{self, find_named, help};
 use crate::{Args, Cx, Db, Done, Fail};
-use tessera_config::glob_match;
+use tessera_config::Glob;
 use tessera_resp::Reply;
 
 const CONNECTION: &[&str] = &["@connection"];
@@ -274,7 +274,12 @@ fn keys_of(args: Args<'_>) -> Result<(&'static Command, Vec<usize>), Fail> {
         .positions(inner)
         .map_err(|_| Fail::text("ERR Invalid arguments specified for command"))?;
     if positions.is_empty() {
-        return Err(Fail::text("ERR The command has no key arguments"));
+        let text = match command.keys {
+            // They should say where the keys are: how many, or behind which word.
+            Keys::Search { .. } => "ERR Invalid arguments specified for command",
+            Keys::None | Keys::Range { .. } => "ERR The command has no key arguments",
+        };
+        return Err(Fail::text(text));
     }
     Ok((command, positions))
 }
@@ -302,16 +307,16 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
 }
 
 /// Which commands COMMAND LIST names.
-enum Filter<'a> {
+enum Filter {
     All,
     /// Of a module: there are none.
     Module,
     Category(String),
-    Pattern(&'a [u8]),
+    Pattern(Glob),
 }
 
-impl<'a> Filter<'a> {
-    fn parse(args: Args<'a>) -> Result<Filter<'a>, Fail> {
+impl Filter {
+    fn parse(args: Args<'_>) -> Result<Filter, Fail> {
         match args.len() {
             2 => Ok(Filter::All),
             5 if !args.is(2, "filterby") => Err(Fail::Syntax),
@@ -320,7 +325,7 @@ impl<'a> Filter<'a> {
                 let category = String::from_utf8_lossy(args.at(4)).to_ascii_lowercase();
                 Ok(Filter::Category(format!("@{category}")))
             }
-            5 if args.is(3, "pattern") => Ok(Filter::Pattern(args.at(4))),
+            5 if args.is(3, "pattern") => Ok(Filter::Pattern(Glob::new(args.at(4), true))),
             _ => Err(Fail::Syntax),
         }
     }
@@ -330,7 +335,7 @@ impl<'a> Filter<'a> {
             Filter::All => true,
             Filter::Module => false,
             Filter::Category(category) => command.all_categories().contains(&category.as_str()),
-            Filter::Pattern(pattern) => glob_match(pattern, name.as_bytes(), true),
+            Filter::Pattern(pattern) => pattern.matches(name.as_bytes()),
         }
     }
 }
