@@ -225,6 +225,41 @@ fn streams_are_read_behind_ids() {
     ]);
 }
 
+/// What XINFO GROUPS shows of the only group of `s`: what it has read, and what it has still to read.
+fn read_and_lag(client: &mut Client) -> String {
+    let shown = client.run("xinfo groups s");
+    let (_, shown) = shown.split_once("|$12|entries-read|").expect("the field");
+    shown.replace("|$3|lag|", " ")
+}
+
+#[test]
+fn a_group_has_never_read_more_than_was_added() {
+    for (stories, shown) in [
+        (&["xgroup create s g 1-1 ENTRIESREAD 100"][..], ":3 :0"),
+        (&["xgroup create s g 0", "xgroup setid s g 1-1 ENTRIESREAD 100"], ":3 :0"),
+        (&["xgroup create s g 1-1 ENTRIESREAD 1"], ":1 :2"),
+        // What is read then counts up to what was added.
+        (&["xgroup create s g 1-1 ENTRIESREAD 100", "xreadgroup GROUP g c STREAMS s >"], ":3 :0"),
+        (&["xgroup create s g 1-1 ENTRIESREAD 100", "xadd s 9-1 f v"], ":3 :1"),
+        (&["xgroup create s g $ ENTRIESREAD 100", "xtrim s MAXLEN 0"], ":3 :0"),
+        (&["xgroup create s g 3-1 ENTRIESREAD 3", "xdel s 1-1 2-1"], ":3 :0"),
+        // What was added is said to be less than what was read.
+        (
+            &["xgroup create s g $ ENTRIESREAD 3", "xdel s 1-1", "xsetid s 3-1 ENTRIESADDED 2"],
+            ":3 :0",
+        ),
+    ] {
+        let mut client = Client::new();
+        for line in ["xadd s 1-1 f v", "xadd s 2-1 f v", "xadd s 3-1 f v"] {
+            client.run(line);
+        }
+        for line in stories {
+            assert!(!client.run(line).starts_with('-'), "{line}");
+        }
+        assert_eq!(read_and_lag(&mut client), shown, "{stories:?}");
+    }
+}
+
 #[test]
 fn groups_share_entries() {
     let mut client = with_group(3);
@@ -490,6 +525,7 @@ fn counters_of_groups_end_where_signed_numbers_do() {
     for id in 1..=3 {
         client.run(&format!("xadd x {id}-1 f v"));
     }
+    client.run(&format!("xsetid x 3-1 entriesadded {most}"));
     client.run(&format!("xgroup create x g 1-1 entriesread {most}"));
     client.run("xreadgroup group g c count 1 streams x >");
     let groups = client.run("xinfo groups x");

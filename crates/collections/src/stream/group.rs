@@ -257,7 +257,7 @@ impl Group {
         match self.entries_read {
             // What was trimmed between the last entry and this one was not read, but counts as passed.
             Some(read) if self.last_id >= entries.first_id() && !entries.has_gap_from(id) => {
-                self.entries_read = Some((read + 1).min(MAX_STREAM_COUNT));
+                self.entries_read = Some((read + 1).min(entries.added()));
             }
             _ if entries.added() > 0 => self.entries_read = entries.added_until(id),
             _ => {}
@@ -266,8 +266,14 @@ impl Group {
         true
     }
 
-    /// How many entries the group has still to read, if that can be told.
-    pub fn lag(&self, entries: &Entries) -> Option<i64> {
+    /// Says how many entries the group has read: not more than were ever `added`.
+    pub fn set_entries_read(&mut self, read: Option<u64>, added: u64) {
+        self.entries_read = read.map(|read| read.min(added));
+    }
+
+    /// How many entries the group has still to read, if that can be told. XSETID may have lowered the number of those that were added below
+    /// what the group has read.
+    pub fn lag(&self, entries: &Entries) -> Option<u64> {
         if entries.added() == 0 {
             return Some(0);
         }
@@ -275,7 +281,7 @@ impl Group {
             Some(read) if !entries.has_gap_from(self.last_id) => read,
             _ => entries.added_until(self.last_id)?,
         };
-        Some((entries.added() as i64).wrapping_sub(read as i64))
+        Some(entries.added().saturating_sub(read))
     }
 
     /// Bytes of memory, about: what the ordered trees need is two thirds full on average. The lengths of names are estimated from

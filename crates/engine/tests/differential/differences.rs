@@ -376,6 +376,22 @@ const UNASKED: &[Unasked] = &[
         },
     },
     Unasked {
+        what: "a group has never read more than was added; elsewhere its lag becomes negative",
+        from: &[Kind::Redis70, Kind::Valkey8],
+        when: When::Always,
+        is: |request| {
+            let number_behind = |option: &str| {
+                let at = (2..request.len()).find(|&at| word(request, at) == option)?;
+                std::str::from_utf8(request.get(at + 1)?).ok()?.parse::<i64>().ok()
+            };
+            match name(request).as_str() {
+                "XGROUP" => number_behind("ENTRIESREAD").is_some_and(|read| read > 1),
+                "XSETID" => number_behind("ENTRIESADDED").is_some_and(|added| added < 100),
+                _ => false,
+            }
+        },
+    },
+    Unasked {
         what: "ZRANK and ZREVRANK know WITHSCORE since Redis 7.2",
         from: &[Kind::Redis70],
         when: When::Always,

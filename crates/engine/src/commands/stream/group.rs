@@ -138,7 +138,9 @@ fn create(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         is_new = true;
         Stream::new()
     })?;
-    found.edit().groups.insert(name.into(), Group::new(last, options.entries_read));
+    let mut group = Group::new(last, None);
+    group.set_entries_read(options.entries_read, found.get().entries.added());
+    found.edit().groups.insert(name.into(), group);
     if is_new {
         cx.notify_new(key.bytes);
     }
@@ -186,8 +188,10 @@ fn set_id(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         b"$" => found.get().entries.last_id(),
         text => ids::id_or_edge(text, 0)?,
     };
+    let added = found.get().entries.added();
     change(&mut found, args, |group| {
-        (group.last_id, group.entries_read) = (last, options.entries_read);
+        group.last_id = last;
+        group.set_entries_read(options.entries_read, added);
     });
     cx.changed(1);
     notify(cx, "xgroup-setid", key);

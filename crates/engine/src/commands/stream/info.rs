@@ -90,7 +90,7 @@ pub(super) fn reply_progress(reply: &mut Reply, entries: &Entries, group: &Group
     reply.bulk(b"entries-read");
     reply_known(reply, group.entries_read.map(|read| read as i64));
     reply.bulk(b"lag");
-    reply_known(reply, group.lag(entries));
+    reply_known(reply, group.lag(entries).map(|lag| lag as i64));
 }
 
 fn consumers(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
