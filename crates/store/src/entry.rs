@@ -4,6 +4,7 @@
 
 mod shape;
 
+use crate::growth;
 use crate::hash::KeyHash;
 use crate::rest::Rest;
 use shape::{EDITED, Form, HAS_EXPIRY, Header, MAX_EMBEDDED, NOTED, POINTER, Shape, WIDE};
@@ -445,7 +446,7 @@ impl Entry {
     }
 
     /// Whether it is noted that the value has grown ([`crate::rest`]).
-    fn is_noted(&self) -> bool {
+    pub(crate) fn is_noted(&self) -> bool {
         self.header().flags & NOTED != 0
     }
 
@@ -454,9 +455,20 @@ impl Entry {
         *flags = if is_noted { *flags | NOTED } else { *flags & !NOTED };
     }
 
-    /// As [`Collection::fit`]; a string is as it is.
+    /// As [`Collection::fit`]; a string that is edited in place gives up the room that it had to grow.
     pub(crate) fn fit(&mut self) {
-        self.edit_collection(AnyCollection::fit);
+        match self.editable() {
+            Some(bytes) => growth::fit(bytes),
+            None => drop(self.edit_collection(AnyCollection::fit)),
+        }
+    }
+
+    /// As [`Collection::extent`], of what may have room to grow.
+    pub(crate) fn extent(&mut self) -> Option<usize> {
+        match self.editable() {
+            Some(bytes) => Some(bytes.len()),
+            None => self.any_collection().map(|any| any.extent()),
+        }
     }
 
     /// Changes the value, if it is a collection, in a way that leaves its elements as they are.

@@ -16,6 +16,7 @@ mod access;
 mod alloc;
 mod discard;
 mod entry;
+mod growth;
 mod hash;
 mod keyspace;
 mod lookup;
@@ -27,9 +28,12 @@ mod slot;
 mod snapshot;
 
 pub use access::Lfu;
-pub use alloc::{CountingAlloc, HUGE_PAGES, give_back_freed, taken_by_thread, used_memory};
+pub use alloc::{
+    CountingAlloc, HUGE_PAGES, allocator_report, give_back_freed, taken_by_thread, used_memory,
+};
 pub use discard::Discards;
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
+pub use growth::make_room;
 pub use hash::{KeyHash, MemberHash};
 pub use keyspace::{
     AllSlots, Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,

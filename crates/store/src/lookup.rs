@@ -4,6 +4,7 @@
 use crate::alloc::taken_by_thread;
 use crate::discard::bytes_later;
 use crate::entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
+use crate::growth;
 use crate::hash::KeyHash;
 use crate::marks::Change;
 use crate::slot::SlotGuard;
@@ -241,7 +242,16 @@ impl Found<'_, '_> {
                 boxed => boxed,
             });
         }
-        edit(self.entry_mut().editable().expect("just made so; the caller knows it is a string"))
+        let mut entry = self.entry_mut();
+        let bytes = entry.editable().expect("just made so; the caller knows it is a string");
+        let (before, result) = (bytes.capacity(), edit(bytes));
+        let (room, len) = (bytes.capacity(), bytes.len());
+        if room != before && growth::is_roomy(room, len) && !entry.is_noted() {
+            drop(entry);
+            let is_noted = self.guard.keyspace.rest().note(self.hash, self.db, len);
+            self.entry_mut().set_noted(is_noted);
+        }
+        result
     }
 
     /// Puts a new entry in place of this one, with the value that `change` makes of the old one.

@@ -1,7 +1,7 @@
 //! Values that have come to rest give up the room that they had to grow.
 //!
 //! A compact collection that grows is moved to a block with room to grow on (`alloc`, `tessera_collections::growth`), up to a quarter of its size. Who
-//! changes an entry notes it here when that has happened. [`Keyspace::fit_rested`], which a thread of the rim calls every tenth of a second or so,
+//! changes an entry notes it here when that has happened. So does who edits a string that grows (`growth`). [`Keyspace::fit_rested`], which a thread of the rim calls every tenth of a second or so,
 //! looks at what is noted: what has not changed since it looked last is fitted to its size; what has is looked at again, each time after
 //! twice the time, for a value that changes all the time is to cost nothing.
 //!
@@ -136,7 +136,7 @@ impl SlotGuard<'_> {
         self.data.table(db)?;
         let databases = self.keyspace.databases();
         let mut entry = self.data.table_mut(db, databases).probable_mut(hash.code)?;
-        let now = entry.any_collection()?.extent() as u32;
+        let now = entry.extent()? as u32;
         if now != extent {
             return Some(now);
         }

@@ -2,16 +2,21 @@
 //!
 //! It is mimalloc, but for blocks of up to 8 KiB that are not expected to grow: those are [`fitted`] to their size. Which they are: what has come to
 //! rest and is *fitted*, that is reallocated with the size it has; and all that is allocated with more than 1 KiB, where the sizes of mimalloc are
-//! hundreds of bytes apart. What is reallocated to grow goes to mimalloc, whose sizes leave it room to grow in place.
+//! hundreds of bytes apart. What is reallocated to grow goes to mimalloc, whose sizes leave it room to grow in place. Blocks of 8 MiB and more
+//! are [`mapped`] one by one, and grow without being copied.
 
 mod fitted;
+mod mapped;
 
 use crossbeam_utils::CachePadded;
 use mimalloc::MiMalloc;
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+
+use mapped::is_mapped;
 
 /// Counters; threads beyond this number share.
 const COUNTERS: usize = 64;
@@ -88,6 +93,19 @@ pub fn give_back_freed() {
     unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
+/// What the allocator tells of itself, for people.
+pub fn allocator_report() -> String {
+    unsafe extern "C" fn append(line: *const c_char, text: *mut c_void) {
+        // SAFETY: `line` is a text of the allocator's, which ends with a zero; `text` is the one that is passed below, and nobody else uses it.
+        let (line, text) = unsafe { (CStr::from_ptr(line), &mut *text.cast::<String>()) };
+        text.push_str(&line.to_string_lossy());
+    }
+    let mut text = format!("mimalloc, with {} bytes in use\n", used_memory());
+    // SAFETY: the function takes this argument, and both live as long as the call.
+    unsafe { libmimalloc_sys::mi_stats_print_out(Some(append), (&raw mut text).cast()) };
+    text
+}
+
 /// The number of this thread's counter.
 #[inline]
 fn thread_number() -> usize {
@@ -135,8 +153,18 @@ fn take_fitted(layout: Layout) -> *mut u8 {
     block.as_ptr()
 }
 
-// SAFETY: a block comes from mimalloc or is a fitted one, which its address tells, and goes back where it came from; each has at least the size
-// and the alignment of its layout. The counters do not allocate.
+/// A mapped block, counted; null if there is none. Its bytes are zeros.
+#[cold]
+fn take_mapped(layout: Layout) -> *mut u8 {
+    let ptr = mapped::take(layout.size());
+    if !ptr.is_null() {
+        count(mapped::mapped(layout.size()) as i64);
+    }
+    ptr
+}
+
+// SAFETY: a block comes from mimalloc, is a fitted one, which its address tells, or a mapped one, which its layout tells, and goes back where it
+// came from; each has at least the size and the alignment of its layout. The counters do not allocate.
 unsafe impl GlobalAlloc for CountingAlloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -145,6 +173,9 @@ unsafe impl GlobalAlloc for CountingAlloc {
             if !block.is_null() {
                 return block;
             }
+        }
+        if is_mapped(layout) {
+            return take_mapped(layout);
         }
         // SAFETY: the caller's promises are mimalloc's.
         let ptr = unsafe { MiMalloc.alloc(layout) };
@@ -162,6 +193,9 @@ unsafe impl GlobalAlloc for CountingAlloc {
                 return block;
             }
         }
+        if is_mapped(layout) {
+            return take_mapped(layout);
+        }
         // SAFETY: the caller's promises are mimalloc's.
         let ptr = unsafe { MiMalloc.alloc_zeroed(layout) };
         count_taken(ptr);
@@ -178,6 +212,11 @@ unsafe impl GlobalAlloc for CountingAlloc {
             }
             return;
         }
+        if is_mapped(layout) {
+            count(-(mapped::mapped(layout.size()) as i64));
+            // SAFETY: it is a mapped block, which the caller does not use any more.
+            return unsafe { mapped::give(ptr, layout.size()) };
+        }
         // SAFETY: `ptr` came from this allocator.
         let size = unsafe { MiMalloc.usable_size(ptr) };
         count(-(size as i64));
@@ -190,6 +229,10 @@ unsafe impl GlobalAlloc for CountingAlloc {
         if is_fitted(ptr, layout) {
             // SAFETY: it is a fitted block.
             return unsafe { resize_fitted(ptr, layout, new_size) };
+        }
+        if layout.size().max(new_size) >= mapped::FROM {
+            // SAFETY: the caller's promises.
+            return unsafe { resize_large(ptr, layout, new_size) };
         }
         // SAFETY: `ptr` came from this allocator.
         let before = unsafe { MiMalloc.usable_size(ptr) };
@@ -234,6 +277,25 @@ unsafe fn resize_fitted(ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u
     };
     // SAFETY: the caller's promises.
     unsafe { moved(ptr, layout, new, from_mimalloc) }
+}
+
+/// A block that is mapped, or is to be, gets another size.
+///
+/// # Safety
+/// As for [`GlobalAlloc::realloc`].
+#[cold]
+unsafe fn resize_large(ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+    let Ok(new) = Layout::from_size_align(new_size, layout.align()) else { return null_mut() };
+    if !is_mapped(layout) || !is_mapped(new) {
+        // SAFETY: the caller's promises; no layout here is empty.
+        return unsafe { moved(ptr, layout, new, |layout| CountingAlloc.alloc(layout)) };
+    }
+    // SAFETY: it is a mapped block.
+    let resized = unsafe { mapped::resize(ptr, layout.size(), new_size) };
+    if !resized.is_null() {
+        count(mapped::mapped(new_size) as i64 - mapped::mapped(layout.size()) as i64);
+    }
+    resized
 }
 
 /// Moves an allocation into another; null, and nothing has changed, if there is none.
@@ -282,6 +344,36 @@ mod tests {
             CountingAlloc.dealloc(ptr, Layout::from_size_align(5000, 8).unwrap());
         }
         assert_eq!(used_memory(), before);
+    }
+
+    #[test]
+    fn large_blocks_grow_and_shrink_and_keep_their_bytes() {
+        const MIB: usize = 1 << 20;
+        let layout = |size| Layout::from_size_align(size, 1).unwrap();
+        let before = taken_by_thread();
+        // SAFETY: allocated, resized and freed with matching layouts; only bytes that it has are read and written.
+        unsafe {
+            let mut size = MIB;
+            let mut ptr = CountingAlloc.alloc(layout(size));
+            ptr.write_bytes(7, size);
+            // Across the size from which on blocks are mapped, and back.
+            for next in [7 * MIB, 8 * MIB, 8 * MIB + 1, 40 * MIB, 9 * MIB, 3 * MIB] {
+                ptr = CountingAlloc.realloc(ptr, layout(size), next);
+                assert_eq!((*ptr, *ptr.add(MIB - 1)), (7, 7), "{next}");
+                ptr.add(next - 1).write(1);
+                let taken = taken_by_thread() - before;
+                assert!(taken >= next as i64, "{taken} for {next}");
+                if next >= mapped::FROM {
+                    assert!(taken < (next + 4096) as i64, "{taken} for {next}");
+                }
+                size = next;
+            }
+            CountingAlloc.dealloc(ptr, layout(size));
+            let zeros = CountingAlloc.alloc_zeroed(layout(9 * MIB));
+            assert_eq!((*zeros, *zeros.add(9 * MIB - 1)), (0, 0));
+            CountingAlloc.dealloc(zeros, layout(9 * MIB));
+        }
+        assert_eq!(taken_by_thread(), before);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::command::{Command, Flags, Group};
 use crate::commands::integer;
 use crate::{Cx, Fail};
 use std::ops::Range;
-use tessera_store::{Lookup, NewValue, Value};
+use tessera_store::{Lookup, NewValue, Value, make_room};
 
 const BITMAP: Group = Group::Bitmap;
 const READ: Flags = Flags::READONLY;
@@ -62,6 +62,7 @@ fn edit_grown<R>(
     match lookup {
         Lookup::Found(mut found) => found.edit_string(ranges, |bytes| {
             if bytes.len() < len {
+                make_room(bytes, len);
                 bytes.resize(len, 0);
             }
             edit(bytes)

@@ -5,7 +5,7 @@ use crate::command::{Command, Touches};
 use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::iter::once;
-use tessera_store::{Entry, Lookup, NewValue, Value};
+use tessera_store::{Entry, Lookup, NewValue, Value, make_room};
 
 pub(super) const APPEND: Command = Command::new("append", 3, append)
     .flags(WRITE_FAST)
@@ -81,7 +81,10 @@ fn append(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         Lookup::Found(mut found) => {
             let len = length(&found.entry())?;
             let len = check_length(cx, len, more.len())?;
-            found.edit_string([], |bytes| bytes.extend_from_slice(more));
+            found.edit_string([], |bytes| {
+                make_room(bytes, bytes.len() + more.len());
+                bytes.extend_from_slice(more);
+            });
             len
         }
     };
@@ -136,6 +139,7 @@ fn setrange(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     }
     let end = check_length(cx, offset, value.len())?;
     let overwrite = |bytes: &mut Vec<u8>| {
+        make_room(bytes, end);
         bytes.resize(bytes.len().max(end), 0);
         bytes[offset..end].copy_from_slice(value);
         bytes.len()
