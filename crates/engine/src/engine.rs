@@ -98,6 +98,8 @@ pub struct Engine {
     random: AtomicU64,
     /// The time of the last look at it by any thread, Unix ms, and the peak of used memory.
     pub(crate) peak_memory: AtomicU64,
+    /// Bytes in use when the engine was made, before there were clients and data.
+    pub(crate) startup_memory: u64,
 }
 
 impl Engine {
@@ -136,6 +138,7 @@ impl Engine {
             host: OnceLock::new(),
             random: AtomicU64::new(options.seed | 1),
             peak_memory: AtomicU64::new(0),
+            startup_memory: tessera_store::used_memory() as u64,
         }
     }
 

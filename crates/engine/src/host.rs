@@ -121,6 +121,8 @@ pub trait Host: Send + Sync {
         let _ = request;
         Err(Fail::text("ERR this DEBUG subcommand is not supported here"))
     }
+    /// Has all other threads give memory back to the system that they have freed.
+    fn purge_memory(&self) {}
     /// Frees flushed tables in the background.
     fn free_later(&self, flushed: Flushed);
 }

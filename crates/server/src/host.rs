@@ -245,6 +245,10 @@ impl Host for Rim {
         Ok(())
     }
 
+    fn purge_memory(&self) {
+        self.0.purge.ask();
+    }
+
     fn free_later(&self, flushed: Flushed) {
         self.0.engine.keyspace.discards().flushed(flushed);
     }

@@ -25,8 +25,13 @@ impl Purge {
         let is_due = peak - used >= FALL.max(peak / 4);
         self.peak.store(if is_due { used } else { peak }, Relaxed);
         if is_due {
-            self.rounds.fetch_add(1, Relaxed);
+            self.ask();
         }
+    }
+
+    /// All threads are to look through their heaps.
+    pub(crate) fn ask(&self) {
+        self.rounds.fetch_add(1, Relaxed);
     }
 
     /// Lets the calling thread give back what it can, if that is due. `seen` is the thread's own.

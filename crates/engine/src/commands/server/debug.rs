@@ -66,6 +66,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Drops packets of this type that come over the cluster bus.",
             "type",
         ),
+        Command::new("error", 3, error).flags(FLAGS).doc(
+            SERVER,
+            "1.0.0",
+            "O(1)",
+            "Answers with this error.",
+            "message",
+        ),
         Command::new("help", 2, show_help).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -218,6 +225,8 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    A digest of each key's value and expiry.",
             "DROP-CLUSTER-PACKET-FILTER <type>",
             "    Drop packets of this type that come over the cluster bus; -1: none, -2: all.",
+            "ERROR <message>",
+            "    Answers with this error.",
             "HTSTATS <db> [full]",
             "    The tables of a database.",
             "HTSTATS-KEY <key> [full]",
@@ -252,6 +261,12 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             "    Whether the pattern matches a string of so many 'a'.",
         ],
     );
+    Ok(())
+}
+
+fn error(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    cx.reply.error(args.at(2));
     Ok(())
 }
 

@@ -110,7 +110,7 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     let share = used as f64 * 100.0 / peak.max(1) as f64;
     lines.add("used_memory_peak_perc", format!("{share:.2}%"));
     lines.add("used_memory_overhead", backlog);
-    lines.add("used_memory_startup", 0);
+    lines.add("used_memory_startup", cx.engine.startup_memory);
     lines.add("used_memory_dataset", used.saturating_sub(backlog));
     let share = used.saturating_sub(backlog) as f64 * 100.0 / used.max(1) as f64;
     lines.add("used_memory_dataset_perc", format!("{share:.2}%"));
