@@ -55,6 +55,13 @@ pub trait Host: Send + Sync {
         may_wait: bool,
         reply: &mut Reply,
     ) -> Outcome;
+    /// The answer of a transaction with CLUSTER commands: given back if the node has done already what these want; else the client gets
+    /// it as from [`Host::answer`] when that is so. Called without any lock.
+    fn after_cluster(
+        &self,
+        client: &Arc<ClientInfo>,
+        answer: crate::Answer,
+    ) -> Option<crate::Answer>;
     /// What commands are routed by; `None` outside cluster mode.
     fn routing(&self) -> Option<Arc<RoutingView>>;
     /// Starts to shut the server down. Does not return an answer to the client unless it fails.

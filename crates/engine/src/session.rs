@@ -83,6 +83,13 @@ impl Session {
         }
     }
 
+    /// What was settled comes later, wherever it will stand then.
+    pub(crate) fn keep_whole_answer(&mut self) {
+        if self.kept > 0 {
+            self.kept = usize::MAX;
+        }
+    }
+
     /// What the reply has by now is settled, and goes out.
     pub(crate) fn keep_reply(&mut self, reply: &tessera_resp::Reply) {
         if self.reply_mode != ReplyMode::On {

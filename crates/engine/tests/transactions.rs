@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Client, START, told};
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::{Mode, Outcome, Park};
 
 #[test]
@@ -48,11 +49,16 @@ fn what_spoils_a_transaction() {
     ]);
 }
 
-#[test]
-fn what_is_asked_of_the_cluster_in_a_transaction_is_answered_at_once() {
+/// A client of a node in cluster mode.
+fn cluster_client() -> Client {
     let mut config = tessera_config::Config::default();
     config.cluster.enabled = true;
-    let mut client = Client::with(config);
+    Client::with(config)
+}
+
+#[test]
+fn what_is_asked_of_the_cluster_in_a_transaction_is_answered_in_its_place() {
+    let mut client = cluster_client();
     client.expect(&[
         ("multi", "+OK"),
         ("cluster replicas x", "+QUEUED"),
@@ -60,11 +66,34 @@ fn what_is_asked_of_the_cluster_in_a_transaction_is_answered_at_once() {
         ("cluster replicas x", "+CORE"),
     ]);
     assert_eq!(*client.host.calls.lock().unwrap(), ["at once", "replicas", "replicas"]);
+}
+
+#[test]
+fn a_transaction_that_changes_the_cluster_is_answered_when_the_change_is_made() {
+    let mut client = cluster_client();
+    client.host.busy.store(true, Relaxed);
     client.expect(&[
         ("multi", "+OK"),
-        ("cluster bumpepoch", "-ERR Command not allowed inside a transaction"),
-        ("discard", "+OK"),
+        ("set a 1", "+QUEUED"),
+        ("cluster delslots 7", "+QUEUED"),
+        ("cluster addslots 7", "+QUEUED"),
+        ("cluster bumpepoch", "+QUEUED"),
+        ("get a", "+QUEUED"),
+        ("exec", ""),
     ]);
+    assert_eq!(client.outcome, Outcome::Wait(Park::Elsewhere));
+    let calls = ["delslots", "addslots", "bumpepoch"].map(|name| ["at once", name]);
+    assert_eq!(*client.host.calls.lock().unwrap(), calls.concat());
+    let answers = client.host.answers.lock().unwrap().clone();
+    let whole = b"*5\r\n+OK\r\n+CORE\r\n+CORE\r\n+CORE\r\n$1\r\n1\r\n".to_vec();
+    assert_eq!(answers, [(client.session.info.id, whole)]);
+}
+
+#[test]
+fn a_transaction_without_commands_of_the_cluster_waits_for_nothing() {
+    let mut client = cluster_client();
+    client.host.busy.store(true, Relaxed);
+    client.expect(&[("multi", "+OK"), ("set a 1", "+QUEUED"), ("exec", "*1|+OK")]);
 }
 
 #[test]

@@ -71,6 +71,13 @@ impl Host for Rim {
         cluster.command(&self.0.engine, client, &argv, may_wait, reply)
     }
 
+    fn after_cluster(&self, client: &Arc<ClientInfo>, answer: Answer) -> Option<Answer> {
+        match &self.0.cluster {
+            Some(cluster) => cluster.answer_when_idle(client, answer),
+            None => Some(answer),
+        }
+    }
+
     fn routing(&self) -> Option<Arc<RoutingView>> {
         self.0.cluster.as_ref()?.routing()
     }
@@ -95,9 +102,7 @@ impl Host for Rim {
     }
 
     fn answer(&self, client: &ClientInfo, answer: Answer) {
-        if let Some(mailbox) = self.0.mailboxes.get(client.thread) {
-            mailbox.send(Message::Answer { client: client.id, answer });
-        }
+        self.0.answer(client, answer);
     }
 
     fn replicate(

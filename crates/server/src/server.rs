@@ -215,6 +215,13 @@ impl Server {
         }
     }
 
+    /// Passes a whole answer on to a client that waits, and lets it go on.
+    pub(crate) fn answer(&self, client: &ClientInfo, answer: tessera_engine::Answer) {
+        if let Some(mailbox) = self.mailboxes.get(client.thread) {
+            mailbox.send(Message::Answer { client: client.id, answer });
+        }
+    }
+
     /// Answers a client that waits for another thread, and lets it go on.
     pub(crate) fn complete(&self, client: &ClientInfo, answer: tessera_resp::Value) {
         if let Some(mailbox) = self.mailboxes.get(client.thread) {

@@ -214,12 +214,6 @@ fn readwrite(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     set_readonly(cx, false)
 }
 
-/// Whether a subcommand changes the cluster's state: its answer waits until the change is on disk.
-pub(crate) fn changes_cluster(command: &Command) -> bool {
-    command.flags.has(Flags::ADMIN)
-        && !matches!(command.name, "replicas" | "slaves" | "count-failure-reports")
-}
-
 fn to_the_core(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_enabled(cx)?;
     cx.outcome = cx.engine.host().cluster(&cx.session.info, args, cx.may_block, cx.reply);

@@ -19,8 +19,6 @@ mod stream;
 mod string;
 mod transaction;
 
-pub(crate) use cluster::changes_cluster;
-
 use crate::command::Command;
 use crate::{Args, Fail};
 use std::sync::LazyLock;

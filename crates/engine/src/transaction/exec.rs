@@ -5,7 +5,7 @@ use crate::blocking::After;
 use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
 use crate::execute::{Call, Refusal};
-use crate::{Engine, Fail, Mode, Outcome, Park, ReplyMode, Session, Turn};
+use crate::{Answer, Engine, Fail, Mode, Outcome, Park, ReplyMode, Session, Turn};
 use std::ops::Range;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
@@ -34,6 +34,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Outcome {
         let Some(transaction) = session.transaction.take() else { return Outcome::Next };
+        let start = reply.buf.len();
         session.set_transaction(None);
         let ran = match transaction.is_broken {
             true => {
@@ -52,6 +53,9 @@ impl Engine {
         match ran {
             Ok(outcome) => {
                 crate::stats::bump(&counters.calls, 1);
+                if transaction.concerns_cluster() && !session.is_primary {
+                    return self.answer_after_cluster(session, reply, start, outcome);
+                }
                 outcome
             }
             Err(Refusal::Fail(fail)) => self.refuse(session, reply, turn, Some(index), fail),
@@ -60,6 +64,29 @@ impl Engine {
                 Outcome::Wait(Park::WritesPaused)
             }
         }
+    }
+
+    /// Keeps the answer of a transaction with CLUSTER commands back until the node has done what these want: a change of slots or
+    /// epochs is told to its client when it is on disk, as outside of transactions.
+    #[cold]
+    fn answer_after_cluster(
+        &self,
+        session: &mut Session,
+        reply: &mut Reply,
+        start: usize,
+        outcome: Outcome,
+    ) -> Outcome {
+        let answer = Answer {
+            bytes: reply.buf.split_off(start),
+            offset: session.last_write,
+            close: outcome == Outcome::Close,
+        };
+        if let Some(answer) = self.host().after_cluster(&session.info, answer) {
+            reply.buf.extend_from_slice(&answer.bytes);
+            return outcome;
+        }
+        session.keep_whole_answer();
+        Outcome::Wait(Park::Elsewhere)
     }
 
     /// EXEC of a transaction with a command that was refused: it has run, and failed.

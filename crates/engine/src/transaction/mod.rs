@@ -18,7 +18,7 @@ pub(crate) use queue::runs_at_once;
 pub(crate) use watch::Watched;
 
 use crate::Args;
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, Group};
 use tessera_resp::Span;
 
 /// A command that waits for EXEC.
@@ -89,6 +89,11 @@ impl Transaction {
         self.some = self.some.or(queued.command.flags);
         self.all = self.all.and(queued.command.flags);
         self.queue.push(queued);
+    }
+
+    /// Whether some of the commands ask, or change, the cluster: EXEC is answered when the node has done what they want.
+    fn concerns_cluster(&self) -> bool {
+        self.queue.iter().any(|queued| queued.command.group == Group::Cluster)
     }
 
     /// The properties of EXEC: it writes, or may be told to replicas, if one of its commands does, and is allowed during a load if all of them are.

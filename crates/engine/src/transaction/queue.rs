@@ -1,7 +1,7 @@
 //! Between MULTI and EXEC: commands are checked and kept.
 
 use super::{Queued, Transaction};
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags};
 use crate::execute::Prepared;
 use crate::{Args, Engine, Fail, Mode, Outcome, Session, Turn};
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,9 +15,7 @@ pub(crate) fn runs_at_once(command: &Command) -> bool {
 
 /// Whether a command can not be part of a transaction: by its own word, or since the rim carries it out after its reply.
 fn is_barred(command: &Command) -> bool {
-    command.flags.has(Flags::NO_MULTI)
-        || command.name == "replconf"
-        || command.group == Group::Cluster && crate::commands::changes_cluster(command)
+    command.flags.has(Flags::NO_MULTI) || command.name == "replconf"
 }
 
 impl Session {

@@ -5,7 +5,7 @@
 pub mod peer;
 pub mod reply;
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tessera_cluster::RoutingView;
 use tessera_config::Config;
@@ -31,6 +31,8 @@ pub struct FakeHost {
     pub awaited: Mutex<Vec<Offset>>,
     /// What commands are routed by.
     pub routing: Mutex<Option<Arc<RoutingView>>>,
+    /// The node has not done yet what CLUSTER commands want.
+    pub busy: AtomicBool,
     /// The directive that cannot be applied.
     pub stubborn: Mutex<Option<&'static str>>,
 }
@@ -55,6 +57,13 @@ impl Host for FakeHost {
         self.note(String::from_utf8_lossy(args.at(1)).to_ascii_lowercase());
         reply.simple("CORE");
         Outcome::Next
+    }
+    fn after_cluster(&self, client: &Arc<ClientInfo>, answer: Answer) -> Option<Answer> {
+        if !self.busy.load(Relaxed) {
+            return Some(answer);
+        }
+        self.answer(client, answer);
+        None
     }
     fn routing(&self) -> Option<Arc<RoutingView>> {
         self.routing.lock().unwrap().clone()

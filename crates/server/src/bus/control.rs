@@ -8,7 +8,7 @@ use crate::accept::Listener;
 use crate::follow::Primary;
 use crate::server::Server;
 use crate::time;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
@@ -254,19 +254,24 @@ impl Control {
     /// Carries out what the core wants, in order.
     fn work(&mut self) {
         let Some(cluster) = self.server.cluster.clone() else { return };
-        while let Some(work) = cluster.take_work() {
-            match work {
-                Work::Batch(batch) => {
-                    if let Some(save) = batch.save
-                        && !self.save(save)
-                    {
-                        return;
+        loop {
+            let mut all = cluster.take_work();
+            if all.is_empty() {
+                return;
+            }
+            if let Some(save) = last_save(&mut all)
+                && !self.save(save)
+            {
+                return;
+            }
+            for work in all {
+                match work {
+                    Work::Batch(batch) => {
+                        batch.then.into_iter().for_each(|effect| self.carry_out(&cluster, effect));
                     }
-                    for effect in batch.then {
-                        self.carry_out(&cluster, effect);
-                    }
+                    Work::Reply(client, value) => self.server.complete(&client, value),
+                    Work::Answer(client, answer) => self.server.answer(&client, answer),
                 }
-                Work::Answer(answer) => self.server.complete(&answer.client, answer.value),
             }
         }
     }
@@ -417,6 +422,21 @@ fn log_deletion(
     world.lock(slot).keys(0, usize::MAX, |key| {
         engine.log.append_command(0, &[verb, key]);
     });
+}
+
+/// What is to be on disk before any of the work is done. A file holds all the promises of those before it: the commands of a
+/// transaction, and clients that come at the same time, share one.
+fn last_save(all: &mut VecDeque<Work>) -> Option<NodesConf> {
+    let mut last: Option<NodesConf> = None;
+    for work in all {
+        if let Work::Batch(batch) = work
+            && let Some(mut save) = batch.save.take()
+        {
+            save.durable |= last.is_some_and(|before| before.durable);
+            last = Some(save);
+        }
+    }
+    last
 }
 
 async fn woken(cluster: Option<&ClusterHandle>) {

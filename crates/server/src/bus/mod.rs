@@ -21,7 +21,7 @@ use tessera_cluster::{
     PreferredEndpoint, RoutingView,
 };
 use tessera_config::Config;
-use tessera_engine::{ClientInfo, Engine, Mode, Outcome, Park};
+use tessera_engine::{Answer, ClientInfo, Engine, Mode, Outcome, Park};
 use tessera_resp::{Reply, Value};
 use tessera_slot::{Millis, Slot};
 use tokio::sync::Notify;
@@ -30,16 +30,13 @@ pub(crate) use control::Control;
 pub(crate) use file::NodesFile;
 use pulse::Pulse;
 
-/// An answer that waits until what comes before it in the queue is done.
-struct Answer {
-    client: Arc<ClientInfo>,
-    value: Value,
-}
-
 /// What the control thread is to do next.
 enum Work {
     Batch(Box<Batch>),
-    Answer(Answer),
+    /// The answer to a command, which waits until what comes before it in the queue is done.
+    Reply(Arc<ClientInfo>, Value),
+    /// The answer to a transaction.
+    Answer(Arc<ClientInfo>, Answer),
 }
 
 /// The way to the control thread.
@@ -141,21 +138,33 @@ impl ClusterHandle {
             reply.value(&value);
             return Outcome::Next;
         }
-        self.work
-            .lock()
-            .waiting
-            .push_back(Work::Answer(Answer { client: Arc::clone(client), value }));
+        self.work.lock().waiting.push_back(Work::Reply(Arc::clone(client), value));
         drop(core);
         self.wake.notify_one();
         Outcome::Wait(Park::Elsewhere)
     }
 
-    /// What the control thread is to do next. Asking says that what was taken before is done.
-    fn take_work(&self) -> Option<Work> {
+    /// Has the control thread give a client its answer when all is done that is waiting now. Gives it back if nothing is.
+    pub(crate) fn answer_when_idle(
+        &self,
+        client: &Arc<ClientInfo>,
+        answer: Answer,
+    ) -> Option<Answer> {
         let mut work = self.work.lock();
-        let next = work.waiting.pop_front();
-        work.under_way = next.is_some();
-        next
+        if work.waiting.is_empty() && !work.under_way {
+            return Some(answer);
+        }
+        work.waiting.push_back(Work::Answer(Arc::clone(client), answer));
+        drop(work);
+        self.wake.notify_one();
+        None
+    }
+
+    /// All that the control thread is to do next, in order. Asking says that what was taken before is done.
+    fn take_work(&self) -> VecDeque<Work> {
+        let mut work = self.work.lock();
+        work.under_way = !work.waiting.is_empty();
+        std::mem::take(&mut work.waiting)
     }
 
     /// An I/O thread is about to run commands: if the control thread has not had a turn for longer than the node
