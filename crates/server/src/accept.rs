@@ -6,8 +6,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockAddr, Socket, Type};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use tessera_config::Config;
@@ -47,13 +49,20 @@ pub(crate) struct Accepted {
 /// A socket that is listened on.
 pub(crate) struct Listener {
     socket: Socket,
-    unix_path: Option<String>,
+    unix: Option<UnixFile>,
+}
+
+/// The file of a unix socket.
+struct UnixFile {
+    path: PathBuf,
+    /// Which file it is: somebody may have put another in its place.
+    identity: Option<(u64, u64)>,
 }
 
 impl Listener {
     /// Whether it is the unix socket.
     pub(crate) fn is_unix(&self) -> bool {
-        self.unix_path.is_some()
+        self.unix.is_some()
     }
 
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
@@ -63,8 +72,10 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = &self.unix_path {
-            let _ = std::fs::remove_file(path);
+        if let Some(file) = &self.unix
+            && file.identity == identity(&file.path)
+        {
+            let _ = std::fs::remove_file(&file.path);
         }
     }
 }
@@ -96,7 +107,7 @@ pub(crate) fn bind_tcp(config: &Config, port: u16) -> Result<Vec<Listener>> {
     for text in &config.network.bind.0 {
         let (ip, optional) = bind_address(text)?;
         match bind_one(SocketAddr::new(ip, port), config.network.tcp_backlog) {
-            Ok(socket) => listeners.push(Listener { socket, unix_path: None }),
+            Ok(socket) => listeners.push(Listener { socket, unix: None }),
             Err(error) if optional && is_missing_address(&error) => {}
             Err(error) => {
                 return Err(error).with_context(|| {
@@ -141,6 +152,57 @@ fn bind_one(addr: SocketAddr, backlog: u32) -> std::io::Result<Socket> {
     Ok(socket)
 }
 
+fn bind_unix(path: &Path, config: &Config) -> Result<Listener> {
+    let context = || format!("Failed opening Unix socket: bind: {}", path.display());
+    remove_stale(path).with_context(context)?;
+    let socket = unix_socket()?;
+    socket.bind(&SockAddr::unix(path).with_context(context)?).with_context(context)?;
+    let mode = config.network.unixsocketperm.0;
+    if mode != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+            .with_context(context)?;
+    }
+    socket.listen(config.network.tcp_backlog as i32).with_context(context)?;
+    let unix = UnixFile { path: path.to_owned(), identity: identity(path) };
+    Ok(Listener { socket, unix: Some(unix) })
+}
+
+fn unix_socket() -> std::io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// The device and number of a file.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let file = std::fs::symlink_metadata(path).ok()?;
+    Some((file.dev(), file.ino()))
+}
+
+/// Removes the socket that a server has left behind which lives no more. One on which somebody answers stays: its clients
+/// would be without their server, and nobody would tell them.
+fn remove_stale(path: &Path) -> Result<()> {
+    let file = match std::fs::symlink_metadata(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    anyhow::ensure!(file.file_type().is_socket(), "a file that is no socket is in its place");
+    match unix_socket()?.connect(&SockAddr::unix(path)?) {
+        // Nobody listens.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        // WouldBlock: somebody listens whose queue is full.
+        Ok(()) => anyhow::bail!("another server that is alive listens on it"),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            anyhow::bail!("another server that is alive listens on it");
+        }
+        Err(error) => return Err(error).context("it cannot be found out whether anybody listens"),
+    }
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// All listening sockets of the clients' port and the unix socket.
 pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
     let mut listeners = Vec::new();
@@ -149,17 +211,7 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
     }
     let path = &config.network.unixsocket;
     if !path.is_empty() {
-        let _ = std::fs::remove_file(path);
-        let context = || format!("Failed opening Unix socket: bind: {path}");
-        let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
-        socket.bind(&SockAddr::unix(path).with_context(context)?).with_context(context)?;
-        let mode = config.network.unixsocketperm.0;
-        if mode != 0 {
-            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
-                .with_context(context)?;
-        }
-        socket.listen(config.network.tcp_backlog as i32).with_context(context)?;
-        listeners.push(Listener { socket, unix_path: Some(path.clone()) });
+        listeners.push(bind_unix(Path::new(path), config)?);
     }
     Ok(listeners)
 }
@@ -207,8 +259,8 @@ fn welcome(
         refuse("-ERR max number of clients reached\r\n");
         return None;
     };
-    if let Some(path) = &listener.unix_path {
-        let name = format!("{path}:0");
+    if let Some(file) = &listener.unix {
+        let name = format!("{}:0", file.path.display());
         let (peer, local) = (name.clone(), name);
         let fd = socket.into();
         return Some(Accepted { fd, place, peer, local, is_local: true, is_unix: true });
@@ -242,4 +294,61 @@ pub(crate) fn keep_alive(socket: &Socket, seconds: u32) {
     let period = std::time::Duration::from_secs(u64::from(seconds));
     let probes = socket2::TcpKeepalive::new().with_time(period).with_interval(period / 3);
     let _ = socket.set_tcp_keepalive(&probes.with_retries(3));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Listens on a unix socket alone.
+    fn listen_at(path: &Path) -> Result<Vec<Listener>> {
+        let mut config = Config::default();
+        config.network.port = 0;
+        config.network.unixsocket = path.display().to_string();
+        listen(&config)
+    }
+
+    #[test]
+    fn the_socket_of_a_server_that_is_alive_stays() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("socket");
+        let first = listen_at(&path).expect("nobody has it");
+        let error = listen_at(&path).err().expect("the first one has it");
+        assert!(format!("{error:#}").contains("another server that is alive"), "{error:#}");
+        UnixStream::connect(&path).expect("the first one still listens");
+
+        // Also where nobody takes what comes.
+        let busy = temp.path().join("busy");
+        let listener = unix_socket().expect("a socket");
+        listener.bind(&SockAddr::unix(&busy).expect("short")).expect("nobody has it");
+        listener.listen(0).expect("it is bound");
+        let _fills_the_queue = UnixStream::connect(&busy).expect("there is one place");
+        let error = listen_at(&busy).err().expect("somebody has it");
+        assert!(format!("{error:#}").contains("another server that is alive"), "{error:#}");
+
+        drop(first);
+        assert!(!path.exists(), "its own socket goes with it");
+    }
+
+    #[test]
+    fn a_socket_that_was_left_behind_is_replaced_but_no_other_file() {
+        let temp = tempfile::tempdir().expect("a directory");
+        let path = temp.path().join("socket");
+        drop(UnixListener::bind(&path).expect("nobody has it"));
+        assert!(path.exists(), "it is left behind");
+        let first = listen_at(&path).expect("nobody listens");
+
+        // Whoever has removed it and put another in its place keeps that one.
+        std::fs::remove_file(&path).expect("it is there");
+        let _other = UnixListener::bind(&path).expect("nobody has it");
+        drop(first);
+        assert!(path.exists(), "it belongs to another");
+
+        let text = temp.path().join("text");
+        std::fs::write(&text, "precious").expect("writable");
+        let error = listen_at(&text).err().expect("it is no socket");
+        assert!(format!("{error:#}").contains("a file that is no socket"), "{error:#}");
+        assert_eq!(std::fs::read(&text).expect("it is there"), b"precious");
+    }
 }
