@@ -60,6 +60,7 @@ struct Parser<'a> {
     with_shard: BTreeSet<NodeId>,
     me: Option<NodeId>,
     epochs: Epochs,
+    has_vars: bool,
     open: OpenSlots,
 }
 
@@ -78,11 +79,15 @@ pub(crate) fn parse(
         with_shard: BTreeSet::new(),
         me: None,
         epochs: Epochs::default(),
+        has_vars: false,
         open: OpenSlots::default(),
     };
     let mut last = 0;
     for (index, line) in text.lines().enumerate() {
         last = index + 1;
+        // The writers of other servers cut the file after they have written it, and may leave zero bytes behind: for them a
+        // line ends there.
+        let line = line.split('\0').next().unwrap_or_default();
         parser.line(line).map_err(|problem| NodesConfError { line: last, problem })?;
     }
     parser.finish().map_err(|problem| NodesConfError { line: last, problem })
@@ -93,14 +98,14 @@ impl Parser<'_> {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         match fields.as_slice() {
             [] => Ok(()),
-            ["vars", pairs @ ..] => self.vars(pairs),
+            [vars, pairs @ ..] if vars.eq_ignore_ascii_case("vars") => self.vars(pairs),
             [id, address, flags, primary, ping, pong, epoch, _link, slots @ ..] => {
                 let id = self.node(id)?;
                 self.address(id, address)?;
                 self.flags(id, flags)?;
                 self.primary(id, primary)?;
                 self.times(id, ping, pong)?;
-                let epoch = Epoch(number(epoch, "config epoch")?);
+                let epoch = self::epoch(epoch, "config epoch")?;
                 self.edit(id, |node| node.config_epoch = epoch);
                 slots.iter().try_for_each(|slot| self.slots(id, slot))
             }
@@ -109,12 +114,13 @@ impl Parser<'_> {
     }
 
     fn vars(&mut self, pairs: &[&str]) -> Result<(), Problem> {
+        self.has_vars = true;
         for pair in pairs.chunks(2) {
-            match pair {
-                ["currentEpoch", value] => self.epochs.current = Epoch(number(value, "epoch")?),
-                ["lastVoteEpoch", value] => self.epochs.last_vote = Epoch(number(value, "epoch")?),
-                [_, _] => {}
-                _ => return Err("a variable without a value".to_owned()),
+            let [name, value] = pair else { return Err("a variable without a value".to_owned()) };
+            match name.to_ascii_lowercase().as_str() {
+                "currentepoch" => self.epochs.current = epoch(value, "current epoch")?,
+                "lastvoteepoch" => self.epochs.last_vote = epoch(value, "vote's epoch")?,
+                _ => {}
             }
         }
         Ok(())
@@ -195,7 +201,7 @@ impl Parser<'_> {
 
     fn flags(&mut self, id: NodeId, field: &str) -> Result<(), Problem> {
         let now = self.now.mono;
-        for flag in field.split(',') {
+        for flag in field.to_ascii_lowercase().split(',') {
             match flag {
                 "myself" if self.me.is_some_and(|me| me != id) => {
                     return Err("a second node is flagged as myself".to_owned());
@@ -274,6 +280,12 @@ impl Parser<'_> {
 
     fn finish(mut self) -> Result<Loaded, Problem> {
         let id = self.me.ok_or_else(|| "no node is flagged as myself".to_owned())?;
+        if !self.has_vars {
+            return Err("the line of variables is missing: the file was cut short, and with it the epoch of this node's \
+                        last vote would be forgotten. Add 'vars currentEpoch N lastVoteEpoch N', where N is no lower than \
+                        the cluster's current epoch, or remove the file to begin as a new node"
+                .to_owned());
+        }
         self.inherit_shards();
         for node in self.nodes.values_mut().filter(|node| node.is_replica()) {
             // A file saved in the middle of a failover may still list them.
@@ -311,6 +323,14 @@ impl Parser<'_> {
 
 fn number<T: std::str::FromStr>(text: &str, what: &str) -> Result<T, Problem> {
     text.parse().map_err(|_| format!("'{text}' is not a {what}"))
+}
+
+fn epoch(text: &str, what: &str) -> Result<Epoch, Problem> {
+    let epoch = Epoch(number(text, what)?);
+    if epoch > Epoch::HIGHEST {
+        return Err(format!("'{text}' is too high for a {what}"));
+    }
+    Ok(epoch)
 }
 
 fn slot(text: &str) -> Result<Slot, Problem> {

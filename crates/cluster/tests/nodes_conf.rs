@@ -99,5 +99,82 @@ fn a_malformed_file_names_the_line() {
 
 #[test]
 fn an_empty_file_is_a_new_node() {
-    assert_eq!(load("\n").unwrap().members.len(), 1);
+    assert_eq!(load("").unwrap().members.len(), 1);
+}
+
+/// A node with one other, and the variables.
+fn sound() -> String {
+    format!(
+        "{} 127.0.0.1:7000@17000 myself,master - 0 0 3 connected 0-100\n\
+         {} 127.0.0.1:7001@17001,h\u{fffd}llo master - 0 0 2 connected 200-300\n\
+         vars currentEpoch 5 lastVoteEpoch 4\n",
+        id(1),
+        id(2)
+    )
+}
+
+/// The lines of its nodes, and the one of its variables.
+fn parts() -> (String, String) {
+    let text = sound();
+    let (lines, vars) = text.split_at(text.find("vars").expect("it has variables"));
+    (lines.to_owned(), vars.to_owned())
+}
+
+#[test]
+fn zero_bytes_end_a_line_as_they_do_for_redis_and_valkey() {
+    let plain = load(&sound()).unwrap();
+    let zeros = "\0".repeat(300);
+    let (lines, vars) = parts();
+    for text in [
+        format!("{}{zeros}", sound()),
+        format!("{}{zeros}\n", sound()),
+        format!("{lines}\0\0\n{vars}"),
+        format!("{lines}\0{} no line\n{vars}", id(3)),
+        format!("{lines}{}\0 and more\n", vars.trim_end()),
+        format!("\n\n{lines}\n{vars}\n"),
+        sound().replace('\n', "\r\n"),
+        sound().trim_end().to_owned(),
+        format!("{lines}{}", vars.replace("vars", "VARS").to_ascii_uppercase()),
+        sound().replace("myself,master", "MYSELF,Master"),
+    ] {
+        assert_eq!(load(&text).as_ref(), Ok(&plain), "{text:?}");
+    }
+}
+
+#[test]
+fn a_file_that_may_have_lost_a_vote_is_refused() {
+    let (lines, vars) = parts();
+    for (text, problem) in [
+        (lines.clone(), "the line of variables is missing"),
+        (format!("{lines}{}", "\0".repeat(40)), "the line of variables is missing"),
+        ("\0".repeat(4096), "no node is flagged as myself"),
+        ("\n\n".to_owned(), "no node is flagged as myself"),
+        (vars, "no node is flagged as myself"),
+    ] {
+        let error = load(&text).unwrap_err();
+        assert!(error.contains(problem), "{text:?}: {error}");
+    }
+}
+
+#[test]
+fn epochs_near_the_end_of_the_range_are_refused() {
+    let highest = Epoch::HIGHEST.0;
+    let file = |vars: u64, vote: u64, config: u64| {
+        format!(
+            "{} 127.0.0.1:7000@17000 myself,master - 0 0 {config} connected\n\
+             vars currentEpoch {vars} lastVoteEpoch {vote}\n",
+            id(1)
+        )
+    };
+    assert_eq!(load(&file(highest, 1, 1)).unwrap().current_epoch, Epoch::HIGHEST);
+    for text in [
+        file(u64::MAX, 1, 1),
+        file(1, u64::MAX, 1),
+        file(1, 1, u64::MAX),
+        file(highest + 1, 1, 1),
+        file(1, 1, highest + 1),
+    ] {
+        let error = load(&text).unwrap_err();
+        assert!(error.contains("is too high for a"), "{text}: {error}");
+    }
 }

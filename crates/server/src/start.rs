@@ -104,7 +104,8 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
 
     // Whatever can fail fails here, in the foreground, where its reason can be read.
     let listeners = told_to_log(&config, listen(&config))?;
-    let (nodes_file, bus_listeners, core) = told_to_log(&config, open_cluster(&config))?;
+    let (nodes_file, bus_listeners, core) =
+        told_to_log(&config, open_cluster(&config, &mut warnings))?;
     anyhow::ensure!(
         !listeners.is_empty() || config.cluster.enabled,
         "Configured to not listen anywhere, exiting."
@@ -225,7 +226,7 @@ fn told_to_log<T>(config: &Config, result: Result<T>) -> Result<T> {
 
 type ClusterParts = (Option<NodesFile>, Vec<crate::accept::Listener>, Option<Cluster>);
 
-fn open_cluster(config: &Config) -> Result<ClusterParts> {
+fn open_cluster(config: &Config, warnings: &mut Vec<String>) -> Result<ClusterParts> {
     if !config.cluster.enabled {
         return Ok((None, Vec::new(), None));
     }
@@ -243,6 +244,14 @@ fn open_cluster(config: &Config) -> Result<ClusterParts> {
     }
     let path = Path::new(&config.cluster.config_file);
     let (file, text) = NodesFile::open(path)?;
+    if text.as_deref() == Some("") {
+        // Other servers make it so before they write it for the first time.
+        warnings.push(format!(
+            "The cluster configuration file {} is EMPTY: this node begins as a new one. If it was a member of a cluster, it has \
+             forgotten its name, its slots and its votes.",
+            path.display()
+        ));
+    }
     let seed = u64::from_le_bytes(random_bytes());
     let core = Cluster::new(settings, text.as_deref(), time::now(), seed).with_context(|| {
         format!("Unrecoverable error: corrupted cluster config file {}", path.display())

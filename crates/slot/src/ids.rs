@@ -105,9 +105,13 @@ number!(
 );
 
 impl Epoch {
-    /// The epoch after this one.
+    /// The highest epoch that a node takes over or reaches. It lies far below the end of the number's range, so that no
+    /// calculation with epochs ever wraps around.
+    pub const HIGHEST: Epoch = Epoch(i64::MAX as u64);
+
+    /// The epoch after this one, at most the highest one.
     pub fn next(self) -> Epoch {
-        Epoch(self.0.saturating_add(1))
+        Epoch(self.0.saturating_add(1).min(Epoch::HIGHEST.0))
     }
 }
 

@@ -34,9 +34,9 @@ impl NodesFile {
             ),
             Err(error) => bail!("Impossible to lock {}: {error}", lock_path.display()),
         }
-        let content = match std::fs::read_to_string(path) {
-            Ok(text) if text.trim().is_empty() => None,
-            Ok(text) => Some(text),
+        let content = match std::fs::read(path) {
+            // Nothing but names can be other than ASCII, and a name is no reason not to start.
+            Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
                 return Err(error).with_context(|| {
