@@ -5,6 +5,7 @@
 //! other threads send it too (`stream.rs`).
 
 use crate::io::Conn;
+use crate::logging::limited;
 use crate::server::Server;
 use crate::stream::{Sent, Stream, StreamState};
 use crate::sync::{Pipe, PipeContent};
@@ -317,7 +318,8 @@ fn carry_out(
                 let event = match server.engine.log.open_reader(&id, offset) {
                     Ok(reader) => {
                         server.syncs.partial_ok.fetch_add(1, Relaxed);
-                        tracing::info!(
+                        limited!(
+                            info,
                             "Partial resynchronization request from {addr} accepted. Sending {} bytes of backlog \
                              starting from offset {}.",
                             reader.lag(),
@@ -328,7 +330,7 @@ fn carry_out(
                     }
                     Err(reason) => {
                         server.syncs.partial_err.fetch_add(1, Relaxed);
-                        tracing::info!("Partial resynchronization not accepted: {reason}");
+                        limited!(info, "Partial resynchronization not accepted: {reason}");
                         SessionEvent::NotResumable
                     }
                 };
@@ -338,7 +340,7 @@ fn carry_out(
             }
             SessionEffect::StartFullSync { eof_capable, .. } => {
                 server.syncs.full.fetch_add(1, Relaxed);
-                tracing::info!("Full resync requested by replica {addr}");
+                limited!(info, "Full resync requested by replica {addr}");
                 let mailbox = Arc::clone(&server.mailboxes[thread]);
                 let pipe = server.sync.request(eof_capable, feed.session.version(), mailbox);
                 feed.stage = Stage::Wanted(pipe);
@@ -346,10 +348,10 @@ fn carry_out(
             }
             SessionEffect::StartStream => {
                 feed.start_stream();
-                tracing::info!("Synchronization with replica {addr} succeeded");
+                limited!(info, "Synchronization with replica {addr} succeeded");
             }
             SessionEffect::Close(fault) => {
-                tracing::warn!("Disconnecting replica {addr}: {fault}");
+                limited!(warn, "Disconnecting replica {addr}: {fault}");
                 conn.phase = crate::io::Phase::Closing;
             }
         }

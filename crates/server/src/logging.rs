@@ -8,6 +8,7 @@ use std::io::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tessera_config::table::general::LogLevel;
+use tessera_slot::Millis;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
@@ -53,6 +54,80 @@ fn importance(level: &Level) -> (u8, char) {
     }
 }
 
+/// Writes a line that a stranger can cause as often as they like, but not as often as that: the place in the code where it
+/// stands has a [`Limit`].
+macro_rules! limited {
+    ($level:ident, $($message:tt)+) => {{
+        static LIMIT: $crate::logging::Limit = $crate::logging::Limit::USUAL;
+        if let Some(left_out) = LIMIT.admit($crate::time::monotonic()) {
+            tracing::$level!("{}{left_out}", format_args!($($message)+));
+        }
+    }};
+}
+pub(crate) use limited;
+
+/// Limits how many lines of one kind are written, and counts those that are not.
+pub(crate) struct Limit {
+    /// How many are written in a row.
+    burst: u64,
+    /// After this long one more is, milliseconds.
+    period: u64,
+    budget: Mutex<Budget>,
+}
+
+struct Budget {
+    lines: u64,
+    /// Until when lines have been added.
+    filled: Millis,
+    left_out: u64,
+}
+
+/// How many lines of a kind were not written since the last one that was.
+pub(crate) struct LeftOut(u64);
+
+impl Limit {
+    /// What most lines get: twenty in a row, and one each second.
+    #[allow(
+        clippy::declare_interior_mutable_const,
+        reason = "each use is the start of a static of its own"
+    )]
+    pub(crate) const USUAL: Limit = Limit::new(20, 1000);
+
+    pub(crate) const fn new(burst: u64, period: u64) -> Limit {
+        let budget = Mutex::new(Budget { lines: burst, filled: Millis(0), left_out: 0 });
+        Limit { burst, period, budget }
+    }
+
+    /// Whether a line may be written at this time; what it is to end with.
+    pub(crate) fn admit(&self, now: Millis) -> Option<LeftOut> {
+        let mut budget = self.budget.lock();
+        let more = now.since(budget.filled) / self.period;
+        if more > 0 {
+            budget.lines = budget.lines.saturating_add(more).min(self.burst);
+            budget.filled = now;
+        }
+        match budget.lines.checked_sub(1) {
+            Some(lines) => {
+                budget.lines = lines;
+                Some(LeftOut(std::mem::take(&mut budget.left_out)))
+            }
+            None => {
+                budget.left_out += 1;
+                None
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            count => write!(f, " ({count} more lines like this one were left out)"),
+        }
+    }
+}
+
 struct Lines;
 
 impl<S: Subscriber> Layer<S> for Lines {
@@ -90,5 +165,28 @@ impl Visit for Message<'_> {
                 self.0.push_str(&clean);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_of_lines_is_one_line_a_second_and_counted() {
+        let limit = Limit::USUAL;
+        let admitted = |from: u64, to: u64| -> Vec<String> {
+            let lines = (from..to).filter_map(|ms| limit.admit(Millis(ms)));
+            lines.map(|left_out| left_out.to_string()).collect()
+        };
+        // A line each millisecond.
+        let first = admitted(5000, 6000);
+        assert_eq!(first, vec![String::new(); 20]);
+        let later = admitted(6000, 16_000);
+        assert_eq!(later.len(), 10);
+        assert_eq!(later[0], " (980 more lines like this one were left out)");
+        assert_eq!(later[1], " (999 more lines like this one were left out)");
+        // Once it is over a few may follow each other again.
+        assert_eq!(admitted(100_000, 100_010).len(), 10);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::accept::Place;
 use crate::feed::Feed;
+use crate::logging::limited;
 use crate::server::Server;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -432,7 +433,7 @@ impl Conn {
             Some(feed) => match feed.send(&self.fd, held.as_deref_mut(), now) {
                 Ok(all) => all,
                 Err(reason) => {
-                    tracing::warn!("Connection with replica {} lost: {reason}", self.info().addr);
+                    limited!(warn, "Connection with replica {} lost: {reason}", self.info().addr);
                     self.phase = Phase::Dead;
                     true
                 }

@@ -5,6 +5,7 @@ use super::conn::{Conn, Phase, ReadOutcome, Spare};
 use super::linger::Lingering;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
+use crate::logging::{Limit, limited};
 use crate::server::Server;
 use crate::time;
 use rustix::event::epoll;
@@ -144,8 +145,6 @@ pub(crate) struct IoThread {
     pub(super) purged: u64,
     /// When connections are accepted again, which lately could not be.
     pub(super) accept_at: Option<Millis>,
-    /// When that was last logged.
-    accept_logged: Option<Millis>,
     quit: bool,
 }
 
@@ -197,7 +196,6 @@ impl IoThread {
             next_thread: index,
             purged: 0,
             accept_at: None,
-            accept_logged: None,
             quit: false,
         };
         thread.listen(listeners)?;
@@ -234,9 +232,10 @@ impl IoThread {
     fn rest_from_accepting(&mut self, why: rustix::io::Errno) {
         self.watch_listeners(EventFlags::empty());
         self.accept_at = Some(self.steady.plus(ACCEPT_REST));
-        if self.accept_logged.is_none_or(|at| self.steady.since(at) >= ACCEPT_RELOG) {
-            self.accept_logged = Some(self.steady);
-            tracing::warn!("Accepting client connection: accept: {why}");
+        // It fails again and again until there are descriptors.
+        static COMPLAINTS: Limit = Limit::new(1, ACCEPT_RELOG);
+        if let Some(left_out) = COMPLAINTS.admit(self.steady) {
+            tracing::warn!("Accepting client connection: accept: {why}{left_out}");
         }
     }
 
@@ -388,7 +387,7 @@ impl IoThread {
                 let client = conn.info().line(self.now.0);
                 let stats = self.server.engine.stats.thread(self.index);
                 stats.bump(|stats| &stats.query_limit_disconnections, 1);
-                tracing::warn!("Closing client that reached max query buffer length: {client}");
+                limited!(warn, "Closing client that reached max query buffer length: {client}");
                 self.close_in_order(index);
             }
             ReadOutcome::Some => {
@@ -473,7 +472,7 @@ impl IoThread {
         let conn = self.conns.get_mut(index).expect("just added");
         let token = EventData::new_u64(index as u64);
         if let Err(error) = epoll::add(&self.epoll, conn.fd(), token, EventFlags::IN) {
-            tracing::warn!("Error registering fd event for the new client: {error}");
+            limited!(warn, "Error registering fd event for the new client: {error}");
             self.conns.remove(index);
             return;
         }
@@ -554,7 +553,8 @@ impl IoThread {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);
             let client = conn.info().line(self.now.0);
-            tracing::warn!(
+            limited!(
+                warn,
                 "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."
             );
             conn.phase = Phase::Dead;

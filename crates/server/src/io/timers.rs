@@ -2,6 +2,7 @@
 
 use super::conn::Phase;
 use super::thread::IoThread;
+use crate::logging::limited;
 use std::sync::Arc;
 use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
 
@@ -144,7 +145,7 @@ impl IoThread {
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.evicted_clients, evicted.clients.len() as u64);
         for client in &evicted.clients {
-            tracing::info!("Evicting client: {}", client.line(self.now.0));
+            limited!(info, "Evicting client: {}", client.line(self.now.0));
             self.server.disconnect(client);
         }
         if evicted.is_above {
