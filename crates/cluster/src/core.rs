@@ -2,6 +2,7 @@
 
 use crate::bus::MessageType;
 use crate::election::Election;
+use crate::epochs::EpochLimit;
 use crate::manual_failover::ManualFailover;
 use crate::node::{Node, Role, ShardId};
 use crate::nodes::Nodes;
@@ -10,7 +11,7 @@ use crate::outbox::{Outbox, Save};
 use crate::rng::Rng;
 use crate::routing::Published;
 use crate::state::StateTracker;
-use crate::{Batch, ClusterConfig, Event, LinkId, LogLevel, NodesConf, Now, PrimaryLink};
+use crate::{Batch, ClusterConfig, Event, LinkId, LogLevel, LogTopic, NodesConf, Now, PrimaryLink};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotSet};
@@ -38,6 +39,8 @@ pub(crate) struct OpenSlots {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(crate) node: Option<NodeId>,
+    /// The name by which its other end has spoken.
+    pub(crate) speaker: Option<NodeId>,
     pub(crate) created: Millis,
     pub(crate) up: bool,
     /// The driver knows that the node is known.
@@ -62,6 +65,8 @@ pub(crate) struct Rhythm {
     pub(crate) last_announcement: Option<Millis>,
     /// Nobody is suspected before: this process itself did not run.
     pub(crate) no_suspicion_before: Millis,
+    /// How high epochs may be that others speak of.
+    pub(crate) epoch_limit: EpochLimit,
 }
 
 /// Steps to be taken before the current call returns.
@@ -72,6 +77,11 @@ pub(crate) struct Todo {
     pub(crate) view: bool,
     /// Others are to hear of a change by command. May stay for the next tick.
     pub(crate) announce: bool,
+    /// What may be written at leisure waits. Stays for the next tick: the file names all nodes, and must not be made
+    /// anew for each packet.
+    pub(crate) unsaved: bool,
+    /// It is to be written now.
+    pub(crate) write: bool,
 }
 
 /// A cluster node.
@@ -105,7 +115,7 @@ impl Cluster {
     /// from it.
     ///
     /// # Errors
-    /// If the file is malformed; the error names the line.
+    /// If the file is malformed, or not whole; the error names the line.
     pub fn new(
         config: ClusterConfig,
         nodes_conf: Option<&str>,
@@ -114,9 +124,7 @@ impl Cluster {
     ) -> Result<Cluster, NodesConfError> {
         let mut rng = Rng::new(seed);
         let loaded = match nodes_conf {
-            Some(text) if !text.trim().is_empty() => {
-                nodes_conf::parse(text, &config, now, &mut rng)?
-            }
+            Some(text) if !text.is_empty() => nodes_conf::parse(text, &config, now, &mut rng)?,
             _ => nodes_conf::Loaded::fresh(new_self(&mut rng, now.mono)),
         };
         let fresh = loaded.fresh;
@@ -141,8 +149,9 @@ impl Cluster {
                 last_random_ping: now.mono,
                 last_announcement: None,
                 no_suspicion_before: now.mono,
+                epoch_limit: EpochLimit::new(now.mono, loaded.epochs.current),
             },
-            todo: Todo { state: true, election: false, view: true, announce: false },
+            todo: Todo { state: true, view: true, ..Todo::default() },
             out: Outbox::default(),
             published: Published::default(),
         };
@@ -221,7 +230,17 @@ impl Cluster {
     }
 
     pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
-        self.out.log(level, text.into());
+        self.out.log(level, None, text.into());
+    }
+
+    /// A line that a stranger can cause.
+    pub(crate) fn log_limited(
+        &mut self,
+        topic: LogTopic,
+        level: LogLevel,
+        text: impl Into<String>,
+    ) {
+        self.out.log(level, Some(topic), text.into());
     }
 
     /// The name of a node as log lines give it: the id, then the human name in brackets.
@@ -245,18 +264,28 @@ impl Cluster {
             self.publish_view();
             self.publish_role();
         }
-        let save = self.out.take_save();
-        let save = match save {
-            Save::No => None,
-            Save::Lazy | Save::Durable => {
-                let text = nodes_conf::write(self);
-                Some(NodesConf { text, durable: save == Save::Durable })
-            }
+        let urgency = self.out.take_save();
+        self.todo.unsaved |= urgency != Save::No;
+        let save = if std::mem::take(&mut self.todo.write) || urgency == Save::Durable {
+            self.take_unsaved(urgency == Save::Durable)
+        } else {
+            None
         };
         self.out.close_batch(save);
         if cfg!(debug_assertions) && changed {
             self.validate();
         }
+    }
+
+    /// nodes.conf, if it says something that was not given yet to be written at leisure. To be asked for at the end; before
+    /// that it comes with a batch.
+    pub fn last_save(&mut self) -> Option<NodesConf> {
+        self.take_unsaved(false)
+    }
+
+    fn take_unsaved(&mut self, durable: bool) -> Option<NodesConf> {
+        std::mem::take(&mut self.todo.unsaved)
+            .then(|| NodesConf { text: nodes_conf::write(self), durable })
     }
 
     /// Puts what the operator announces into this node's own record.

@@ -40,6 +40,33 @@ pub enum LogLevel {
     Warning,
 }
 
+/// What a log line tells that anybody who reaches the bus can cause as often as they like: its driver limits how many lines
+/// of a topic it writes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum LogTopic {
+    /// A packet that is none, or not of whom it should be.
+    Packet,
+    /// A node's address.
+    Address,
+    /// An acquaintance.
+    Handshake,
+    /// What a node says of another.
+    Report,
+    /// A vote that was refused.
+    Vote,
+}
+
+impl LogTopic {
+    /// All of them, in their order.
+    pub const ALL: [LogTopic; 5] = [
+        LogTopic::Packet,
+        LogTopic::Address,
+        LogTopic::Handshake,
+        LogTopic::Report,
+        LogTopic::Vote,
+    ];
+}
+
 /// One thing to be done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Effect {
@@ -111,5 +138,7 @@ pub enum Effect {
         level: LogLevel,
         /// Its text, without a line break.
         text: String,
+        /// What it tells, if a stranger can cause it.
+        topic: Option<LogTopic>,
     },
 }

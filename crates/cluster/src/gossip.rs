@@ -2,8 +2,8 @@
 
 use crate::bus::{Body, Extension, Gossip, NodeFlags, Packet, PingKind};
 use crate::core::{Cluster, TICK};
-use crate::node::{Address, Health, Node, Role, ShardId};
-use crate::{LinkId, LogLevel};
+use crate::node::{Address, Health, Node, Role, ShardId, Source};
+use crate::{LinkId, LogLevel, LogTopic};
 use tessera_slot::{Millis, NodeId};
 
 /// The fewest random entries in a gossip section, where there are that many nodes.
@@ -25,7 +25,12 @@ impl Cluster {
         {
             node.ping_sent.get_or_insert(self.now.mono);
         }
-        let gossip = self.gossip_for(node);
+        // A stranger has no use for it: who does not know a node does not believe it either.
+        let is_stranger = node.and_then(|id| self.nodes.get(id)).is_none_or(Node::in_handshake);
+        let gossip = match (is_stranger, link) {
+            (true, LinkId::Accepted(_)) => Vec::new(),
+            _ => self.gossip_for(node),
+        };
         let body = Body::Ping { kind, gossip, extensions };
         let packet = Packet::Full(Box::new(self.header()), body);
         self.send(link, &packet);
@@ -72,7 +77,7 @@ impl Cluster {
     /// A random choice of nodes, and every suspected one: those must become known fast.
     fn gossip_for(&mut self, receiver: Option<NodeId>) -> Vec<Gossip> {
         let worth_telling = |node: &&Node| {
-            !node.in_handshake()
+            !node.is_unproven()
                 && node.address.ip.is_some()
                 && !node.is_suspected()
                 && (node.link.is_some() || !node.slots.is_empty())
@@ -88,7 +93,7 @@ impl Cluster {
         }
         candidates.truncate(wanted);
         let suspected =
-            |node: &&Node| node.is_suspected() && !node.in_handshake() && node.address.ip.is_some();
+            |node: &&Node| node.is_suspected() && !node.is_unproven() && node.address.ip.is_some();
         candidates.extend(self.nodes.others().filter(suspected).map(|node| node.id));
         candidates.into_iter().filter_map(|id| self.nodes.get(id)).map(|n| self.entry(n)).collect()
     }
@@ -123,7 +128,7 @@ impl Cluster {
                 continue;
             }
             if self.nodes.get(entry.node).is_none() {
-                self.add_gossiped(entry);
+                self.add_gossiped(sender, entry);
                 continue;
             }
             if sender_votes {
@@ -141,15 +146,13 @@ impl Cluster {
             if is_new {
                 let (from, about) = (self.name_of(sender), self.name_of(entry.node));
                 let text = format!("Node {from} reported node {about} as not reachable.");
-                self.log(LogLevel::Notice, text);
+                self.log_limited(LogTopic::Report, LogLevel::Notice, text);
             }
             self.fail_if_agreed(entry.node);
         } else if node.reports.remove(&sender).is_some() {
             let (from, about) = (self.name_of(sender), self.name_of(entry.node));
-            self.log(
-                LogLevel::Notice,
-                format!("Node {from} reported node {about} is back online."),
-            );
+            let text = format!("Node {from} reported node {about} is back online.");
+            self.log_limited(LogTopic::Report, LogLevel::Notice, text);
         }
     }
 
@@ -169,14 +172,20 @@ impl Cluster {
         Address::from_wire(entry.ip, ports, entry.bus_port, self.config.base_port_is_tls())
     }
 
-    /// A node that we have not heard of. The sender is one of us, so it is too.
-    fn add_gossiped(&mut self, entry: &Gossip) {
+    /// A node that we have not heard of. The sender is one of us, so it is too: but until it has answered it is hearsay.
+    fn add_gossiped(&mut self, sender: NodeId, entry: &Gossip) {
         let banned = self.banned.get(&entry.node).is_some_and(|until| *until > self.now.mono);
-        if entry.ip.is_none() || entry.flags.has(NodeFlags::NOADDR) || banned {
+        let source = Source::Gossip(sender);
+        if entry.ip.is_none()
+            || entry.flags.has(NodeFlags::NOADDR)
+            || banned
+            || !self.has_place(source)
+        {
             return;
         }
         let shard = ShardId(self.rng.node_id());
         let mut node = Node::new(entry.node, shard, self.now.mono);
+        node.source = Some(source);
         node.address = self.gossiped_address(entry);
         if entry.flags.has(NodeFlags::PRIMARY) {
             node.role = Role::Primary;

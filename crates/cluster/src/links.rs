@@ -3,7 +3,7 @@
 use crate::bus::{self, Body, Header, MessageFlags, Packet, Publish};
 use crate::core::{Cluster, Link};
 use crate::node::{Health, Refusals, Role};
-use crate::{Effect, LinkDownReason, LinkId, LogLevel};
+use crate::{Effect, LinkDownReason, LinkId, LogLevel, LogTopic};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tessera_slot::{Millis, NodeId};
@@ -18,19 +18,28 @@ const GONE_REFUSALS: u32 = 3;
 impl Cluster {
     pub(crate) fn open_link(&mut self, id: NodeId) {
         let now = self.now.mono;
+        let Some(node) = self.nodes.get(id) else { return };
+        let pause = self.pause_before_retry(node, RETRY);
         let Some(node) = self.nodes.get_mut(id) else { return };
         let Some(addr) = node.address.bus() else { return };
         let link = LinkId::Outgoing(self.next_link);
         self.next_link += 1;
         node.link = Some(link);
-        node.retry_at = now.plus(RETRY);
+        node.retry_at = now.plus(pause);
         if !node.in_handshake() {
             // A node that never answers its connect must time out like one that never answers.
             node.ping_sent.get_or_insert(now);
         }
         let peer = Some(addr.ip());
-        let state =
-            Link { node: Some(id), created: now, up: false, trusted: false, peer, local: None };
+        let state = Link {
+            node: Some(id),
+            speaker: None,
+            created: now,
+            up: false,
+            trusted: false,
+            peer,
+            local: None,
+        };
         self.links.insert(link, state);
         self.out.push(Effect::OpenLink { link, addr });
     }
@@ -72,6 +81,7 @@ impl Cluster {
         }
         let Some(node) = self.nodes.get_mut(id) else { return };
         let older = node.inbound.replace(link);
+        node.met_at = None;
         if let Some(known) = self.links.get_mut(&link) {
             known.node = Some(id);
         }
@@ -102,7 +112,9 @@ impl Cluster {
     /// Takes a node out of the table, with its links and every reference to it.
     pub(crate) fn remove_node(&mut self, id: NodeId) {
         self.close_links_of(id);
-        self.nodes.remove(id);
+        if self.nodes.remove(id).is_some_and(|node| node.in_handshake()) {
+            return;
+        }
         self.open.migrating.retain(|_, to| *to != id);
         self.open.importing.retain(|_, from| *from != id);
         if self.manual.replica() == Some(id) {
@@ -118,14 +130,20 @@ impl Cluster {
         let Some(id) = known.node else { return };
         let Some(node) = self.nodes.get_mut(id) else { return };
         node.refusals = None;
-        let meet = node.send_meet;
-        let kind = if meet { bus::PingKind::Meet } else { bus::PingKind::Ping };
+        let kind = match node.send_meet {
+            true => bus::PingKind::Meet,
+            false => bus::PingKind::Ping,
+        };
+        if node.send_meet {
+            node.met_at = Some(self.now.mono);
+        }
         self.send_ping(link, kind);
     }
 
     pub(crate) fn link_accepted(&mut self, link: LinkId, peer: SocketAddr, local: SocketAddr) {
         let link_state = Link {
             node: None,
+            speaker: None,
             created: self.now.mono,
             up: true,
             trusted: false,
@@ -160,7 +178,7 @@ impl Cluster {
             }
             _ => {
                 node.refusals = None;
-                node.retry_at = now.plus(RETRY);
+                node.retry_at = node.retry_at.max(now.plus(RETRY));
             }
         }
     }
@@ -270,7 +288,8 @@ impl Cluster {
             self.close_link(link);
         }
         let name = self.name_of(id);
-        self.log(LogLevel::Notice, format!("Address updated for node {name}, {text}"));
+        let text = format!("Address updated for node {name}, {text}");
+        self.log_limited(LogTopic::Address, LogLevel::Notice, text);
         self.changed();
         true
     }

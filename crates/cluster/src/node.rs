@@ -46,6 +46,25 @@ pub(crate) enum Stage {
     Known,
 }
 
+/// Who has brought a node that is not proven yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Source {
+    /// It has introduced itself, from this address.
+    Guest(IpAddr),
+    /// This node has told of it.
+    Gossip(NodeId),
+}
+
+impl Source {
+    /// Whether both are of the same kind.
+    pub(crate) fn is_like(self, other: Source) -> bool {
+        matches!(
+            (self, other),
+            (Source::Guest(_), Source::Guest(_)) | (Source::Gossip(_), Source::Gossip(_))
+        )
+    }
+}
+
 /// Where a node can be reached. A port is 0 where there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Address {
@@ -96,6 +115,8 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) shard: ShardId,
     pub(crate) stage: Stage,
+    /// Who has brought it, until it has answered; `None` too if the operator has, or the file.
+    pub(crate) source: Option<Source>,
     /// Whether the link to it begins with MEET.
     pub(crate) send_meet: bool,
     pub(crate) role: Role,
@@ -120,6 +141,8 @@ pub(crate) struct Node {
     pub(crate) reached: bool,
 
     pub(crate) created: Millis,
+    /// When it last got a MEET, as long as it has not opened a link in return.
+    pub(crate) met_at: Option<Millis>,
     /// When the oldest unanswered ping was sent.
     pub(crate) ping_sent: Option<Millis>,
     pub(crate) pong_received: Option<Millis>,
@@ -136,6 +159,7 @@ impl Node {
             id,
             shard,
             stage: Stage::Known,
+            source: None,
             send_meet: false,
             role: Role::Unknown,
             health: Health::Ok,
@@ -154,6 +178,7 @@ impl Node {
             refusals: None,
             reached: false,
             created: now,
+            met_at: None,
             ping_sent: None,
             pong_received: None,
             data_received: None,
@@ -189,6 +214,11 @@ impl Node {
 
     pub(crate) fn in_handshake(&self) -> bool {
         self.stage == Stage::Handshake
+    }
+
+    /// Whether it has not yet answered to the name by which it is known here.
+    pub(crate) fn is_unproven(&self) -> bool {
+        self.in_handshake() || self.source.is_some()
     }
 
     pub(crate) fn has_failed(&self) -> bool {

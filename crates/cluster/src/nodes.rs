@@ -1,8 +1,8 @@
 //! The table of nodes, and the questions that are asked of the whole of it.
 
-use crate::node::{Node, ShardId};
+use crate::node::{Node, ShardId, Stage};
 use crate::slot_sets::{minus, union};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tessera_slot::{Epoch, Millis, NodeId, SlotSet};
 
 /// Every node that is known, this one included. Slots belong to at most one of them.
@@ -10,12 +10,14 @@ use tessera_slot::{Epoch, Millis, NodeId, SlotSet};
 pub(crate) struct Nodes {
     table: BTreeMap<NodeId, Node>,
     my_id: NodeId,
+    /// Those that are not proven: few, so that what a stranger sends can go through all of them.
+    unproven: BTreeSet<NodeId>,
 }
 
 impl Nodes {
     pub(crate) fn new(me: Node) -> Nodes {
         let my_id = me.id;
-        Nodes { table: BTreeMap::from([(my_id, me)]), my_id }
+        Nodes { table: BTreeMap::from([(my_id, me)]), my_id, unproven: BTreeSet::new() }
     }
 
     pub(crate) fn my_id(&self) -> NodeId {
@@ -60,13 +62,36 @@ impl Nodes {
     }
 
     pub(crate) fn insert(&mut self, node: Node) {
+        if node.is_unproven() {
+            self.unproven.insert(node.id);
+        }
         self.table.insert(node.id, node);
+    }
+
+    /// The nodes that are not proven.
+    pub(crate) fn unproven(&self) -> impl Iterator<Item = &Node> {
+        self.unproven.iter().filter_map(|id| self.table.get(id))
+    }
+
+    /// A node has answered to its name.
+    pub(crate) fn prove(&mut self, id: NodeId) {
+        if self.unproven.remove(&id)
+            && let Some(node) = self.table.get_mut(&id)
+        {
+            node.stage = Stage::Known;
+            node.source = None;
+        }
     }
 
     /// Takes a node out, and what the others have heard from it.
     pub(crate) fn remove(&mut self, id: NodeId) -> Option<Node> {
         assert_ne!(id, self.my_id, "a node never removes itself");
         let node = self.table.remove(&id)?;
+        self.unproven.remove(&id);
+        if node.in_handshake() {
+            // Nobody speaks of a name that was made up here.
+            return Some(node);
+        }
         for other in self.table.values_mut() {
             other.reports.remove(&id);
             if other.is_replica_of(id) {
@@ -80,6 +105,9 @@ impl Nodes {
     pub(crate) fn rename(&mut self, old: NodeId, new: NodeId) {
         if let Some(mut node) = self.table.remove(&old) {
             node.id = new;
+            if self.unproven.remove(&old) {
+                self.unproven.insert(new);
+            }
             if old == self.my_id {
                 self.my_id = new;
             }

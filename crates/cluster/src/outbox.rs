@@ -1,6 +1,6 @@
 //! Collects the effects of a call and puts them into the order in which they are safe.
 
-use crate::{Batch, Effect, LogLevel, NodesConf};
+use crate::{Batch, Effect, LogLevel, LogTopic, NodesConf};
 use std::collections::VecDeque;
 
 /// How urgently nodes.conf must be written.
@@ -47,8 +47,8 @@ impl Outbox {
         list.push(effect);
     }
 
-    pub(crate) fn log(&mut self, level: LogLevel, text: String) {
-        self.push(Effect::Log { level, text });
+    pub(crate) fn log(&mut self, level: LogLevel, topic: Option<LogTopic>, text: String) {
+        self.push(Effect::Log { level, text, topic });
     }
 
     pub(crate) fn save(&mut self, urgency: Save) {
@@ -85,7 +85,7 @@ mod tests {
     fn effects_leave_in_the_order_in_which_they_are_safe() {
         let follow =
             Effect::Follow { primary: NodeId([1; 20]), host: [127, 0, 0, 1].into(), port: 1 };
-        let log = Effect::Log { level: LogLevel::Notice, text: String::new() };
+        let log = Effect::Log { level: LogLevel::Notice, text: String::new(), topic: None };
         let send = Effect::Send { link: LinkId::Outgoing(1), bytes: [7].as_slice().into() };
         // Writes that waited run as soon as they may: by then the node must know that it is a replica, and of whom.
         let safe = [log, Effect::SetSlots(Vec::new()), follow, Effect::ResumeWrites, send];

@@ -340,7 +340,7 @@ impl Cluster {
     pub(crate) fn bump_epoch(&mut self) -> bool {
         let highest = self.nodes.max_epoch().max(self.epochs.current);
         let mine = self.nodes.me().config_epoch;
-        if mine != Epoch(0) && mine == highest {
+        if mine != Epoch(0) && mine == highest || highest >= Epoch::HIGHEST {
             return false;
         }
         let epoch = self.raise_own_epoch();

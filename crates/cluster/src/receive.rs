@@ -2,8 +2,8 @@
 
 use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
 use crate::core::Cluster;
-use crate::node::{Address, Node, Role, ShardId, Stage};
-use crate::{Effect, LinkId, LogLevel};
+use crate::node::{Address, Node, Role, ShardId, Source, Stage};
+use crate::{Effect, LinkId, LogLevel, LogTopic};
 use tessera_slot::{Epoch, NodeId};
 
 /// Whether the handlers after a step still have something to do.
@@ -20,7 +20,7 @@ impl Cluster {
         let packet = match bus::decode(bytes) {
             Ok(packet) => packet,
             Err(error) => {
-                self.log(LogLevel::Warning, format!("Received an invalid packet: {error}"));
+                self.hang_up(link, &format!("an invalid packet: {error}"));
                 return;
             }
         };
@@ -29,6 +29,9 @@ impl Cluster {
         }
         match packet {
             Packet::Light(publish) => self.receive_light(link, publish),
+            Packet::Full(header, body) if !self.is_same_speaker(link, &header, &body) => {
+                self.hang_up(link, "a packet under another name than before");
+            }
             Packet::Full(header, body) if header.sender == self.id() => {
                 self.receive_own(link, &body);
             }
@@ -37,13 +40,29 @@ impl Cluster {
         self.trust_if_known(link);
     }
 
+    /// Closes a link on which something has come that no sound node sends.
+    fn hang_up(&mut self, link: LinkId, what: &str) {
+        let peer = self.links.get(&link).and_then(|known| known.peer);
+        let peer = peer.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
+        let text = format!("Closing the link to {peer}: it has sent {what}");
+        self.log_limited(LogTopic::Packet, LogLevel::Warning, text);
+        self.close_link(link);
+    }
+
+    /// Whether a link's other end speaks by the name that it had at first. On a link that we have opened a ping's name is
+    /// looked at where it is known which node was to be reached.
+    fn is_same_speaker(&mut self, link: LinkId, header: &Header, body: &Body) -> bool {
+        let Some(known) = self.links.get_mut(&link) else { return false };
+        let looked_at = matches!((link, body), (LinkId::Outgoing(_), Body::Ping { .. }));
+        *known.speaker.get_or_insert(header.sender) == header.sender || looked_at
+    }
+
     fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {
         let sender = self.links.get(&link).and_then(|known| known.node);
         let known =
             sender.and_then(|id| self.nodes.get_mut(id)).filter(|node| !node.in_handshake());
         let Some(node) = known else {
-            self.log(LogLevel::Notice, "Closing link that began with a light message");
-            self.close_link(link);
+            self.hang_up(link, "a light message before its name");
             return;
         };
         node.data_received = Some(self.now.mono);
@@ -85,6 +104,10 @@ impl Cluster {
     }
 
     fn receive_full(&mut self, link: LinkId, header: &Header, body: Body) {
+        if !self.has_believable_epochs(header, &body) {
+            self.hang_up(link, "an epoch that nobody can have reached");
+            return;
+        }
         let sender = self.sender_of(link, header);
         if let Some(id) = sender {
             self.take_header(id, header);
@@ -103,7 +126,7 @@ impl Cluster {
             (Body::Fail(node), None) => {
                 let from = header.sender;
                 let text = format!("Ignoring FAIL message from unknown node {from} about {node}");
-                self.log(LogLevel::Notice, text);
+                self.log_limited(LogTopic::Report, LogLevel::Notice, text);
             }
             (Body::Publish(publish), Some(_)) => self.publish_locally(publish),
             (Body::AuthRequest, Some(sender)) => self.take_auth_request(sender, header),
@@ -114,6 +137,14 @@ impl Cluster {
             }
             _ => {}
         }
+    }
+
+    fn has_believable_epochs(&mut self, header: &Header, body: &Body) -> bool {
+        let of_body = match body {
+            Body::Update { config_epoch, .. } => *config_epoch,
+            _ => Epoch(0),
+        };
+        self.is_believable(header.current_epoch.max(header.config_epoch).max(of_body))
     }
 
     /// What every packet of a known node tells.
@@ -156,9 +187,11 @@ impl Cluster {
         kind: PingKind,
     ) -> Go {
         if kind != PingKind::Pong {
-            self.learn_own_ip(link, kind);
-            if sender.is_none() && kind == PingKind::Meet {
-                self.begin_handshake_with_guest(link, header);
+            let is_refused = sender.is_none()
+                && kind == PingKind::Meet
+                && !self.begin_handshake_with_guest(link, header);
+            if !is_refused {
+                self.learn_own_ip(link, kind);
             }
             self.send_ping(link, PingKind::Pong);
         }
@@ -195,42 +228,52 @@ impl Cluster {
             && me.address.ip != Some(ip)
         {
             self.nodes.me_mut().address.ip = Some(ip);
-            self.log(LogLevel::Notice, format!("IP address for this node updated to {ip}"));
+            let text = format!("IP address for this node updated to {ip}");
+            self.log_limited(LogTopic::Address, LogLevel::Notice, text);
             self.changed();
         }
     }
 
     /// Somebody unknown has introduced itself: meet it in turn, to learn its name over a link that
-    /// we have opened ourselves.
-    fn begin_handshake_with_guest(&mut self, link: LinkId, header: &Header) {
+    /// we have opened ourselves. False if that is not to be, or under way already.
+    fn begin_handshake_with_guest(&mut self, link: LinkId, header: &Header) -> bool {
         let address = self.address_in(link, header);
-        if address.ip.is_none() || self.handshake_in_progress(&address) {
-            return;
+        let is_bound = self.links.get(&link).is_some_and(|known| known.node.is_some());
+        let Some(source) = self.source_of(link) else { return false };
+        if is_bound
+            || address.ip.is_none()
+            || self.handshake_in_progress(&address)
+            || !self.has_place(source)
+        {
+            return false;
         }
-        let id = self.begin_handshake(address, false);
+        let id = self.begin_handshake(address, Some(source));
         if let Some(node) = self.nodes.get_mut(id) {
             node.extensions = header.message_flags.has(MessageFlags::EXT_DATA);
         }
         self.bind_inbound(id, link);
         self.open_link(id);
+        true
     }
 
     pub(crate) fn handshake_in_progress(&self, address: &Address) -> bool {
-        self.nodes.others().any(|node| {
+        self.nodes.unproven().any(|node| {
             node.in_handshake()
                 && node.address.ip == address.ip
                 && node.address.bus_port == address.bus_port
         })
     }
 
-    pub(crate) fn begin_handshake(&mut self, address: Address, send_meet: bool) -> NodeId {
+    /// Takes in a node to make its acquaintance, which the operator asks for, or itself.
+    pub(crate) fn begin_handshake(&mut self, address: Address, source: Option<Source>) -> NodeId {
         let (id, shard) = (self.rng.node_id(), ShardId(self.rng.node_id()));
         let mut node = Node::new(id, shard, self.now.mono);
         node.stage = Stage::Handshake;
-        node.send_meet = send_meet;
+        node.source = source;
+        node.send_meet = source.is_none();
         node.address = address;
+        // Nobody is told of it before its name is known: neither clients nor the file.
         self.nodes.insert(node);
-        self.changed();
         id
     }
 
@@ -245,7 +288,8 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(id) else { return };
         if std::mem::take(&mut node.send_meet) {
             let name = self.name_of(id);
-            self.log(LogLevel::Notice, format!("Successfully completed handshake with {name}"));
+            let text = format!("Successfully completed handshake with {name}");
+            self.log_limited(LogTopic::Handshake, LogLevel::Notice, text);
         }
     }
 
@@ -261,7 +305,6 @@ impl Cluster {
                 self.remove_node(id);
                 return Go::Stop;
             }
-            node.stage = Stage::Known;
             if header.flags.has(NodeFlags::PRIMARY) {
                 node.role = Role::Primary;
             } else if header.flags.has(NodeFlags::REPLICA) {
@@ -269,10 +312,11 @@ impl Cluster {
             }
             self.banned.remove(&header.sender);
             self.rename_node(id, header.sender);
+            self.nodes.prove(header.sender);
             self.changed();
         } else if id != header.sender {
             let text = format!("PONG contains mismatching sender ID. About node {id}");
-            self.log(LogLevel::Notice, text);
+            self.log_limited(LogTopic::Packet, LogLevel::Notice, text);
             if let Some(node) = self.nodes.get_mut(id) {
                 node.address = Address::default();
             }
@@ -302,6 +346,7 @@ impl Cluster {
             node.ping_sent = None;
             node.reached = true;
         }
+        self.nodes.prove(id);
         self.clear_suspicion(id);
     }
 }

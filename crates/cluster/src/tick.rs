@@ -35,6 +35,7 @@ impl Cluster {
         self.tick_manual_failover();
         self.migrate_to_orphan();
         self.todo.election = true;
+        self.todo.write = true;
         if !self.state.is_ok() {
             self.todo.state = true;
         }
@@ -55,11 +56,15 @@ impl Cluster {
         }
     }
 
+    /// How long an acquaintance may take.
+    pub(crate) fn handshake_timeout(&self) -> u64 {
+        self.config.node_timeout.max(MIN_HANDSHAKE)
+    }
+
     fn keep_connected(&mut self, id: NodeId) {
         let now = self.now.mono;
-        let handshake_timeout = self.config.node_timeout.max(MIN_HANDSHAKE);
         let Some(node) = self.nodes.get(id) else { return };
-        if node.in_handshake() && now.since(node.created) > handshake_timeout {
+        if node.in_handshake() && now.since(node.created) > self.handshake_timeout() {
             self.remove_node(id);
         } else if node.link.is_none() && now >= node.retry_at {
             self.open_link(id);
@@ -110,6 +115,8 @@ impl Cluster {
             }
             return;
         }
+        self.introduce_again(id);
+        let Some(node) = self.nodes.get(id) else { return };
         match self.silence_of(node) {
             Silence::No => {}
             Silence::Reconnect => {

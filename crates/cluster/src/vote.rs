@@ -1,11 +1,11 @@
 //! How a primary votes: once in an epoch, for the replica of a failed primary, if its claim is not
 //! stale.
 
-use crate::LogLevel;
 use crate::bus::{Body, Header, MessageFlags};
 use crate::core::Cluster;
 use crate::node::Node;
 use crate::slot_sets::common;
+use crate::{LogLevel, LogTopic};
 use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.
@@ -21,7 +21,7 @@ impl Cluster {
             Err(reason) => {
                 let name = self.name_of(candidate);
                 let text = format!("Failover auth denied to {name}: {reason}");
-                self.log(LogLevel::Warning, text);
+                self.log_limited(LogTopic::Vote, LogLevel::Warning, text);
                 return;
             }
         };

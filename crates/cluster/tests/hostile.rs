@@ -4,6 +4,7 @@ mod common;
 
 use common::{Node, header, id, three_shards};
 use proptest::prelude::*;
+use std::collections::HashMap;
 use tessera_cluster::bus::{
     Body, Extension, Gossip, Header, MessageFlags, NodeFlags, PingKind, Publish,
 };
@@ -148,12 +149,38 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(node: &mut Node, links: &mut Vec<LinkId>, step: Step) {
+/// The link for a packet of this sender. Mostly one over which nobody else has spoken: any other is closed.
+fn link_for(
+    node: &mut Node,
+    links: &mut Vec<LinkId>,
+    speakers: &mut HashMap<LinkId, NodeId>,
+    choice: usize,
+    sender: NodeId,
+) -> LinkId {
+    let fits = |link: &&LinkId| speakers.get(*link).is_none_or(|name| *name == sender);
+    let fitting: Vec<LinkId> = links.iter().filter(fits).copied().collect();
+    let among = if choice.is_multiple_of(16) { links.clone() } else { fitting };
+    let link = match among.get(choice / 16 % among.len().max(1)) {
+        Some(link) => *link,
+        None => {
+            links.push(node.accept());
+            *links.last().expect("just added")
+        }
+    };
+    speakers.entry(link).or_insert(sender);
+    link
+}
+
+fn take(
+    node: &mut Node,
+    links: &mut Vec<LinkId>,
+    speakers: &mut HashMap<LinkId, NodeId>,
+    step: Step,
+) {
     match step {
         Step::Packet { link, header, body } => {
-            if let Some(link) = links.get(link % links.len().max(1)).copied() {
-                node.receive(link, *header, body);
-            }
+            let link = link_for(node, links, speakers, link, header.sender);
+            node.receive(link, *header, body);
         }
         Step::Accept => links.push(node.accept()),
         Step::Pass(millis) => node.pass(millis),
@@ -174,9 +201,16 @@ fn take(node: &mut Node, links: &mut Vec<LinkId>, step: Step) {
     node.cluster.validate();
 }
 
-/// What a node writes, it must be able to read.
-fn can_restart(node: &mut Node) {
-    let saves = node.batches().into_iter().filter_map(|batch| batch.save);
+/// Looks at what the node does: links that it has closed carry nothing any more, and what it writes it must be able to read.
+fn forget_closed(node: &mut Node, links: &mut Vec<LinkId>, speakers: &mut HashMap<LinkId, NodeId>) {
+    let batches = node.batches();
+    for effect in batches.iter().flat_map(|batch| &batch.then) {
+        if let Effect::CloseLink { link } = effect {
+            links.retain(|known| known != link);
+            speakers.remove(link);
+        }
+    }
+    let saves = batches.into_iter().filter_map(|batch| batch.save);
     if let Some(save) = saves.last() {
         let restarted = tessera_cluster::Cluster::new(
             common::config(),
@@ -201,10 +235,10 @@ proptest! {
         steps in proptest::collection::vec(steps(), 1..80),
     ) {
         let mut node = Node::from_conf(&three_shards(me));
-        let mut links = vec![node.accept()];
+        let (mut links, mut speakers) = (vec![node.accept()], HashMap::new());
         for step in steps {
-            take(&mut node, &mut links, step);
-            can_restart(&mut node);
+            take(&mut node, &mut links, &mut speakers, step);
+            forget_closed(&mut node, &mut links, &mut speakers);
         }
     }
 }

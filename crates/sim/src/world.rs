@@ -409,7 +409,7 @@ impl World {
                     process.writes_paused = false;
                 }
             }
-            Effect::Log { level, text } if level >= LogLevel::Notice => {
+            Effect::Log { level, text, .. } if level >= LogLevel::Notice => {
                 self.log.push((self.now, host, text));
             }
             _ => {}

@@ -91,14 +91,17 @@ impl Extension {
     }
 }
 
-/// A text that ends with a zero byte.
+/// A text that ends with a zero byte. It goes into nodes.conf, where blanks, commas and quotes have a meaning: they are
+/// replaced, and so is what is no UTF-8, since an odd name is no reason to lose a node.
 fn text(data: &[u8]) -> Result<String, DecodeError> {
     let end = data.iter().position(|&byte| byte == 0).ok_or(DecodeError::Extension)?;
-    let text = std::str::from_utf8(&data[..end]).map_err(|_| DecodeError::Extension)?;
-    // The text goes into nodes.conf, where blanks, commas and line breaks would have a meaning.
-    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b',' | b'=' | b'"');
-    if text.len() > MAX_TEXT || !text.bytes().all(plain) {
+    if end > MAX_TEXT {
         return Err(DecodeError::Extension);
     }
-    Ok(text.to_owned())
+    let plain = |char: char| match char {
+        ',' | '=' | '"' | '\'' => '?',
+        char if char.is_whitespace() || char.is_control() => '?',
+        char => char,
+    };
+    Ok(String::from_utf8_lossy(&data[..end]).chars().map(plain).collect())
 }

@@ -2,6 +2,7 @@
 
 use super::{Answer, CommandContext, integer, ok, printable, unknown_node};
 use crate::core::Cluster;
+use crate::epochs::JUMP;
 use crate::node::{Address, Role, ShardId};
 use crate::outbox::Save;
 use crate::{ClusterConfig, Effect, LogLevel};
@@ -29,7 +30,7 @@ pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]
     let base_is_tls = cluster.config.base_port_is_tls();
     let address = Address::from_wire(Some(ip), (port, 0), bus_port, base_is_tls);
     if !cluster.handshake_in_progress(&address) {
-        let id = cluster.begin_handshake(address, true);
+        let id = cluster.begin_handshake(address, None);
         cluster.open_link(id);
     }
     ok()
@@ -77,7 +78,8 @@ pub(super) fn set_config_epoch(
     let Some(number) = integer(argv[0]) else {
         return Err("ERR value is not an integer or out of range".to_owned());
     };
-    let Ok(epoch) = u64::try_from(number) else {
+    // Beyond that no other node would believe it.
+    let Some(epoch) = u64::try_from(number).ok().filter(|epoch| *epoch <= JUMP) else {
         return Err(format!("ERR Invalid config epoch specified: {number}"));
     };
     if cluster.nodes.len() > 1 {

@@ -1,18 +1,19 @@
 //! The control thread: a small async runtime with the bus' sockets and the timers of replication.
 
 use super::filter::Verdict;
-use super::link::{self, EVENTS, Link};
+use super::link::{self, Arrived, EVENTS, Inbox, Link};
 use super::strangers::Strangers;
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
 use crate::follow::Primary;
+use crate::logging::limited;
 use crate::server::Server;
 use crate::time;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
-use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, LogLevel, NodesConf, PrimaryLink};
+use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, NodesConf, PrimaryLink};
 use tessera_engine::Mode;
 use tessera_replication::PingSchedule;
 use tessera_slot::{Millis, Offset, Slot, SlotSet};
@@ -26,6 +27,8 @@ const TICK: u64 = 100;
 const QUIET_TICK: u64 = 250;
 /// nodes.conf is written at leisure at most this often, milliseconds.
 const LEISURE: u64 = 1000;
+/// The most events that are taken in before this node does what else is due.
+const EVENTS_IN_A_TURN: usize = 64;
 /// How long after a failure nodes.conf is written again, where nothing can be done before.
 const SAVE_RETRY: Duration = Duration::from_millis(100);
 
@@ -36,7 +39,7 @@ pub(crate) struct Control {
     thread: usize,
     links: HashMap<LinkId, Link>,
     strangers: Strangers,
-    events: mpsc::Sender<Event>,
+    inbox: Inbox,
     next_accepted: u64,
     file: Option<NodesFile>,
     /// What is to be written at leisure.
@@ -70,7 +73,7 @@ impl Control {
         (file, listeners): (Option<NodesFile>, Vec<Listener>),
         quit: Arc<crate::server::Flag>,
     ) -> std::io::Result<()> {
-        let (events, inbox) = mpsc::channel(EVENTS);
+        let (events, arriving) = mpsc::channel(EVENTS);
         let period = u64::from(server.engine.config().replication.repl_ping_replica_period) * 1000;
         let now = time::monotonic();
         let control = Control {
@@ -78,7 +81,7 @@ impl Control {
             thread,
             links: HashMap::new(),
             strangers: Strangers::default(),
-            events,
+            inbox: Inbox::new(events),
             next_accepted: 0,
             file,
             unsaved: None,
@@ -92,12 +95,12 @@ impl Control {
             seen: None,
             quit,
         };
-        runtime.block_on(control.serve(inbox, listeners))
+        runtime.block_on(control.serve(arriving, listeners))
     }
 
     async fn serve(
         mut self,
-        mut inbox: mpsc::Receiver<Event>,
+        mut arriving: mpsc::Receiver<Arrived>,
         listeners: Vec<Listener>,
     ) -> std::io::Result<()> {
         let (accepted, mut arrivals) = mpsc::channel(64);
@@ -114,11 +117,13 @@ impl Control {
             let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due));
             tokio::select! {
-                event = inbox.recv() => {
-                    if let (Some(cluster), Some(event)) = (&cluster, event) {
-                        self.pass_on(cluster, event);
-                        while let Ok(event) = inbox.try_recv() {
-                            self.pass_on(cluster, event);
+                first = arriving.recv() => {
+                    if let (Some(cluster), Some(first)) = (&cluster, first) {
+                        self.pass_on(cluster, first.event);
+                        // Not all that come: whoever floods this node must not keep it from everything else.
+                        for _ in 1..EVENTS_IN_A_TURN {
+                            let Ok(next) = arriving.try_recv() else { break };
+                            self.pass_on(cluster, next.event);
                         }
                     }
                 }
@@ -131,6 +136,9 @@ impl Control {
         // What waits for a disk that takes nothing is never done.
         if !self.save_failed {
             self.work();
+        }
+        if let Some(save) = cluster.and_then(|cluster| cluster.core.lock().last_save()) {
+            self.unsaved = Some(save);
         }
         self.save_unsaved(true);
         Ok(())
@@ -181,7 +189,7 @@ impl Control {
         let Some(cluster) = &self.server.cluster else { return };
         let link = LinkId::Accepted(self.next_accepted);
         self.next_accepted += 1;
-        self.links.insert(link, link::accepted(link, socket, self.events.clone()));
+        self.links.insert(link, link::accepted(link, socket, self.inbox.clone()));
         cluster.event(Event::LinkAccepted { link, peer, local });
         if let Some(oldest) = self.strangers.add(link) {
             self.links.remove(&oldest);
@@ -327,7 +335,7 @@ impl Control {
         let engine = &self.server.engine;
         match effect {
             Effect::OpenLink { link, addr } => {
-                self.links.insert(link, link::open(link, addr, self.events.clone()));
+                self.links.insert(link, link::open(link, addr, self.inbox.clone()));
             }
             Effect::CloseLink { link } => {
                 self.links.remove(&link);
@@ -378,12 +386,7 @@ impl Control {
             }
             Effect::ResumeWrites => self.resume_writes(),
             Effect::Published { .. } => {}
-            Effect::Log { level, text } => match level {
-                LogLevel::Debug => tracing::trace!("{text}"),
-                LogLevel::Verbose => tracing::debug!("{text}"),
-                LogLevel::Notice => tracing::info!("{text}"),
-                LogLevel::Warning => tracing::warn!("{text}"),
-            },
+            Effect::Log { level, text, topic } => super::log::line(level, topic, &text),
         }
     }
 
@@ -458,7 +461,7 @@ async fn accept_loop(listener: TcpListener, accepted: mpsc::Sender<Arrival>) {
                 }
             }
             Err(error) => {
-                tracing::warn!("Accepting cluster node: {error}");
+                limited!(warn, "Accepting cluster node: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -1,5 +1,6 @@
 //! The sockets of the bus: one task for reading and one for writing each link.
 
+use crate::logging::limited;
 use socket2::{SockRef, Socket};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use tessera_cluster::bus::{FrameError, Framer};
 use tessera_cluster::{Event, LinkDownReason, LinkId};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
 /// Bytes that may wait in a link which its peer does not read. Bus packets are small: beyond this the
@@ -19,6 +20,42 @@ const QUEUE_BYTES: usize = 64 << 20;
 const INTRODUCTION: Duration = Duration::from_secs(1);
 /// Events on their way to the control thread.
 pub(super) const EVENTS: usize = 1024;
+/// Packets of one known node on their way to the control thread...
+const PACKETS_OF_ONE: usize = 16;
+/// ...and those of all links together on which no known node has spoken yet: they may be many, and send without end.
+const PACKETS_OF_STRANGERS: usize = 8;
+
+/// An event on its way to the control thread.
+pub(super) struct Arrived {
+    pub(super) event: Event,
+    /// A packet's place among those that may be on their way.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Where links leave what happens to them.
+#[derive(Clone)]
+pub(super) struct Inbox {
+    events: mpsc::Sender<Arrived>,
+    strangers: Arc<Semaphore>,
+}
+
+impl Inbox {
+    pub(super) fn new(events: mpsc::Sender<Arrived>) -> Inbox {
+        Inbox { events, strangers: Arc::new(Semaphore::new(PACKETS_OF_STRANGERS)) }
+    }
+
+    async fn tell(&self, event: Event) {
+        // Nobody listens any more: the server ends.
+        let _ = self.events.send(Arrived { event, _place: None }).await;
+    }
+
+    /// Leaves a packet when there is a place for it. False if nobody listens any more.
+    async fn leave(&self, link: LinkId, bytes: Vec<u8>, places: &Arc<Semaphore>) -> bool {
+        let Ok(place) = Arc::clone(places).acquire_owned().await else { return false };
+        let event = Event::Packet { link, bytes };
+        self.events.send(Arrived { event, _place: Some(place) }).await.is_ok()
+    }
+}
 
 /// A link's task, and the queue to its peer.
 pub(super) struct Link {
@@ -49,7 +86,7 @@ impl Drop for Link {
 }
 
 /// Connects to a peer, and then serves the link.
-pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) -> Link {
+pub(super) fn open(link: LinkId, addr: SocketAddr, inbox: Inbox) -> Link {
     let (queue, to_send) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sent = Arc::clone(&waiting);
@@ -61,11 +98,11 @@ pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) 
         });
         match connected {
             Err(error) => {
-                let _ = events.send(Event::LinkDown { link, reason: reason(&error) }).await;
+                inbox.tell(Event::LinkDown { link, reason: reason(&error) }).await;
             }
             Ok((socket, local)) => {
-                let _ = events.send(Event::LinkConnected { link, local }).await;
-                serve(link, socket, to_send, sent, is_known, events).await;
+                inbox.tell(Event::LinkConnected { link, local }).await;
+                serve(link, socket, to_send, sent, is_known, inbox).await;
             }
         }
     });
@@ -73,12 +110,12 @@ pub(super) fn open(link: LinkId, addr: SocketAddr, events: mpsc::Sender<Event>) 
 }
 
 /// Serves a link that a peer has opened.
-pub(super) fn accepted(link: LinkId, socket: TcpStream, events: mpsc::Sender<Event>) -> Link {
+pub(super) fn accepted(link: LinkId, socket: TcpStream, inbox: Inbox) -> Link {
     let (queue, to_send) = mpsc::unbounded_channel();
     let waiting = Arc::new(AtomicUsize::new(0));
     let sent = Arc::clone(&waiting);
     let (known, is_known) = watch::channel(false);
-    let task = tokio::spawn(serve(link, socket, to_send, sent, is_known, events));
+    let task = tokio::spawn(serve(link, socket, to_send, sent, is_known, inbox));
     Link { queue, waiting, known, task }
 }
 
@@ -88,8 +125,9 @@ async fn serve(
     mut to_send: mpsc::UnboundedReceiver<Arc<[u8]>>,
     waiting: Arc<AtomicUsize>,
     mut is_known: watch::Receiver<bool>,
-    events: mpsc::Sender<Event>,
+    inbox: Inbox,
 ) {
+    let own_places = Arc::new(Semaphore::new(PACKETS_OF_ONE));
     let _ = socket.set_nodelay(true);
     let (mut reading, mut writing) = socket.into_split();
     let write = async {
@@ -112,7 +150,9 @@ async fn serve(
                 match framer.next_packet() {
                     Ok(None) => break,
                     Ok(Some(bytes)) => {
-                        if events.send(Event::Packet { link, bytes }).await.is_err() {
+                        let places =
+                            if *is_known.borrow() { &own_places } else { &inbox.strangers };
+                        if !inbox.leave(link, bytes, places).await {
                             return Ok(LinkDownReason::Other);
                         }
                     }
@@ -121,7 +161,7 @@ async fn serve(
                         framer.node_is_known();
                     }
                     Err(error) => {
-                        tracing::warn!("Cluster bus: {error}");
+                        limited!(warn, "Cluster bus: {error}");
                         return Ok(LinkDownReason::Other);
                     }
                 }
@@ -133,7 +173,7 @@ async fn serve(
         ended = write => ended.map(|()| LinkDownReason::Other),
     };
     let reason = ended.unwrap_or_else(|error| reason(&error));
-    let _ = events.send(Event::LinkDown { link, reason }).await;
+    inbox.tell(Event::LinkDown { link, reason }).await;
 }
 
 /// Whether something becomes true within [`INTRODUCTION`].
@@ -168,13 +208,13 @@ mod tests {
     use super::*;
 
     /// A link that was accepted, what it tells, and its other end.
-    async fn pair() -> (Link, mpsc::Receiver<Event>, TcpStream) {
+    async fn pair() -> (Link, mpsc::Receiver<Arrived>, TcpStream) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("it is bound");
         let peer = TcpStream::connect(address).await.expect("it listens");
         let (socket, _) = listener.accept().await.expect("it has connected");
         let (events, told) = mpsc::channel(EVENTS);
-        (accepted(LinkId::Accepted(1), socket, events), told, peer)
+        (accepted(LinkId::Accepted(1), socket, Inbox::new(events)), told, peer)
     }
 
     /// The beginning of a packet of a megabyte.
@@ -189,8 +229,31 @@ mod tests {
     async fn a_stranger_that_sends_too_much_is_cut_off() {
         let (_link, mut told, mut peer) = pair().await;
         peer.write_all(&long_packet()[..8]).await.expect("it is read");
-        let event = told.recv().await.expect("the link tells");
+        let event = told.recv().await.expect("the link tells").event;
         assert!(matches!(event, Event::LinkDown { .. }), "{event:?}");
+    }
+
+    #[tokio::test]
+    async fn strangers_do_not_fill_the_way_to_the_control_thread() {
+        let (_link, mut told, mut peer) = pair().await;
+        let mut packet = vec![0; 64];
+        packet[..4].copy_from_slice(b"RCmb");
+        packet[7] = 64;
+        peer.write_all(&packet.repeat(100)).await.expect("it is read");
+        // When nobody takes them, only so many come.
+        let mut taken = Vec::new();
+        while let Ok(Some(next)) =
+            tokio::time::timeout(Duration::from_millis(100), told.recv()).await
+        {
+            taken.push(next);
+        }
+        assert_eq!(taken.len(), PACKETS_OF_STRANGERS);
+        // Each one that is done with makes room for the next.
+        taken.clear();
+        for _ in PACKETS_OF_STRANGERS..100 {
+            let next = told.recv().await.expect("the link tells");
+            assert!(matches!(next.event, Event::Packet { .. }), "{:?}", next.event);
+        }
     }
 
     #[tokio::test]
@@ -200,7 +263,7 @@ mod tests {
         peer.write_all(&packet[..8]).await.expect("it is read");
         link.node_is_known();
         peer.write_all(&packet[8..]).await.expect("it is read");
-        let event = told.recv().await.expect("the link tells");
+        let event = told.recv().await.expect("the link tells").event;
         assert!(matches!(event, Event::Packet { bytes, .. } if bytes == packet));
     }
 }

@@ -9,6 +9,7 @@ mod control;
 mod file;
 mod filter;
 mod link;
+mod log;
 mod pulse;
 mod strangers;
 

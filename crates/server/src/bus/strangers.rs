@@ -5,7 +5,7 @@ use tessera_cluster::LinkId;
 
 /// So many of them are kept: fewer than the descriptors that are kept from clients, and enough for the nodes of a large
 /// cluster, each of which says at once who it is.
-const LIMIT: usize = 200;
+const LIMIT: usize = 100;
 
 /// The links, the oldest first. Anybody who reaches the port can open one: without a limit they would take all
 /// descriptors, and the memory that a first packet may fill.

@@ -48,6 +48,11 @@ impl Cluster {
         self.nodes.ports()
     }
 
+    /// The file that a node logs to.
+    pub(crate) fn log(&self, port: u16) -> PathBuf {
+        log(&self.dir.path().join("cluster").join(port.to_string()))
+    }
+
     /// The shards, in the order of their first slots, as the first node that answers sees them.
     #[track_caller]
     pub(crate) fn shards(&mut self) -> Vec<Shard> {

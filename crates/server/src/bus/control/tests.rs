@@ -17,7 +17,7 @@ fn control() -> Control {
         thread: 0,
         links: HashMap::new(),
         strangers: Strangers::default(),
-        events: mpsc::channel(EVENTS).0,
+        inbox: Inbox::new(mpsc::channel(EVENTS).0),
         next_accepted: 0,
         file: None,
         unsaved: None,
@@ -40,7 +40,7 @@ async fn a_link_that_has_ended_is_forgotten() {
     let addr = ([127, 0, 0, 1], 1).into();
     let links = [LinkId::Outgoing(1), LinkId::Accepted(1)];
     for link in links {
-        control.links.insert(link, link::open(link, addr, control.events.clone()));
+        control.links.insert(link, link::open(link, addr, control.inbox.clone()));
     }
     for link in links {
         control.pass_on(&cluster, Event::LinkDown { link, reason: LinkDownReason::Eof });
@@ -140,15 +140,15 @@ async fn strangers_do_not_take_all_descriptors() {
         peers.push(peer);
     }
     // Then the newest are served.
-    assert_eq!(control.links.len(), 200);
+    assert_eq!(control.links.len(), 100);
     assert!(control.links.contains_key(&LinkId::Accepted(299)));
-    assert!(!control.links.contains_key(&LinkId::Accepted(99)));
+    assert!(!control.links.contains_key(&LinkId::Accepted(199)));
     // And one that has ended makes room for another.
-    let event = Event::LinkDown { link: LinkId::Accepted(150), reason: LinkDownReason::Eof };
+    let event = Event::LinkDown { link: LinkId::Accepted(250), reason: LinkDownReason::Eof };
     control.pass_on(&cluster, event);
     let peer = tokio::net::TcpStream::connect(addr).await.expect("it listens");
     let (socket, from) = listener.accept().await.expect("it has connected");
     control.arrive(socket, from, addr);
-    assert!(control.links.contains_key(&LinkId::Accepted(100)));
+    assert!(control.links.contains_key(&LinkId::Accepted(200)));
     drop(peer);
 }
