@@ -146,7 +146,7 @@ impl Streams {
     pub(crate) fn remove(&self, client: u64) {
         let all = self.0.load();
         if let Some(stream) = all.iter().find(|stream| stream.client == client) {
-            stream.hold();
+            drop(stream.hold());
             self.0.rcu(|streams| {
                 let others = streams.iter().filter(|stream| stream.client != client);
                 others.cloned().collect::<Vec<_>>()

@@ -3,6 +3,7 @@
 
 use super::conn::{Conn, Parsed, Phase};
 use super::thread::IoThread;
+use crate::logging::limited;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
@@ -188,7 +189,8 @@ impl IoThread {
                     conn.phase = Phase::Closing;
                 }
                 Outcome::Foreign => {
-                    tracing::warn!(
+                    limited!(
+                        warn,
                         "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands \
                          to this server, as a web page can have a browser do. Connection from {} is closed.",
                         conn.info().addr

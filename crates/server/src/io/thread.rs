@@ -541,7 +541,7 @@ impl IoThread {
     }
 
     /// Sends what a connection has to send, and closes it where that is due.
-    fn flush(&mut self, index: usize) {
+    pub(super) fn flush(&mut self, index: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
         let is_closing = conn.phase == Phase::Closing;
