@@ -1,7 +1,7 @@
 //! What takes long to free is freed in the background: no command waits for the end of a value of ten million elements.
 //!
 //! Whatever drops an entry in `lookup.rs` passes here. A value of more than [`MANY`] allocations goes into a queue, and so do
-//! flushed tables. A thread that belongs to the rim frees what is queued ([`Discards::work`]); as long as there is none, things
+//! a string of 8 MiB and flushed tables. A thread that belongs to the rim frees what is queued ([`Discards::work`]); as long as there is none, things
 //! are freed at once.
 
 use crate::entry::Entry;
@@ -152,8 +152,17 @@ pub(crate) fn bytes_later(entry: &Entry) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use super::{Entry, MANY};
     use crate::{Keyspace, KeyspaceOptions, Lookup, NewValue, Placement};
     use tessera_slot::Millis;
+
+    #[test]
+    fn a_long_string_is_left_to_the_background() {
+        for (len, is_left) in [(1000, false), (1 << 20, false), (8 << 20, true)] {
+            let entry = Entry::new(b"k", NewValue::String(&vec![0; len]), None, 0);
+            assert_eq!(entry.free_effort() > MANY, is_left, "{len}");
+        }
+    }
 
     fn keyspace() -> Keyspace {
         let placement = Placement::Local;

@@ -560,11 +560,16 @@ impl Entry {
         }
     }
 
-    /// About how many allocations are freed with the entry.
+    /// About how many allocations are freed with the entry, or as many as take the system as long: it unmaps a long string page by page.
     #[inline]
     pub fn free_effort(&self) -> usize {
-        match self.kind() {
-            Kind::String => 1,
+        match self.header().form {
+            Form::INTEGER | Form::EMBEDDED => 1,
+            Form::BOXED => {
+                // SAFETY: the pointer of this form is that of a box which the entry owns.
+                let bytes = unsafe { self.pointer().cast::<Vec<u8>>().as_ref() };
+                1 + bytes.capacity() / growth::PER_ALLOCATION
+            }
             _ => self.any_collection().map_or(1, |any| any.free_effort()),
         }
     }

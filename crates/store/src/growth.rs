@@ -9,6 +9,8 @@ const DOUBLING: usize = 1 << 20;
 const PART: usize = 32;
 /// From this length on a string is moved, and cut, without being copied.
 const MAPPED: usize = 8 << 20;
+/// Bytes of a string that take as long to be freed as an allocation: so a mapped one is freed in the background.
+pub(crate) const PER_ALLOCATION: usize = 128 << 10;
 /// Room that is not worth to be given up: of a mapped string this many bytes; of another one one in so many of its length, and this many.
 const MAPPED_TRIFLE: usize = 64 << 10;
 const TRIFLE: (usize, usize) = (16, 64);
