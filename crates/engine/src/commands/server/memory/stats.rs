@@ -41,8 +41,8 @@ impl Overhead {
     fn survey(db: &mut Db<'_, '_>, cx: &Cx<'_>) -> Overhead {
         let log = &cx.engine.log;
         let (used, peak) = cx.engine.memory();
-        let history = log.bytes() as u64;
-        let beyond = history.saturating_sub(log.backlog_limit() as u64);
+        let history = log.bytes();
+        let beyond = history.saturating_sub(log.backlog_limit());
         let replicas = if log.reader_count() > 0 { beyond } else { 0 };
         Overhead {
             peak,
