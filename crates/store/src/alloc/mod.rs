@@ -95,6 +95,7 @@ pub fn give_back_freed() {
 
 /// What the allocator tells of itself, for people.
 pub fn allocator_report() -> String {
+    // SAFETY: the allocator calls it, with a text of its own and the argument that is given to it below.
     unsafe extern "C" fn append(line: *const c_char, text: *mut c_void) {
         // SAFETY: `line` is a text of the allocator's, which ends with a zero; `text` is the one that is passed below, and nobody else uses it.
         let (line, text) = unsafe { (CStr::from_ptr(line), &mut *text.cast::<String>()) };
