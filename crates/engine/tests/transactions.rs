@@ -78,14 +78,15 @@ fn a_transaction_that_changes_the_cluster_is_answered_when_the_change_is_made() 
         ("cluster delslots 7", "+QUEUED"),
         ("cluster addslots 7", "+QUEUED"),
         ("cluster bumpepoch", "+QUEUED"),
+        ("cluster reset", "+QUEUED"),
         ("get a", "+QUEUED"),
         ("exec", ""),
     ]);
     assert_eq!(client.outcome, Outcome::Wait(Park::Elsewhere));
-    let calls = ["delslots", "addslots", "bumpepoch"].map(|name| ["at once", name]);
+    let calls = ["delslots", "addslots", "bumpepoch", "reset"].map(|name| ["at once", name]);
     assert_eq!(*client.host.calls.lock().unwrap(), calls.concat());
     let answers = client.host.answers.lock().unwrap().clone();
-    let whole = b"*5\r\n+OK\r\n+CORE\r\n+CORE\r\n+CORE\r\n$1\r\n1\r\n".to_vec();
+    let whole = b"*6\r\n+OK\r\n+CORE\r\n+CORE\r\n+CORE\r\n+CORE\r\n$1\r\n1\r\n".to_vec();
     assert_eq!(answers, [(client.session.info.id, whole)]);
 }
 

@@ -1,16 +1,16 @@
 //! Between MULTI and EXEC: commands are checked and kept.
 
 use super::{Queued, Transaction};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, Group};
 use crate::execute::Prepared;
 use crate::{Args, Engine, Fail, Mode, Outcome, Session, Turn};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::World;
 
-/// Whether a command runs at once, transaction or not.
+/// Whether a command runs at once, transaction or not. RESET alone: other commands have a subcommand of that name.
 pub(crate) fn runs_at_once(command: &Command) -> bool {
-    matches!(command.name, "quit" | "reset")
+    command.group == Group::Connection && matches!(command.name, "quit" | "reset")
 }
 
 /// Whether a command can not be part of a transaction: by its own word, or since the rim carries it out after its reply.
