@@ -17,7 +17,11 @@ fn names() -> impl Strategy<Value = NodeId> {
 }
 
 fn epochs() -> impl Strategy<Value = Epoch> {
-    prop_oneof![9 => (0u64..12).prop_map(Epoch), 1 => Just(Epoch(u64::MAX))]
+    prop_oneof![
+        18 => (0u64..12).prop_map(Epoch),
+        1 => Just(Epoch(1 << 31)),
+        1 => Just(Epoch(u64::MAX)),
+    ]
 }
 
 fn slot_sets() -> impl Strategy<Value = SlotSet> {

@@ -19,7 +19,7 @@ static VALID: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
         format!(
             "{a} fe80::1:7000@17000,h,client-ipv4=10.1.1.1,tls-port=0,nodename=a,shard-id={shard} \
              myself,slave {b} 0 0 1 connected\n\
-             {b} :0@0,,tls-port=0,shard-id={shard} noaddr,master,fail - 0 0 18446744073709551615 \
+             {b} :0@0,,tls-port=0,shard-id={shard} noaddr,master,fail - 0 0 9223372036854775807 \
              disconnected 0-16383\n\
              vars currentEpoch 1 lastVoteEpoch 0\n"
         ),
@@ -49,9 +49,9 @@ fn saved(cluster: &mut Cluster) -> String {
 /// Texts that a node finds at its start.
 pub fn nodes_conf_text(bytes: &[u8]) {
     let input = Vary::new(bytes).input(&VALID);
-    // The driver reads the file as text, and refuses it otherwise.
+    // As the driver reads the file.
     let text = String::from_utf8_lossy(&input);
-    if text.trim().is_empty() {
+    if text.is_empty() {
         return; // as good as no file: a new node with a random name
     }
     let Some(mut first) = start(&text, 1) else { return };

@@ -99,7 +99,7 @@ fn text(data: &[u8]) -> Result<String, DecodeError> {
         return Err(DecodeError::Extension);
     }
     let plain = |char: char| match char {
-        ',' | '=' | '"' | '\'' => '?',
+        ',' | '=' | '"' | '\'' | char::REPLACEMENT_CHARACTER => '?',
         char if char.is_whitespace() || char.is_control() => '?',
         char => char,
     };
