@@ -77,8 +77,8 @@ pub(crate) struct Todo {
     pub(crate) view: bool,
     /// Others are to hear of a change by command. May stay for the next tick.
     pub(crate) announce: bool,
-    /// What may be written at leisure waits. Stays for the next tick: the file names all nodes, and must not be made
-    /// anew for each packet.
+    /// What may be written at leisure waits. Stays for the next tick: the file names all nodes, and
+    /// must not be made anew for each packet.
     pub(crate) unsaved: bool,
     /// It is to be written now.
     pub(crate) write: bool,
@@ -277,8 +277,8 @@ impl Cluster {
         }
     }
 
-    /// nodes.conf, if it says something that was not given yet to be written at leisure. To be asked for at the end; before
-    /// that it comes with a batch.
+    /// nodes.conf, if it says something that was not given yet to be written at leisure. To be
+    /// asked for at the end; before that it comes with a batch.
     pub fn last_save(&mut self) -> Option<NodesConf> {
         self.take_unsaved(false)
     }

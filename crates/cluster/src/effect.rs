@@ -40,8 +40,8 @@ pub enum LogLevel {
     Warning,
 }
 
-/// What a log line tells that anybody who reaches the bus can cause as often as they like: its driver limits how many lines
-/// of a topic it writes.
+/// What a log line tells that anybody who reaches the bus can cause as often as they like: its
+/// driver limits how many lines of a topic it writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LogTopic {
     /// A packet that is none, or not of whom it should be.

@@ -1,11 +1,12 @@
-//! Which epochs are believed. An epoch only grows, so one packet with the highest of all numbers would end all elections for
-//! ever: no node could claim anything by a higher one.
+//! Which epochs are believed. An epoch only grows, so one packet with the highest of all numbers
+//! would end all elections for ever: no node could claim anything by a higher one.
 
 use crate::core::Cluster;
 use tessera_slot::{Epoch, Millis};
 
-/// By how much the current epoch may grow in [`PERIOD`]. A cluster takes one epoch for a failover or a slot that moves; two that
-/// have been apart for years meet within this. At this pace the highest epoch is 68 years away.
+/// By how much the current epoch may grow in [`PERIOD`]. A cluster takes one epoch for a failover
+/// or a slot that moves; two that have been apart for years meet within this. At this pace the
+/// highest epoch is 68 years away.
 pub(crate) const JUMP: u64 = 1 << 32;
 /// In milliseconds.
 const PERIOD: u64 = 1000;
@@ -25,8 +26,8 @@ impl EpochLimit {
 }
 
 impl Cluster {
-    /// Whether an epoch that another node speaks of can be one. A node that has never heard of any epoch, as one that has just
-    /// joined, believes all but those that nobody can reach.
+    /// Whether an epoch that another node speaks of can be one. A node that has never heard of any
+    /// epoch, as one that has just joined, believes all but those that nobody can reach.
     pub(crate) fn is_believable(&mut self, epoch: Epoch) -> bool {
         let (now, current) = (self.now.mono, self.epochs.current);
         if epoch <= current {

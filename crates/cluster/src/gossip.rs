@@ -172,7 +172,8 @@ impl Cluster {
         Address::from_wire(entry.ip, ports, entry.bus_port, self.config.base_port_is_tls())
     }
 
-    /// A node that we have not heard of. The sender is one of us, so it is too: but until it has answered it is hearsay.
+    /// A node that we have not heard of. The sender is one of us, so it is too: but until it has
+    /// answered it is hearsay.
     fn add_gossiped(&mut self, sender: NodeId, entry: &Gossip) {
         let banned = self.banned.get(&entry.node).is_some_and(|until| *until > self.now.mono);
         let source = Source::Gossip(sender);

@@ -1,8 +1,10 @@
-//! Nodes that are not proven: those in a handshake, and those of which another node has told but which have not answered yet.
+//! Nodes that are not proven: those in a handshake, and those of which another node has told but
+//! which have not answered yet.
 //!
-//! Anybody who reaches the bus can bring as many of them as they like. Each takes a connection and a place in the table, so
-//! there may only be so many at a time, in all and from one source. Who is turned away is not lost: a node that meets this one
-//! introduces itself again, and gossip repeats itself. What the operator asks for is not limited.
+//! Anybody who reaches the bus can bring as many of them as they like. Each takes a connection and
+//! a place in the table, so there may only be so many at a time, in all and from one source. Who is
+//! turned away is not lost: a node that meets this one introduces itself again, and gossip repeats
+//! itself. What the operator asks for is not limited.
 
 use crate::LinkId;
 use crate::bus::PingKind;
@@ -10,7 +12,8 @@ use crate::core::Cluster;
 use crate::node::{Node, Source};
 use tessera_slot::NodeId;
 
-/// Places for unproven nodes of the same kind: more than a cluster needs at a time, since an acquaintance takes milliseconds.
+/// Places for unproven nodes of the same kind: more than a cluster needs at a time, since an
+/// acquaintance takes milliseconds.
 const PLACES: usize = 64;
 /// Those of them that one source may take.
 const PLACES_OF_ONE: usize = 40;
@@ -20,8 +23,8 @@ const FIRST_PAUSE: u64 = 1000;
 const LONGEST_PAUSE: u64 = 2000;
 
 impl Cluster {
-    /// Whether one more node from this source can be taken in. A node that gossip has brought, and that has had its time without
-    /// answering, goes for the new one.
+    /// Whether one more node from this source can be taken in. A node that gossip has brought, and
+    /// that has had its time without answering, goes for the new one.
     pub(crate) fn has_place(&mut self, source: Source) -> bool {
         let (now, patience) = (self.now.mono, self.handshake_timeout());
         let (mut all, mut of_one, mut stale) = (0, 0, None);
@@ -41,14 +44,15 @@ impl Cluster {
         all <= PLACES && of_one <= PLACES_OF_ONE
     }
 
-    /// How long to wait before the next attempt to connect to a node: the longer, the longer an unproven one has not been there.
+    /// How long to wait before the next attempt to connect to a node: the longer, the longer an
+    /// unproven one has not been there.
     pub(crate) fn pause_before_retry(&self, node: &Node, shortest: u64) -> u64 {
         let age = self.now.mono.since(node.created);
         if node.is_unproven() { age.clamp(shortest, LONGEST_PAUSE) } else { shortest }
     }
 
-    /// A node that this one has met, but that has not opened a link in return, has had no place for one more guest: it gets
-    /// another MEET, later and later.
+    /// A node that this one has met, but that has not opened a link in return, has had no place for
+    /// one more guest: it gets another MEET, later and later.
     pub(crate) fn introduce_again(&mut self, id: NodeId) {
         let (now, longest) = (self.now.mono, self.handshake_timeout());
         let Some(link) = self.link_to(id) else { return };

@@ -85,8 +85,8 @@ pub(crate) fn parse(
     let mut last = 0;
     for (index, line) in text.lines().enumerate() {
         last = index + 1;
-        // The writers of other servers cut the file after they have written it, and may leave zero bytes behind: for them a
-        // line ends there.
+        // The writers of other servers cut the file after they have written it, and may leave zero
+        // bytes behind: for them a line ends there.
         let line = line.split('\0').next().unwrap_or_default();
         parser.line(line).map_err(|problem| NodesConfError { line: last, problem })?;
     }

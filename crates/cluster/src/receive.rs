@@ -49,8 +49,8 @@ impl Cluster {
         self.close_link(link);
     }
 
-    /// Whether a link's other end speaks by the name that it had at first. On a link that we have opened a ping's name is
-    /// looked at where it is known which node was to be reached.
+    /// Whether a link's other end speaks by the name that it had at first. On a link that we have
+    /// opened a ping's name is looked at where it is known which node was to be reached.
     fn is_same_speaker(&mut self, link: LinkId, header: &Header, body: &Body) -> bool {
         let Some(known) = self.links.get_mut(&link) else { return false };
         let looked_at = matches!((link, body), (LinkId::Outgoing(_), Body::Ping { .. }));

@@ -153,7 +153,8 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The link for a packet of this sender. Mostly one over which nobody else has spoken: any other is closed.
+/// The link for a packet of this sender. Mostly one over which nobody else has spoken: any other is
+/// closed.
 fn link_for(
     node: &mut Node,
     links: &mut Vec<LinkId>,
@@ -205,7 +206,8 @@ fn take(
     node.cluster.validate();
 }
 
-/// Looks at what the node does: links that it has closed carry nothing any more, and what it writes it must be able to read.
+/// Looks at what the node does: links that it has closed carry nothing any more, and what it writes
+/// it must be able to read.
 fn forget_closed(node: &mut Node, links: &mut Vec<LinkId>, speakers: &mut HashMap<LinkId, NodeId>) {
     let batches = node.batches();
     for effect in batches.iter().flat_map(|batch| &batch.then) {

@@ -55,8 +55,9 @@ pub trait Host: Send + Sync {
         may_wait: bool,
         reply: &mut Reply,
     ) -> Outcome;
-    /// The answer of a transaction with CLUSTER commands: given back if the node has done already what these want; else the client gets
-    /// it as from [`Host::answer`] when that is so. Called without any lock.
+    /// The answer of a transaction with CLUSTER commands: given back if the node has done already
+    /// what these want; else the client gets it as from [`Host::answer`] when that is so. Called
+    /// without any lock.
     fn after_cluster(
         &self,
         client: &Arc<ClientInfo>,

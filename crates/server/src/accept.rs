@@ -177,8 +177,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     Some((file.dev(), file.ino()))
 }
 
-/// Removes the socket that a server has left behind which lives no more. One on which somebody answers stays: its clients
-/// would be without their server, and nobody would tell them.
+/// Removes the socket that a server has left behind which lives no more. One on which somebody
+/// answers stays: its clients would be without their server, and nobody would tell them.
 fn remove_stale(path: &Path) -> Result<()> {
     let file = match std::fs::symlink_metadata(path) {
         Ok(file) => file,

@@ -54,8 +54,8 @@ fn importance(level: &Level) -> (u8, char) {
     }
 }
 
-/// Writes a line that a stranger can cause as often as they like, but not as often as that: the place in the code where it
-/// stands has a [`Limit`].
+/// Writes a line that a stranger can cause as often as they like, but not as often as that: the
+/// place in the code where it stands has a [`Limit`].
 macro_rules! limited {
     ($level:ident, $($message:tt)+) => {{
         static LIMIT: $crate::logging::Limit = $crate::logging::Limit::USUAL;

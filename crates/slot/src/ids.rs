@@ -105,8 +105,8 @@ number!(
 );
 
 impl Epoch {
-    /// The highest epoch that a node takes over or reaches. It lies far below the end of the number's range, so that no
-    /// calculation with epochs ever wraps around.
+    /// The highest epoch that a node takes over or reaches. It lies far below the end of the
+    /// number's range, so that no calculation with epochs ever wraps around.
     pub const HIGHEST: Epoch = Epoch(i64::MAX as u64);
 
     /// The epoch after this one, at most the highest one.

@@ -1,5 +1,6 @@
-//! Strangers who reach the ports of a live cluster: floods of introductions, and requests and bus packets that are nearly right.
-//! A client that behaves has each of its answers within a second, every one of them right, and nobody is replaced.
+//! Strangers who reach the ports of a live cluster: floods of introductions, and requests and bus
+//! packets that are nearly right. A client that behaves has each of its answers within a second,
+//! every one of them right, and nobody is replaced.
 //!
 //! `TESSERA_HOSTILE_SECONDS` says how long each attack lasts; five seconds without it.
 
@@ -109,7 +110,8 @@ fn packet(header: Header, body: Body) -> Vec<u8> {
     encode(&Packet::Full(Box::new(header), body))
 }
 
-/// Reads away what has come, so that the other side can go on. False once it has closed the connection.
+/// Reads away what has come, so that the other side can go on. False once it has closed the
+/// connection.
 fn drain(socket: &mut TcpStream) -> bool {
     let mut buffer = [0; 64 << 10];
     loop {
@@ -121,7 +123,8 @@ fn drain(socket: &mut TcpStream) -> bool {
     }
 }
 
-/// Sends all of it unless the other side closes the connection, or takes nothing for a tenth of a second.
+/// Sends all of it unless the other side closes the connection, or takes nothing for a tenth of a
+/// second.
 fn send_all(socket: &mut TcpStream, mut bytes: &[u8]) -> bool {
     let deadline = Instant::now() + Duration::from_millis(100);
     while !bytes.is_empty() && Instant::now() < deadline {
@@ -267,7 +270,8 @@ fn pester(port: u16, is_bus: bool, seed: u64, is_over: &AtomicBool, sent: &Atomi
     }
 }
 
-/// A client that behaves, on each primary: it checks every answer, and how long it has waited for it.
+/// A client that behaves, on each primary: it checks every answer, and how long it has waited for
+/// it.
 fn behave(shards: &[Shard], is_over: &AtomicBool) -> (u64, Duration) {
     let connect = |shard: &Shard| Wire::connect(shard.primary).expect("the node serves");
     let mut wires: Vec<Wire> = shards.iter().map(connect).collect();

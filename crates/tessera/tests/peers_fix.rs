@@ -1,4 +1,5 @@
-//! `--cluster fix` of stock clients: it gives slots that nobody serves an owner, in transactions of CLUSTER commands.
+//! `--cluster fix` of stock clients: it gives slots that nobody serves an owner, in transactions of
+//! CLUSTER commands.
 //!
 //! Skipped where the clients are not installed; under CI that is a failure.
 
@@ -75,7 +76,8 @@ fn covers_what_nobody_serves(cli: &Path) {
     fix(cli, servers[1].port);
     await_assigned(&servers.each_ref(), 16_384);
 
-    // Given: a primary dies and is forgotten, with few slots, since the client gives them away one by one.
+    // Given: a primary dies and is forgotten, with few slots, since the client gives them away one
+    // by one.
     let dead = servers[2].say("CLUSTER MYID").text();
     for server in &servers {
         assert_eq!(server.say("CLUSTER DELSLOTSRANGE 10923 16283").text(), "OK");

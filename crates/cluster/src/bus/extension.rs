@@ -91,8 +91,9 @@ impl Extension {
     }
 }
 
-/// A text that ends with a zero byte. It goes into nodes.conf, where blanks, commas and quotes have a meaning: they are
-/// replaced, and so is what is no UTF-8, since an odd name is no reason to lose a node.
+/// A text that ends with a zero byte. It goes into nodes.conf, where blanks, commas and quotes have
+/// a meaning: they are replaced, and so is what is no UTF-8, since an odd name is no reason to lose
+/// a node.
 fn text(data: &[u8]) -> Result<String, DecodeError> {
     let end = data.iter().position(|&byte| byte == 0).ok_or(DecodeError::Extension)?;
     if end > MAX_TEXT {

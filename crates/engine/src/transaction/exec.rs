@@ -66,8 +66,9 @@ impl Engine {
         }
     }
 
-    /// Keeps the answer of a transaction with CLUSTER commands back until the node has done what these want: a change of slots or
-    /// epochs is told to its client when it is on disk, as outside of transactions.
+    /// Keeps the answer of a transaction with CLUSTER commands back until the node has done what
+    /// these want: a change of slots or epochs is told to its client when it is on disk, as outside
+    /// of transactions.
     #[cold]
     fn answer_after_cluster(
         &self,

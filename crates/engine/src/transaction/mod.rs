@@ -91,7 +91,8 @@ impl Transaction {
         self.queue.push(queued);
     }
 
-    /// Whether some of the commands ask, or change, the cluster: EXEC is answered when the node has done what they want.
+    /// Whether some of the commands ask, or change, the cluster: EXEC is answered when the node has
+    /// done what they want.
     fn concerns_cluster(&self) -> bool {
         self.queue.iter().any(|queued| queued.command.group == Group::Cluster)
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::World;
 
-/// Whether a command runs at once, transaction or not. RESET alone: other commands have a subcommand of that name.
+/// Whether a command runs at once, transaction or not. RESET alone: other commands have a
+/// subcommand of that name.
 pub(crate) fn runs_at_once(command: &Command) -> bool {
     command.group == Group::Connection && matches!(command.name, "quit" | "reset")
 }

@@ -120,7 +120,8 @@ impl Control {
                 first = arriving.recv() => {
                     if let (Some(cluster), Some(first)) = (&cluster, first) {
                         self.pass_on(cluster, first.event);
-                        // Not all that come: whoever floods this node must not keep it from everything else.
+                        // Not all that come: whoever floods this node must not keep it from
+                        // everything else.
                         for _ in 1..EVENTS_IN_A_TURN {
                             let Ok(next) = arriving.try_recv() else { break };
                             self.pass_on(cluster, next.event);
@@ -427,8 +428,8 @@ fn log_deletion(
     });
 }
 
-/// What is to be on disk before any of the work is done. A file holds all the promises of those before it: the commands of a
-/// transaction, and clients that come at the same time, share one.
+/// What is to be on disk before any of the work is done. A file holds all the promises of those
+/// before it: the commands of a transaction, and clients that come at the same time, share one.
 fn last_save(all: &mut VecDeque<Work>) -> Option<NodesConf> {
     let mut last: Option<NodesConf> = None;
     for work in all {

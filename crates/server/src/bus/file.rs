@@ -107,6 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn a_name_in_another_encoding_does_not_keep_a_node_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nodes.conf");
+        std::fs::write(&path, b"h\xe9llo\n\0\0").unwrap();
+        let (_file, content) = NodesFile::open(&path).unwrap();
+        assert_eq!(content.as_deref(), Some("h\u{fffd}llo\n\0\0"));
+    }
+
+    #[test]
     fn a_write_that_fails_leaves_nothing_behind() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("nodes.conf");

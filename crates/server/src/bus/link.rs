@@ -22,7 +22,8 @@ const INTRODUCTION: Duration = Duration::from_secs(1);
 pub(super) const EVENTS: usize = 1024;
 /// Packets of one known node on their way to the control thread...
 const PACKETS_OF_ONE: usize = 16;
-/// ...and those of all links together on which no known node has spoken yet: they may be many, and send without end.
+/// ...and those of all links together on which no known node has spoken yet: they may be many, and
+/// send without end.
 const PACKETS_OF_STRANGERS: usize = 8;
 
 /// An event on its way to the control thread.

@@ -145,7 +145,8 @@ impl ClusterHandle {
         Outcome::Wait(Park::Elsewhere)
     }
 
-    /// Has the control thread give a client its answer when all is done that is waiting now. Gives it back if nothing is.
+    /// Has the control thread give a client its answer when all is done that is waiting now. Gives
+    /// it back if nothing is.
     pub(crate) fn answer_when_idle(
         &self,
         client: &Arc<ClientInfo>,
@@ -161,7 +162,8 @@ impl ClusterHandle {
         None
     }
 
-    /// All that the control thread is to do next, in order. Asking says that what was taken before is done.
+    /// All that the control thread is to do next, in order. Asking says that what was taken before
+    /// is done.
     fn take_work(&self) -> VecDeque<Work> {
         let mut work = self.work.lock();
         work.under_way = !work.waiting.is_empty();
