@@ -237,7 +237,7 @@ mod tests {
     #[tokio::test]
     async fn strangers_do_not_fill_the_way_to_the_control_thread() {
         let (_link, mut told, mut peer) = pair().await;
-        let mut packet = vec![0; 64];
+        let mut packet = [0; 64];
         packet[..4].copy_from_slice(b"RCmb");
         packet[7] = 64;
         peer.write_all(&packet.repeat(100)).await.expect("it is read");
