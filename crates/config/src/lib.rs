@@ -22,7 +22,7 @@ pub mod value;
 pub use args::{UnbalancedQuotes, quote, split_args};
 pub use command_line::{CommandLine, command_line};
 pub use glob::{Glob, glob_match};
-pub use parse::{IncludeError, Loaded, ParseError, Source, load};
+pub use parse::{IncludeError, Loaded, ParseError, RenamedCommand, Source, load};
 pub use set::{SetContext, SetError};
 pub use table::{Directive, directives, find};
 
@@ -51,13 +51,11 @@ pub struct Config {
     pub data: data::Data,
     /// Slow log, latency, notifications, statistics.
     pub observe: observe::Observe,
-    /// `rename-command` lines, in order: a command's name and its new one; an empty new name
-    /// removes the command.
-    pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
-    /// `user` lines, in order, split into arguments: the name first, then its rules.
+    /// `rename-command` lines, in order.
+    pub renamed_commands: Vec<RenamedCommand>,
+    /// `user` lines, in order, split into arguments: the name first, then its rules. None of them
+    /// restricts anybody, since this version has no ACLs.
     pub users: Vec<Vec<Vec<u8>>>,
-    /// `loadmodule` lines, in order: the path first, then arguments.
-    pub modules: Vec<Vec<Vec<u8>>>,
     /// Cores of the machine, which the default of `io-threads` is.
     cores: u16,
 }
@@ -86,7 +84,6 @@ impl Config {
             observe: Default::default(),
             renamed_commands: Vec::new(),
             users: Vec::new(),
-            modules: Vec::new(),
             cores,
         }
     }
@@ -164,7 +161,8 @@ mod tests {
             ("port", "6379"),
             ("maxmemory", "0"),
             ("appendonly", "no"),
-            ("save", "3600 1 300 100 60 10000"),
+            ("save", ""),
+            ("appendonly", "no"),
             ("bind", "* -::*"),
             ("unixsocketperm", "0"),
             ("proto-max-bulk-len", "536870912"),

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::args::split_args;
 use crate::table::find;
+use crate::table::general::NO_ACL;
 use crate::value::Kind;
 use crate::{Config, Directive};
 
@@ -59,6 +60,42 @@ pub struct ParseError {
     pub reason: String,
 }
 
+/// A `rename-command` line. Only who knows the commands can tell whether it is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RenamedCommand {
+    /// The name that the command has had until here.
+    pub from: Vec<u8>,
+    /// Its new one; empty: the command is removed.
+    pub to: Vec<u8>,
+    place: Place,
+}
+
+impl RenamedCommand {
+    /// The error for this line.
+    pub fn refused(&self, reason: impl Into<String>) -> ParseError {
+        self.place.refused(reason.into())
+    }
+}
+
+/// A line of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Place {
+    source_name: String,
+    line_number: usize,
+    line: Vec<u8>,
+}
+
+impl Place {
+    fn refused(&self, reason: String) -> ParseError {
+        ParseError {
+            source_name: self.source_name.clone(),
+            line_number: self.line_number,
+            line: printable(&self.line),
+            reason,
+        }
+    }
+}
+
 /// What came out of reading a configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
@@ -104,10 +141,9 @@ pub fn load(
             continue;
         };
         let depth = reading.depth;
-        let name = reading.name.clone();
-        let error =
-            |reason| ParseError { source_name: name, line_number, line: printable(&line), reason };
-        match loader.line(&line) {
+        let place = Place { source_name: reading.name.clone(), line_number, line };
+        let error = |reason| place.refused(reason);
+        match loader.line(&place) {
             Ok(None) => {}
             Ok(Some(path)) => {
                 let sources = open_include(&path, depth, &mut opened, include).map_err(error)?;
@@ -150,6 +186,24 @@ fn printable(line: &[u8]) -> String {
     }
 }
 
+/// Whether a `user` line says what holds without ACLs: the default user may do everything. Redis
+/// writes such a line with each CONFIG REWRITE.
+fn restricts_nobody(user: &[u8], rules: &[Vec<u8>]) -> bool {
+    const GRANTS: [&[u8]; 10] = [
+        b"on",
+        b"nopass",
+        b"~*",
+        b"allkeys",
+        b"&*",
+        b"allchannels",
+        b"+@all",
+        b"allcommands",
+        b"sanitize-payload",
+        b"skip-sanitize-payload",
+    ];
+    user == b"default" && rules.iter().all(|rule| GRANTS.contains(&rule.as_slice()))
+}
+
 struct Loader {
     config: Config,
     /// The first `save` of all sources replaces the default rules, later ones add to it.
@@ -158,7 +212,8 @@ struct Loader {
 
 impl Loader {
     /// Takes one line; gives the path of an `include` back to the caller.
-    fn line(&mut self, line: &[u8]) -> Result<Option<String>, String> {
+    fn line(&mut self, place: &Place) -> Result<Option<String>, String> {
+        let line = place.line.as_slice();
         if line.first() == Some(&b'#') {
             return Ok(None);
         }
@@ -169,7 +224,7 @@ impl Loader {
         let name = args.remove(0).to_ascii_lowercase();
         match find(&name) {
             Some(directive) => self.directive(directive, args).map(|()| None),
-            None => self.other(&name, args),
+            None => self.other(&name, args, place),
         }
     }
 
@@ -187,23 +242,38 @@ impl Loader {
         // One argument for a list may hold the whole list: --bind "127.0.0.1 ::1".
         if list && args.len() == 1 && !args[0].is_empty() {
             let split = split_args(&args[0]).map_err(|error| error.to_string())?;
-            return directive.parse(&mut self.config, &split);
+            directive.parse(&mut self.config, &split)?;
+        } else {
+            directive.parse(&mut self.config, &args)?;
         }
-        directive.parse(&mut self.config, &args)
+        directive.check_protection(&self.config)
     }
 
     /// Lines that are no settings.
-    fn other(&mut self, name: &[u8], args: Vec<Vec<u8>>) -> Result<Option<String>, String> {
+    fn other(
+        &mut self,
+        name: &[u8],
+        args: Vec<Vec<u8>>,
+        place: &Place,
+    ) -> Result<Option<String>, String> {
         match (name, args.as_slice()) {
             (b"include", [path]) => {
                 let path = String::from_utf8(path.clone());
                 return path.map(Some).map_err(|_| "argument is not valid UTF-8".to_owned());
             }
             (b"rename-command", [from, to]) => {
-                self.config.renamed_commands.push((from.clone(), to.clone()));
+                let (from, to, place) = (from.clone(), to.clone(), place.clone());
+                self.config.renamed_commands.push(RenamedCommand { from, to, place });
             }
-            (b"user", [_, ..]) => self.config.users.push(args),
-            (b"loadmodule", [_, ..]) => self.config.modules.push(args),
+            (b"user", [user, rules @ ..]) => {
+                if !restricts_nobody(user, rules) {
+                    return Err(NO_ACL.to_owned());
+                }
+                self.config.users.push(args);
+            }
+            (b"loadmodule", [_, ..]) => {
+                return Err("modules are not available in this version".to_owned());
+            }
             (b"sentinel", [_, ..]) => {
                 return Err("sentinel directive while not in sentinel mode".to_owned());
             }
@@ -226,9 +296,6 @@ impl Loader {
         }
         config.general.hz = config.general.hz.clamp(*HZ.start(), *HZ.end());
         let mut warnings = self.config.warnings();
-        if !self.config.modules.is_empty() {
-            warnings.push("'loadmodule' is accepted but modules cannot be loaded".to_owned());
-        }
         if self.config.cluster.enabled && self.config.general.databases > 1 {
             // The default of 16 is nothing to be told about.
             if self.config.general.databases != Config::default().general.databases {
@@ -354,18 +421,54 @@ mod tests {
     #[test]
     fn lines_that_are_no_settings_are_kept() {
         let loaded = read(
-            "rename-command FLUSHALL \"\"\nuser app on >x ~* +@all\nlist-max-ziplist-value 3\n\
-             activedefrag yes\n",
+            "port 1\nrename-command FLUSHALL \"\"\nuser default on nopass ~* &* +@all\n\
+             list-max-ziplist-value 3\nactivedefrag yes\n",
         )
         .expect("good lines");
         let config = &loaded.config;
-        assert_eq!(config.renamed_commands, [(b"FLUSHALL".to_vec(), Vec::new())]);
+        let [renamed] = config.renamed_commands.as_slice() else { panic!("one such line") };
+        assert_eq!((renamed.from.as_slice(), renamed.to.as_slice()), (&b"FLUSHALL"[..], &b""[..]));
+        let told = renamed.refused("no").to_string();
+        assert!(told.contains("'redis.conf', at line 2\n>>> 'rename-command FLUSHALL"), "{told}");
         assert_eq!(config.users.len(), 1);
-        assert_eq!(config.users[0][0], b"app");
+        assert_eq!(config.users[0][0], b"default");
         assert_eq!(
             loaded.warnings,
             ["'activedefrag' is accepted but has no effect in this version"]
         );
+    }
+
+    #[test]
+    fn protection_that_is_not_there_is_refused_with_its_line_and_the_reason() {
+        for (line, reason) in [
+            ("user default off", "ACLs are not available"),
+            ("user app on >p ~* +@all", "ACLs are not available"),
+            ("user default on nopass ~app:* +@all", "ACLs are not available"),
+            ("user default on >p ~* &* +@all", "ACLs are not available"),
+            ("aclfile /etc/redis/users.acl", "ACLs are not available"),
+            ("tls-port 6380", "TLS is not available"),
+            ("tls-replication yes", "TLS is not available"),
+            ("tls-cluster yes", "TLS is not available"),
+            ("loadmodule /usr/lib/guard.so", "modules are not available"),
+        ] {
+            let error = read(&format!("port 1\n{line}\nport 2")).expect_err(line);
+            assert_eq!((error.source_name.as_str(), error.line_number), ("redis.conf", 2));
+            assert!(error.reason.starts_with(reason), "{line}: {}", error.reason);
+        }
+        for line in ["tls-port 0", "tls-cluster no", "aclfile \"\"", "user default on nopass"] {
+            read(line).unwrap_or_else(|error| panic!("{line} protects nothing: {error}"));
+        }
+    }
+
+    #[test]
+    fn saving_is_accepted_in_a_file_and_shown_as_what_it_is() {
+        let loaded = read("save 900 1\nappendonly yes\n").expect("as the guides have it");
+        assert_eq!(loaded.warnings.len(), 2, "{:?}", loaded.warnings);
+        let shown = loaded.config.get(&["save", "appendonly"]);
+        let expected = [("save".to_owned(), vec![]), ("appendonly".to_owned(), b"no".to_vec())];
+        assert_eq!(shown, expected);
+        let rewritten = loaded.config.rewrite(b"save 900 1\nappendonly yes\n");
+        assert_eq!(rewritten, b"save 900 1\nappendonly yes\n", "the file is the user's");
     }
 
     proptest! {

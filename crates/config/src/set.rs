@@ -103,6 +103,7 @@ impl Config {
             self.persistence.save.0.clear();
         }
         directive.parse(self, &args)?;
+        directive.check_available(self)?;
         if directive.name == "hz" {
             self.general.hz = self.general.hz.clamp(1, 500);
         }
@@ -162,13 +163,32 @@ mod tests {
     #[test]
     fn lists_are_replaced_or_cleared() {
         let mut config = Config::default();
-        config.set(&[("save", "10 1")], SetContext::default()).expect("good");
-        assert_eq!(config.get(&["save"])[0].1, b"10 1");
+        config.set(&[("bind", "::1 10.0.0.1")], SetContext::default()).expect("good");
+        assert_eq!(config.get(&["bind"])[0].1, b"::1 10.0.0.1");
         config.set(&[("save", ""), ("bind", "")], SetContext::default()).expect("good");
         assert_eq!(
             config.get(&["save", "bind"]),
             [("save".to_owned(), Vec::new()), ("bind".to_owned(), Vec::new())]
         );
+    }
+
+    #[test]
+    fn what_this_version_does_not_have_cannot_be_switched_on() {
+        for (name, value) in [
+            ("tls-port", "6380"),
+            ("tls-replication", "yes"),
+            ("tls-cluster", "yes"),
+            ("save", "10 1"),
+            ("save", "3600 1 300 100 60 10000"),
+            ("appendonly", "yes"),
+        ] {
+            let told = error(&[(name, value)]);
+            assert!(told.contains("not available in this version"), "{name}: {told}");
+            let before = Config::default().get(&[name]);
+            let same = String::from_utf8(before[0].1.clone()).expect("text");
+            let kept = Config::default().set(&[(name, same.as_str())], SetContext::default());
+            assert!(kept.is_ok(), "{name}: what CONFIG GET shows may be set");
+        }
     }
 
     #[test]
@@ -179,7 +199,7 @@ mod tests {
         assert!(config.set(&[("dbfilename", "x.rdb")], local).is_ok());
         assert!(config.set(&[("dbfilename", "y.rdb")], SetContext::default()).is_err());
         let loading = SetContext { loading: true, ..SetContext::default() };
-        assert_eq!(config.set(&[("appendonly", "yes")], loading).unwrap_err(), SetError::Loading);
+        assert_eq!(config.set(&[("appendonly", "no")], loading).unwrap_err(), SetError::Loading);
         assert!(config.set(&[("timeout", "9")], loading).is_ok());
     }
 }

@@ -88,6 +88,8 @@ pub struct Engine {
     pub(crate) nobody: Arc<crate::ClientInfo>,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     pub(crate) eviction: crate::evict::Eviction,
+    /// What commands are called here; `None`: as in the table.
+    pub(crate) renamed: Option<crate::commands::Renamed>,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
     config_version: AtomicU64,
@@ -104,7 +106,14 @@ pub struct Engine {
 
 impl Engine {
     /// A new engine with an empty keyspace.
+    ///
+    /// # Panics
+    /// If [`check_renamed`](crate::commands::check_renamed) refuses the configuration's renamed
+    /// commands.
     pub fn new(options: EngineOptions) -> Engine {
+        let renamed = &options.config.renamed_commands;
+        let renamed = (!renamed.is_empty())
+            .then(|| crate::commands::Renamed::new(renamed).expect("they were checked before"));
         let cluster = options.config.cluster.enabled;
         tessera_collections::seed(options.seed);
         let keyspace = Keyspace::new(KeyspaceOptions {
@@ -131,6 +140,7 @@ impl Engine {
             nobody: Arc::new(crate::ClientInfo::new(0, String::new(), String::new(), -1, 0, 0)),
             replica_keys: Default::default(),
             eviction: crate::evict::Eviction::new(options.threads),
+            renamed,
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
             config_lock: Mutex::new(()),

@@ -2,6 +2,7 @@
 
 use crate::blocking::{After, Left};
 use crate::command::{Command, Flags, Keys, Touches, range_end};
+use crate::commands::Missing;
 use crate::cx::{Cx, Outcome, Park, Propagate};
 use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
 use crate::notify::Notifier;
@@ -49,7 +50,18 @@ impl Engine {
     /// Finds a request's entry in the command table, and where its first key belongs.
     #[inline]
     pub fn prepare(&self, args: Args<'_>) -> Prepared {
-        let Some((command, index)) = commands::find(args) else {
+        self.prepare_found(self.find(args), args)
+    }
+
+    /// As [`Engine::prepare`], for a command that a primary has sent: it is found by its name in the
+    /// table too, whatever that is called here.
+    pub fn prepare_replicated(&self, args: Args<'_>) -> Prepared {
+        self.prepare_found(self.find(args).or_else(|| commands::find(args)), args)
+    }
+
+    #[inline]
+    fn prepare_found(&self, found: Option<(&'static Command, u32)>, args: Args<'_>) -> Prepared {
+        let Some((command, index)) = found else {
             return Prepared { command: None, index: 0, first: None, member: None };
         };
         let first = match command.keys.first() {
@@ -103,7 +115,7 @@ impl Engine {
             if crate::foreign::is_http(args) {
                 return Outcome::Foreign;
             }
-            return self.refuse(session, reply, turn, None, unknown(args));
+            return self.refuse(session, reply, turn, None, self.missing_error(session, args));
         };
         if let Err(refusal) = self.check(session, command, args, turn) {
             if !command.takes(args.len()) && crate::foreign::is_http(args) {
@@ -437,15 +449,15 @@ impl Engine {
     fn check(
         &self,
         session: &Session,
-        command: &Command,
+        command: &'static Command,
         args: Args<'_>,
         turn: &Turn<'_>,
     ) -> Result<(), Refusal> {
         if !command.takes(args.len()) {
-            return Err(Fail::Arity(commands::full_name(command, args).into()).into());
+            return Err(Fail::Arity(commands::full_name(command).into()).into());
         }
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-            return Err(Fail::text("NOAUTH Authentication required.").into());
+            return Err(not_authenticated().into());
         }
         let mode = self.mode();
         if mode.is_plain() || session.is_primary {
@@ -694,18 +706,34 @@ fn expired_keys(is_primary: bool, mode: Mode, is_paused: impl FnOnce() -> bool) 
     }
 }
 
-/// The error for a command that is not in the table.
-fn unknown(args: Args<'_>) -> Fail {
-    let shown = |bytes: &[u8], limit: usize| {
-        String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
-    };
-    if let Some((parent, _)) = commands::find_parent(args) {
-        let sub = args.get(1).map(|sub| shown(sub, 128)).unwrap_or_default();
-        return Fail::text(format!(
-            "ERR unknown subcommand '{sub}'. Try {} HELP.",
-            parent.name.to_ascii_uppercase()
-        ));
+/// At most so many bytes of a client's text.
+fn shown(bytes: &[u8], limit: usize) -> String {
+    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
+}
+
+impl Engine {
+    /// The error for a command that is not in the table.
+    #[cold]
+    fn missing_error(&self, session: &Session, args: Args<'_>) -> Fail {
+        match self.missing(args) {
+            Missing::Unknown => unknown(args),
+            Missing::Absent(_) if !session.authenticated => not_authenticated(),
+            Missing::Absent(name) => commands::not_available(name),
+            Missing::Subcommand(parent) => Fail::text(format!(
+                "ERR unknown subcommand '{}'. Try {} HELP.",
+                shown(args.get(1).unwrap_or_default(), 128),
+                parent.name.to_ascii_uppercase()
+            )),
+        }
     }
+}
+
+fn not_authenticated() -> Fail {
+    Fail::text("NOAUTH Authentication required.")
+}
+
+/// The error for a command that nobody knows.
+fn unknown(args: Args<'_>) -> Fail {
     let mut rest = String::new();
     for arg in args.from(1) {
         if rest.len() >= 128 {

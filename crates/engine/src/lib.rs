@@ -44,6 +44,7 @@ pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_
 pub use client_memory::{EvictedClients, client_memory_limit};
 pub use clients::{AckWait, ClientFilter, ClientInfo, ClientKind, ClientNames, Clients, UNBLOCKED};
 pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys};
+pub use commands::COMPATIBLE_VERSION;
 pub use cx::{Cx, Outcome, Park};
 pub use db::{Db, Key, deletion};
 pub use engine::{Engine, EngineOptions, Mode};

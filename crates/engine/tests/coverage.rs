@@ -187,7 +187,7 @@ const CALLS: &[(&str, &str)] = &[
     ("incrbyfloat f 1.5", "$3|1.5"),
     ("info", "$"),
     ("keys *", "*"),
-    ("lastsave", ":1700000000"),
+    ("lastsave", ":0"),
     ("lcs a b", "$0"),
     ("lolwut", "$"),
     ("memory doctor", "$"),

@@ -162,6 +162,7 @@ fn bind_unix(path: &Path, config: &Config) -> Result<Listener> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
             .with_context(context)?;
     }
+    give_to_group(path, &config.network.unixsocketgroup).with_context(context)?;
     socket.listen(config.network.tcp_backlog as i32).with_context(context)?;
     let unix = UnixFile { path: path.to_owned(), identity: identity(path) };
     Ok(Listener { socket, unix: Some(unix) })
@@ -214,6 +215,17 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
         listeners.push(bind_unix(Path::new(path), config)?);
     }
     Ok(listeners)
+}
+
+/// Gives a unix socket to a group, whose members `unixsocketperm` may let in; an empty name: to none.
+fn give_to_group(path: &Path, name: &str) -> Result<()> {
+    if name.is_empty() {
+        return Ok(());
+    }
+    let group = nix::unistd::Group::from_name(name)?;
+    let group = group.with_context(|| format!("there is no group '{name}'"))?;
+    nix::unistd::chown(path, None, Some(group.gid))?;
+    Ok(())
 }
 
 /// Accepts what waits at a listener, at most `limit` connections.

@@ -128,6 +128,10 @@ choices! {
     }
 }
 
+/// Why nothing may ask for users with rules.
+pub(crate) const NO_ACL: &str =
+    "ACLs are not available in this version: these rules would not be enforced";
+
 family! {
     /// Process, databases, logging, scripts, access.
     General in general {
@@ -212,7 +216,7 @@ family! {
         busy_reply_threshold: u64 = 5000,
             "busy-reply-threshold", LONG_COUNT.also(&["lua-time-limit"]).effective();
         /// File of ACL users; empty: they stand in the configuration.
-        aclfile: String = String::new(), "aclfile", TEXT.immutable();
+        aclfile: String = String::new(), "aclfile", TEXT.immutable().protects(NO_ACL);
         /// Entries kept of refused commands and logins.
         acllog_max_len: u64 = 128, "acllog-max-len", LONG_COUNT;
         /// Channels that a new ACL user may use.

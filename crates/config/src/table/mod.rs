@@ -37,9 +37,26 @@ pub struct Spec {
     pub deny_loading: bool,
     /// Whether this server acts upon it.
     pub effective: bool,
+    /// What it asks for that this version does not have.
+    pub lacking: Option<Lacking>,
     /// Other names for the same directive.
     pub aliases: &'static [&'static str],
 }
+
+/// A feature that a directive asks for and that this version does not have.
+///
+/// Such a directive is more than one without effect: who sets it relies on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lacking {
+    /// Protection, for the reason given. Neither a file nor CONFIG SET may ask for it.
+    Protection(&'static str),
+    /// Data on disk. A file may ask for it, and a warning says that it has no effect. CONFIG GET
+    /// shows this value instead, and CONFIG SET takes no other.
+    Storage(&'static str),
+}
+
+/// Why a directive that asks for data on disk is refused.
+const NO_STORAGE: &str = "saving data is not available in this version";
 
 impl Spec {
     /// Mutable, visible, without aliases, and not yet acted upon.
@@ -52,6 +69,7 @@ impl Spec {
             protected: false,
             deny_loading: false,
             effective: false,
+            lacking: None,
             aliases: &[],
         }
     }
@@ -78,6 +96,14 @@ impl Spec {
 
     const fn effective(self) -> Spec {
         Spec { effective: true, ..self }
+    }
+
+    const fn protects(self, reason: &'static str) -> Spec {
+        Spec { lacking: Some(Lacking::Protection(reason)), ..self }
+    }
+
+    const fn stores(self, shown: &'static str) -> Spec {
+        Spec { lacking: Some(Lacking::Storage(shown)), ..self }
     }
 
     const fn also(self, aliases: &'static [&'static str]) -> Spec {
@@ -145,7 +171,30 @@ impl Directive {
 
     /// Its value as CONFIG GET prints it.
     pub fn show(&self, config: &Config) -> Vec<u8> {
-        (self.show)(config)
+        match self.spec.lacking {
+            Some(Lacking::Storage(shown)) => shown.as_bytes().to_vec(),
+            _ => (self.show)(config),
+        }
+    }
+
+    /// Refuses a value by which a file asks for protection that this version does not give.
+    pub(crate) fn check_protection(&self, config: &Config) -> Result<(), Refused> {
+        match self.spec.lacking {
+            Some(Lacking::Protection(reason)) if !self.same(config, &config.defaults()) => {
+                Err(reason.to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses a value by which a client asks for what this version does not have.
+    pub(crate) fn check_available(&self, config: &Config) -> Result<(), Refused> {
+        match self.spec.lacking {
+            Some(Lacking::Storage(shown)) if (self.show)(config) != shown.as_bytes() => {
+                Err(NO_STORAGE.to_owned())
+            }
+            _ => self.check_protection(config),
+        }
     }
 
     /// Sets it from the arguments of a line.
@@ -303,7 +352,7 @@ mod tests {
     fn defaults_read_back_from_get_and_from_a_file() {
         for directive in directives() {
             let mut config = Config::default();
-            let shown = directive.show(&config);
+            let shown = (directive.show)(&config);
             let args: Vec<Vec<u8>> = if directive.spec.kind.takes_list() {
                 shown.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect()
             } else {

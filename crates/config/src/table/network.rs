@@ -25,7 +25,7 @@ family! {
         unixsocketperm: FileMode = FileMode(0),
             "unixsocketperm", Spec::new(Kind::Octal(0, 0o777)).immutable().effective();
         /// Group of the unix socket; empty: unchanged.
-        unixsocketgroup: String = String::new(), "unixsocketgroup", TEXT.immutable();
+        unixsocketgroup: String = String::new(), "unixsocketgroup", TEXT.immutable().effective();
         /// Refuse other machines while no password and no address is configured.
         protected_mode: bool = true, "protected-mode", FLAG.effective();
         /// Connections that may wait to be accepted.

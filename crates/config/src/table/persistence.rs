@@ -44,7 +44,7 @@ family! {
     /// Snapshots and the append-only file.
     Persistence in persistence {
         /// When to write a snapshot.
-        save: SavePoints = SavePoints::default(), "save", LIST;
+        save: SavePoints = SavePoints::default(), "save", LIST.stores("");
         /// Name of the snapshot file.
         dbfilename: String = "dump.rdb".to_owned(),
             "dbfilename", checked(checks::db_file_name).protected();
@@ -65,7 +65,7 @@ family! {
         sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No,
             "sanitize-dump-payload", choice(SanitizeDumpPayload::WORDS);
         /// Log every write to a file.
-        appendonly: bool = false, "appendonly", FLAG.deny_loading();
+        appendonly: bool = false, "appendonly", FLAG.deny_loading().stores("no");
         /// Base name of the append-only files.
         appendfilename: String = "appendonly.aof".to_owned(),
             "appendfilename", checked(checks::append_file_name).immutable();

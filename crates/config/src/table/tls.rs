@@ -15,11 +15,14 @@ choices! {
     }
 }
 
+/// Why nothing may ask for encryption.
+const NO_TLS: &str = "TLS is not available in this version: nothing would be encrypted";
+
 family! {
     /// TLS, for clients and between nodes.
     Tls in tls {
         /// TLS port to listen on; 0: none.
-        port: u16 = 0, "tls-port", PORT;
+        port: u16 = 0, "tls-port", PORT.protects(NO_TLS);
         /// File of the server's certificate.
         cert_file: String = String::new(), "tls-cert-file", TEXT;
         /// File of the server's private key.
@@ -42,9 +45,9 @@ family! {
         auth_clients: TlsAuthClients = TlsAuthClients::Yes,
             "tls-auth-clients", choice(TlsAuthClients::WORDS);
         /// Use TLS towards a primary.
-        replication: bool = false, "tls-replication", FLAG;
+        replication: bool = false, "tls-replication", FLAG.protects(NO_TLS);
         /// Use TLS on the cluster bus.
-        cluster: bool = false, "tls-cluster", FLAG;
+        cluster: bool = false, "tls-cluster", FLAG.protects(NO_TLS);
         /// Protocol versions, such as "TLSv1.2 TLSv1.3"; empty: the library's choice.
         protocols: String = String::new(), "tls-protocols", TEXT;
         /// Cipher suites up to TLS 1.2; empty: the library's choice.

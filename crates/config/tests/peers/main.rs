@@ -92,7 +92,6 @@ const SETS: &[&[&str]] = &[
     &["rdbcompression", "NO"],
     &["oom-score-adj", "relative"],
     &["oom-score-adj", "no"],
-    &["save", "60 1 300 2"],
     &["save", "60"],
     &["save", "0 1"],
     &["save", "x 1"],

@@ -2,6 +2,7 @@
 //!
 //! Adding a command is one entry in such a table. Subcommands stand in their parent's entry.
 
+mod absent;
 mod bitmap;
 mod cluster;
 mod connection;
@@ -11,6 +12,7 @@ mod geo;
 mod hash;
 mod hyperloglog;
 mod list;
+mod renamed;
 mod repeated;
 mod server;
 mod set;
@@ -18,6 +20,10 @@ mod sorted_set;
 mod stream;
 mod string;
 mod transaction;
+
+pub use renamed::check_renamed;
+pub(crate) use renamed::{Missing, Renamed, full_name, not_available};
+pub use server::COMPATIBLE_VERSION;
 
 use crate::command::Command;
 use crate::{Args, Fail};
@@ -137,7 +143,12 @@ pub fn count() -> usize {
 /// A request's entry and index. A command with subcommands is found by its second argument too.
 #[inline]
 pub fn find(args: Args<'_>) -> Option<(&'static Command, u32)> {
-    let index = by_name(args.at(0))?;
+    find_below(by_name(args.at(0))?, args)
+}
+
+/// The entry of a request whose first word names the command at `index`.
+#[inline]
+fn find_below(index: u32, args: Args<'_>) -> Option<(&'static Command, u32)> {
     let command = ALL[index as usize].command;
     if command.subcommands.is_empty() || args.len() == 1 {
         return Some((command, index));
@@ -148,12 +159,6 @@ pub fn find(args: Args<'_>) -> Option<(&'static Command, u32)> {
         .iter()
         .position(|candidate| candidate.name.as_bytes().eq_ignore_ascii_case(sub))?;
     Some((&command.subcommands[found], index + 1 + found as u32))
-}
-
-/// The command of which a request names an unknown subcommand.
-pub(crate) fn find_parent(args: Args<'_>) -> Option<(&'static Command, u32)> {
-    let index = by_name(args.at(0))?;
-    Some((ALL[index as usize].command, index))
 }
 
 /// `get`, or `config|get` for a subcommand; empty for 0. `index` is one more than the index.
@@ -180,14 +185,6 @@ pub(crate) fn find_named(name: &[u8]) -> Option<(&'static Command, Option<&'stat
     all().find(|(command, parent)| {
         joined_name(command, *parent).as_bytes().eq_ignore_ascii_case(name)
     })
-}
-
-/// The name by which errors call a command: `get`, `config|get`.
-pub(crate) fn full_name(command: &Command, args: Args<'_>) -> String {
-    match find(args) {
-        Some((found, index)) if std::ptr::eq(found, command) => name_of(index as usize + 1),
-        _ => command.name.to_owned(),
-    }
 }
 
 /// Every command and subcommand with its index, in the order of the tables.

@@ -174,7 +174,7 @@ impl Follower {
             };
             applying.reply.buf.clear();
             let (session, reply) = (&mut self.session, &mut applying.reply);
-            let prepared = engine.prepare(args);
+            let prepared = engine.prepare_replicated(args);
             engine.execute(world, &mut turn, session, prepared, args, reply);
             if engine.stats.thread(self.thread).errors.load(Relaxed) != errors {
                 tracing::error!(

@@ -3,8 +3,8 @@
 use super::docs;
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, KeyPlace, Keys};
-use crate::commands::{self, find_named, help};
-use crate::{Args, Cx, Db, Done, Fail};
+use crate::commands::{self, help};
+use crate::{Args, Cx, Db, Done, Engine, Fail};
 use tessera_config::Glob;
 use tessera_resp::Reply;
 
@@ -99,18 +99,18 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 }
 
 /// The commands that are no subcommands.
-fn top() -> impl Iterator<Item = &'static Command> {
-    commands::all().filter(|(_, parent)| parent.is_none()).map(|(command, _)| command)
+fn top(engine: &Engine) -> impl Iterator<Item = &'static Command> {
+    engine.commands().filter(|(_, parent)| parent.is_none()).map(|(command, _)| command)
 }
 
 fn all(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
-    cx.reply.array(top().count());
-    top().for_each(|command| describe(cx.reply, command, None));
+    cx.reply.array(top(cx.engine).count());
+    top(cx.engine).for_each(|command| describe(cx.reply, command, None));
     Ok(())
 }
 
 fn count(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
-    cx.reply.integer(top().count() as i64);
+    cx.reply.integer(top(cx.engine).count() as i64);
     Ok(())
 }
 
@@ -120,7 +120,7 @@ fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     }
     cx.reply.array(args.len() - 2);
     for name in args.from(2) {
-        match find_named(name) {
+        match cx.engine.find_named(name) {
             Some((command, parent)) => describe(cx.reply, command, parent),
             None => cx.reply.null(),
         }
@@ -260,9 +260,9 @@ fn find_range(reply: &mut Reply, last_key: i64, step: i64, limit: i64) {
 }
 
 /// The command that begins at argument 2, and the positions of its keys among its own arguments.
-fn keys_of(args: Args<'_>) -> Result<(&'static Command, Vec<usize>), Fail> {
+fn keys_of(engine: &Engine, args: Args<'_>) -> Result<(&'static Command, Vec<usize>), Fail> {
     let inner = args.tail(2);
-    let (command, _) = commands::find(inner).ok_or(Fail::text("ERR Invalid command specified"))?;
+    let (command, _) = engine.find(inner).ok_or(Fail::text("ERR Invalid command specified"))?;
     if matches!(command.keys, Keys::None) {
         return Err(Fail::text("ERR The command has no key arguments"));
     }
@@ -285,14 +285,14 @@ fn keys_of(args: Args<'_>) -> Result<(&'static Command, Vec<usize>), Fail> {
 }
 
 fn getkeys(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let (_, positions) = keys_of(args)?;
+    let (_, positions) = keys_of(cx.engine, args)?;
     cx.reply.array(positions.len());
     positions.iter().for_each(|at| cx.reply.bulk(args.at(2 + at)));
     Ok(())
 }
 
 fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let (command, positions) = keys_of(args)?;
+    let (command, positions) = keys_of(cx.engine, args)?;
     cx.reply.array(positions.len());
     for (ordinal, at) in positions.into_iter().enumerate() {
         cx.reply.array(2);
@@ -342,7 +342,9 @@ impl Filter {
 
 fn list(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let filter = Filter::parse(args)?;
-    let names: Vec<String> = commands::all()
+    let names: Vec<String> = cx
+        .engine
+        .commands()
         .map(|(command, parent)| (command, commands::joined_name(command, parent)))
         .filter(|(command, name)| filter.lets_through(command, name))
         .map(|(_, name)| name)

@@ -1,16 +1,16 @@
 //! COMMAND DOCS.
 
 use crate::command::Command;
-use crate::commands::{self, find_named, joined_name};
+use crate::commands::joined_name;
 use crate::syntax::{self, Argument};
 use crate::{Args, Cx, Db, Done};
 use tessera_resp::Value;
 
 pub(super) fn docs(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let wanted: Vec<(&Command, Option<&Command>)> = if args.len() == 2 {
-        commands::all().filter(|(_, parent)| parent.is_none()).collect()
+        cx.engine.commands().filter(|(_, parent)| parent.is_none()).collect()
     } else {
-        args.from(2).filter_map(find_named).collect()
+        args.from(2).filter_map(|name| cx.engine.find_named(name)).collect()
     };
     let docs = wanted.into_iter().map(|(command, parent)| document(command, parent)).collect();
     cx.reply.value(&Value::Map(docs));

@@ -2,6 +2,7 @@
 
 use super::{ALWAYS, ALWAYS_FAST, SERVER};
 use crate::command::{Command, Flags};
+use crate::commands::not_available;
 use crate::{Args, Cx, Db, Done, Fail, Outcome, Park, ShutdownMode};
 
 pub(super) const SHUTDOWN: Command = Command::new("shutdown", -1, shutdown)
@@ -21,7 +22,7 @@ pub(super) const LASTSAVE: Command = Command::new("lastsave", 1, lastsave)
         SERVER,
         "1.0.0",
         "O(1)",
-        "Answers when the data was last saved, in seconds since 1970.",
+        "Answers when the data was last saved, in seconds since 1970; 0: never.",
         "",
     );
 
@@ -45,6 +46,10 @@ fn parse(args: Args<'_>) -> Result<ShutdownMode, Fail> {
     if mode.abort && args.len() > 2 {
         return Err(Fail::Syntax);
     }
+    // Who asks for it relies on it; FORCE says to go on whatever cannot be done.
+    if mode.save == Some(true) && !mode.force {
+        return Err(not_available("shutdown save"));
+    }
     Ok(mode)
 }
 
@@ -64,6 +69,6 @@ fn lastsave(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     let known = cx.engine.host().info();
     let saved = known.iter().find(|(_, name, _)| *name == "rdb_last_save_time");
     let saved = saved.and_then(|(_, _, value)| value.parse().ok());
-    cx.reply.integer(saved.unwrap_or((cx.engine.started.0 / 1000) as i64));
+    cx.reply.integer(saved.unwrap_or(0));
     Ok(())
 }

@@ -148,8 +148,9 @@ fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("async_loading", 0);
     lines.add("rdb_changes_since_last_save", cx.engine.stats.sum(|thread| &thread.dirty));
     lines.add("rdb_bgsave_in_progress", 0);
-    lines.add("rdb_last_save_time", cx.engine.started.0 / 1000);
-    lines.add("rdb_last_bgsave_status", "ok");
+    // Nothing has ever been saved, so neither a time nor "ok" would be true.
+    lines.add("rdb_last_save_time", 0);
+    lines.add("rdb_last_bgsave_status", "none");
     lines.add("rdb_last_bgsave_time_sec", -1);
     lines.add("rdb_current_bgsave_time_sec", -1);
     lines.add("rdb_saves", 0);
