@@ -338,11 +338,12 @@ fn carry_out(
                 let feed = conn.feed.as_mut().expect("the connection has a feed");
                 feed.session.handle(now, event, &mut more);
             }
-            SessionEffect::StartFullSync { eof_capable, .. } => {
+            SessionEffect::StartFullSync { eof_capable, contents } => {
                 server.syncs.full.fetch_add(1, Relaxed);
                 limited!(info, "Full resync requested by replica {addr}");
                 let mailbox = Arc::clone(&server.mailboxes[thread]);
-                let pipe = server.sync.request(eof_capable, feed.session.version(), mailbox);
+                let version = feed.session.version();
+                let pipe = server.sync.request(eof_capable, contents, version, mailbox);
                 feed.stage = Stage::Wanted(pipe);
                 become_replica(server, conn, thread);
             }

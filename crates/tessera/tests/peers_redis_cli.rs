@@ -4,11 +4,14 @@
 
 mod common;
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use common::server::{Server, start};
 use common::wire::{Answer, Wire};
-use common::{TESSERA, eventually, free_ports, installed, print_tail};
+use common::{PATIENCE, TESSERA, eventually, free_ports, installed, print_tail};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 const PASSWORD: &str = "a secret";
@@ -176,5 +179,74 @@ fn a_cluster_by_hand() {
             Ok(()) => Err(format!("{port} runs")),
         });
         assert!(!temp.path().join(format!("{port}.pid")).exists(), "{port} left its pidfile");
+    }
+}
+
+/// How many keys a server has that was started with this file.
+fn keys_in_file(peer: &Path, file: &Path) -> i64 {
+    let temp = tempfile::tempdir().expect("a directory");
+    let path = file.to_str().expect("text");
+    let (dir, name) = path.rsplit_once('/').expect("an absolute path");
+    let server = Server::peer(peer, temp.path(), &["--dir", dir, "--dbfilename", name]);
+    server.say("DBSIZE").integer()
+}
+
+#[test]
+fn a_dump_of_functions_has_no_keys() {
+    const KEYS: i64 = 1000;
+    let (Some(redis_cli), Some(peer)) = (installed("redis-cli"), installed("redis-server")) else {
+        return;
+    };
+    let valkey_cli = std::env::var_os("VALKEY_SERVER")
+        .map(|server| Path::new(&server).with_file_name("valkey-cli"))
+        .filter(|program| program.exists());
+    let (temp, server) = start(&[]);
+    let mut wire = server.wire();
+    for number in 0..KEYS {
+        wire.say(&format!("SET key:{number} value"));
+    }
+    let port = server.port.to_string();
+    for cli in [Some(redis_cli), valkey_cli].into_iter().flatten() {
+        for (option, keys) in [("--functions-rdb", 0), ("--rdb", KEYS)] {
+            let file = temp.path().join(format!("{keys}.rdb"));
+            let _ = std::fs::remove_file(&file);
+            let path = file.to_str().expect("text");
+            let output = Command::new(&cli).args(["-p", &port, option, path]).output();
+            let output = output.expect("it runs");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(output.status.success(), "{} {option}: {said}", cli.display());
+            assert_eq!(keys_in_file(&peer, &file), keys, "{} {option}: {said}", cli.display());
+        }
+    }
+}
+
+#[test]
+fn a_synchronisation_without_data_has_no_keys() {
+    let (_temp, server) = start(&[]);
+    assert_eq!(server.say("SET secret value").text(), "OK");
+    for (filter, has_key) in [("\"\"", false), ("functions", false), ("", true)] {
+        let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("it runs");
+        socket.set_read_timeout(Some(PATIENCE)).expect("a positive time");
+        let filter = match filter {
+            "" => String::new(),
+            words => format!("REPLCONF rdb-filter-only {words}\r\n"),
+        };
+        let request = format!("{filter}REPLCONF rdb-only 1\r\nPSYNC ? -1\r\n");
+        (&socket).write_all(request.as_bytes()).expect("sent");
+        let mut reader = BufReader::new(socket);
+        // Before the length there are +OK, +FULLRESYNC and empty lines while the payload is made.
+        let length = loop {
+            let mut line = String::new();
+            assert_ne!(reader.read_line(&mut line).expect("a line"), 0, "it hung up");
+            assert!(!line.starts_with('-'), "{line}");
+            if let Some(length) = line.strip_prefix('$') {
+                break length.trim().parse::<usize>().expect("a length");
+            }
+        };
+        let mut payload = vec![0; length];
+        reader.read_exact(&mut payload).expect("a payload");
+        assert!(payload.starts_with(b"REDIS00"));
+        let found = payload.windows(6).any(|part| part == b"secret");
+        assert_eq!(found, has_key, "{filter:?}");
     }
 }

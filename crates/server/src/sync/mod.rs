@@ -17,6 +17,7 @@ use std::time::Duration;
 use tessera_engine::Engine;
 use tessera_log::{Reader, ReplId};
 use tessera_rdb::{Checksum, Version, Writer};
+use tessera_replication::Contents;
 use tessera_store::{Snapshot, SnapshotSink};
 
 /// Bytes that a pipe holds at most before the walk waits for its replica.
@@ -69,6 +70,9 @@ pub(crate) struct Pipe {
     whole: bool,
     /// The newest version of the format that the replica reads for sure.
     version: Version,
+    /// Whether the payload has keys. Without them there is nothing in it, since there are no
+    /// functions.
+    with_keys: bool,
 }
 
 impl Pipe {
@@ -175,10 +179,11 @@ pub(crate) struct SyncService {
 }
 
 impl SyncService {
-    /// Asks for a snapshot. `eof_capable`: the replica needs no length first. `replica`: its version, if it said so.
+    /// Asks for a snapshot. `eof_capable`: the replica needs no length first. `contents`: what is to be in it. `replica`: its version, if it said so.
     pub(crate) fn request(
         &self,
         eof_capable: bool,
+        contents: Contents,
         replica: Option<[u8; 3]>,
         mailbox: Arc<Mailbox>,
     ) -> Arc<Pipe> {
@@ -188,6 +193,7 @@ impl SyncService {
             mailbox,
             whole: !eof_capable,
             version: newest_read_by(replica),
+            with_keys: contents.data,
         });
         self.waiting.lock().push(Arc::clone(&pipe));
         self.wanted.notify_one();
@@ -216,6 +222,15 @@ impl SyncService {
             if self.quit.load(Ordering::Acquire) {
                 return;
             }
+            let (pipes, bare): (Vec<_>, Vec<_>) =
+                pipes.into_iter().partition(|pipe| pipe.with_keys);
+            for pipe in bare {
+                let sent = send_without_keys(engine, &pipe);
+                pipe.end(sent.is_some(), sent.flatten().as_ref());
+            }
+            if pipes.is_empty() {
+                continue;
+            }
             let job = Job::start(engine, pipes.clone(), STALL);
             let others_wait = || !self.waiting.lock().is_empty();
             let (complete, spooled) =
@@ -232,6 +247,47 @@ fn newest_read_by(replica: Option<[u8; 3]>) -> Version {
         Some(replica) if replica >= [7, 2, 0] => Version::V11,
         _ => Version::V10,
     }
+}
+
+/// A whole payload in which there are no keys; no walk is needed for it. Gives the file for a replica that must know the
+/// length first.
+fn send_without_keys(engine: &Engine, pipe: &Pipe) -> Option<Option<Spooled>> {
+    let world = engine.keyspace.enter_exclusive();
+    engine.log.activate(random_id());
+    let (id, reader) = engine.log.start_full_sync();
+    pipe.begin(id, reader);
+    let stream_db = engine.log.stream_db();
+    drop(world);
+    let payload = begin_payload(engine, pipe.version, stream_db)?.finish().ok()?;
+    if pipe.whole {
+        let mut spool = Spool::create(Path::new(".")).inspect_err(complain).ok()?;
+        spool.write(&payload).inspect_err(complain).ok()?;
+        return Some(Some(spool.finish()));
+    }
+    pipe.push(&Arc::new(payload), STALL, || true).then_some(None)
+}
+
+/// The head of a payload.
+fn begin_payload(engine: &Engine, version: Version, stream_db: u32) -> Option<Writer<Vec<u8>>> {
+    let checksum = match engine.config().persistence.rdbchecksum {
+        true => Checksum::On,
+        false => Checksum::Off,
+    };
+    let mut writer = Writer::new(Vec::new(), version, checksum).ok()?;
+    let identity = engine.log.identity();
+    let (used, _) = engine.memory();
+    for (name, value) in [
+        ("redis-ver", crate::server::REDIS_VERSION.to_owned()),
+        ("redis-bits", "64".to_owned()),
+        ("ctime", (crate::time::unix().0 / 1000).to_string()),
+        ("used-mem", used.to_string()),
+        ("repl-stream-db", stream_db.to_string()),
+        ("repl-id", identity.id.to_string()),
+        ("aof-base", "0".to_owned()),
+    ] {
+        writer.aux(name.as_bytes(), value.as_bytes()).ok()?;
+    }
+    Some(writer)
 }
 
 /// A snapshot on its way.
@@ -293,7 +349,8 @@ impl Job {
     /// Walks and writes; true if the payload is complete.
     fn run(&mut self, thread: usize, others_wait: &dyn Fn() -> bool) -> bool {
         let started = std::time::Instant::now();
-        let Some(mut writer) = self.header() else { return false };
+        let begun = begin_payload(&self.engine, self.version, self.stream_db);
+        let Some(mut writer) = begun else { return false };
         let mut scribe = Scribe::new(self.handed.manner);
         let mut more = true;
         while more {
@@ -325,28 +382,6 @@ impl Job {
             && writer.finish().is_ok_and(|tail| self.push(tail, others_wait));
         tracing::info!("Snapshot for replicas written in {} ms", started.elapsed().as_millis());
         complete
-    }
-
-    fn header(&self) -> Option<Writer<Vec<u8>>> {
-        let checksum = match self.engine.config().persistence.rdbchecksum {
-            true => Checksum::On,
-            false => Checksum::Off,
-        };
-        let mut writer = Writer::new(Vec::new(), self.version, checksum).ok()?;
-        let identity = self.engine.log.identity();
-        let (used, _) = self.engine.memory();
-        for (name, value) in [
-            ("redis-ver", crate::server::REDIS_VERSION.to_owned()),
-            ("redis-bits", "64".to_owned()),
-            ("ctime", (crate::time::unix().0 / 1000).to_string()),
-            ("used-mem", used.to_string()),
-            ("repl-stream-db", self.stream_db.to_string()),
-            ("repl-id", identity.id.to_string()),
-            ("aof-base", "0".to_owned()),
-        ] {
-            writer.aux(name.as_bytes(), value.as_bytes()).ok()?;
-        }
-        Some(writer)
     }
 
     fn write(
@@ -404,6 +439,8 @@ mod tests {
     use super::*;
     use crate::server::Server;
 
+    const ALL: Contents = Contents { data: true, functions: true };
+
     #[test]
     fn a_stalled_replica_does_not_hold_back_the_others_of_its_snapshot() {
         const CHUNKS: usize = 12;
@@ -411,7 +448,7 @@ mod tests {
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
         let [reading, stalled] =
-            [(); 2].map(|()| server.sync.request(true, None, Arc::clone(&mailbox)));
+            [(); 2].map(|()| server.sync.request(true, ALL, None, Arc::clone(&mailbox)));
         let pipes = vec![Arc::clone(&reading), Arc::clone(&stalled)];
         let stall = Duration::from_millis(20);
         let mut job = Job::start(&server.engine, pipes.clone(), stall).expect("it starts");
@@ -438,7 +475,7 @@ mod tests {
             (&[Some([8, 1, 0]), None], Version::V10),
             (&[Some([7, 0, 15])], Version::V10),
         ] {
-            let request = |&replica| server.sync.request(true, replica, Arc::clone(&mailbox));
+            let request = |&replica| server.sync.request(true, ALL, replica, Arc::clone(&mailbox));
             let pipes = replicas.iter().map(request).collect();
             let job = Job::start(&server.engine, pipes, STALL).expect("it starts");
             assert_eq!(job.version, version, "{replicas:?}");
@@ -450,7 +487,7 @@ mod tests {
     fn a_replica_that_comes_back_to_reading_in_time_loses_nothing() {
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
-        let pipe = server.sync.request(true, None, mailbox);
+        let pipe = server.sync.request(true, ALL, None, mailbox);
         let chunk = Arc::new(vec![0; PIPE_BYTES]);
         assert!(pipe.push(&chunk, Duration::ZERO, || true));
         std::thread::scope(|scope| {
@@ -468,7 +505,7 @@ mod tests {
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
         let pipes: Vec<Arc<Pipe>> =
-            (0..REPLICAS).map(|_| server.sync.request(false, None, Arc::clone(&mailbox))).collect();
+            (0..REPLICAS).map(|_| server.sync.request(false, ALL, None, Arc::clone(&mailbox))).collect();
         let mut job = Job::start(&server.engine, pipes.clone(), STALL).expect("it starts");
         for number in 0..PAYLOAD {
             assert!(job.push(vec![number as u8; 1 << 20], &|| false));
@@ -496,7 +533,7 @@ mod tests {
     fn a_stalled_replica_does_not_hold_back_those_that_ask_later() {
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
-        let pipe = server.sync.request(true, None, mailbox);
+        let pipe = server.sync.request(true, ALL, None, mailbox);
         let stall = Duration::from_millis(20);
         let mut job = Job::start(&server.engine, vec![pipe], stall).expect("it starts");
         // When it takes nothing and nobody else asks, then it is waited for; until somebody does.
