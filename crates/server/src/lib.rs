@@ -14,6 +14,7 @@ mod expire;
 mod feed;
 mod follow;
 mod host;
+mod information;
 mod io;
 mod logging;
 mod purge;
@@ -24,4 +25,5 @@ mod stream;
 mod sync;
 mod time;
 
+pub use information::{CalledAs, NO_SENTINEL};
 pub use start::{StartError, VERSION, run};

@@ -5,6 +5,7 @@ use crate::bus::{ClusterHandle, Control, NodesFile, cluster_config};
 use crate::descriptors::{TooFew, make_room};
 use crate::follow::{Follow, Follower, Primary};
 use crate::host::Rim;
+use crate::information::{CalledAs, Information, information};
 use crate::io::{IoThread, Mailbox, Message};
 use crate::server::{Asked, Flag, Paths, Server, random_bytes, random_id};
 use crate::{expire, logging, time};
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use tessera_cluster::Cluster;
 use tessera_config::{Config, IncludeError, Source, command_line, load};
+use tessera_engine::commands::check_renamed;
 use tessera_engine::{Engine, EngineOptions, Mode};
 use tessera_slot::{Slot, SlotState};
 
@@ -30,34 +32,17 @@ const OTHER_THREADS: usize = 4;
 pub struct StartError(#[from] anyhow::Error);
 
 /// Runs a server until it is told to stop. `args` are those of redis-server: a configuration file, then
-/// `--directive value …`.
+/// `--directive value …`; or one such as `--version`, which is answered instead.
 ///
 /// # Errors
 /// Why it could not start; nothing is left behind then.
-pub fn run(args: &[Vec<u8>]) -> Result<(), StartError> {
-    if let Some(text) = information(args) {
-        println!("{text}");
-        return Ok(());
+pub fn run(name: CalledAs, args: &[Vec<u8>]) -> Result<(), StartError> {
+    match information(name, args) {
+        Some(Information::Good(text)) => println!("{text}"),
+        Some(Information::Bad(text)) => return Err(anyhow::Error::msg(text).into()),
+        None => start(args)?,
     }
-    Ok(start(args)?)
-}
-
-/// The answer to `--version` and `--help`.
-fn information(args: &[Vec<u8>]) -> Option<String> {
-    match args.first()?.as_slice() {
-        b"-v" | b"--version" => Some(format!(
-            "Tessera server v={VERSION} sha=00000000:0 malloc=mimalloc bits=64 build=0"
-        )),
-        b"-h" | b"--help" => Some(
-            "Usage: tessera server [FILE] [--DIRECTIVE VALUE ...] [-]\n\n\
-             FILE is a configuration file in the syntax of redis.conf; '-' reads more of it from standard input.\n\
-             Each '--DIRECTIVE VALUE' is a line of such a file and goes before it.\n\n\
-             Examples:\n  tessera server\n  tessera server --port 7000 --cluster-enabled yes\n  \
-             tessera server /etc/redis-7000.conf --loglevel verbose"
-                .to_owned(),
-        ),
-        _ => None,
-    }
+    Ok(())
 }
 
 /// A configuration with where it came from.
@@ -90,6 +75,7 @@ fn settings(args: &[Vec<u8>]) -> Result<Settings> {
     };
     let loaded = load(Config::for_cores(cores), sources, &mut include)
         .map_err(|error| anyhow::anyhow!("{error}"))?;
+    check_renamed(&loaded.config.renamed_commands).map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(Settings { config: loaded.config, warnings: loaded.warnings, file })
 }
 
@@ -321,14 +307,18 @@ fn spawn_others(
     Ok(())
 }
 
-/// SIGTERM and SIGINT stop the server; the second one at once.
+/// SIGTERM and SIGINT stop the server; the second one at once. SIGHUP does nothing, as in Redis: a
+/// server outlives the terminal that it was started at.
 fn watch_signals(server: &Arc<Server>) -> Result<()> {
-    use signal_hook::consts::{SIGINT, SIGTERM};
-    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let server = Arc::clone(server);
     // Not joined: it ends with the process.
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in &mut signals {
+            if signal == SIGHUP {
+                continue;
+            }
             let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
             tracing::warn!("Received {name} scheduling shutdown...");
             server.stop.ask();

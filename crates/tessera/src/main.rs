@@ -1,10 +1,11 @@
 //! The multi-call binary: `tessera server`, `tessera up`, `tessera version`. Started under the name of a server
-//! (`redis-server`, `valkey-server`, `tessera-server`) it is the server.
+//! (`redis-server`, `valkey-server`, `tessera-server`) it is the server; under that of a Sentinel it says that it is none.
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::process::ExitCode;
+use tessera_server::CalledAs;
 
 #[global_allocator]
 static ALLOCATOR: tessera_store::CountingAlloc = tessera_store::CountingAlloc;
@@ -37,11 +38,18 @@ fn main() -> ExitCode {
     let mut args = std::env::args_os();
     let name = args.next().unwrap_or_default();
     let base = std::path::Path::new(&name).file_name().unwrap_or_default();
-    if ["redis-server", "valkey-server", "tessera-server"].iter().any(|server| base == *server) {
-        return server(args.collect());
+    match base.to_str().unwrap_or_default() {
+        "redis-server" => return server(CalledAs::Redis, args.collect()),
+        "valkey-server" => return server(CalledAs::Valkey, args.collect()),
+        "tessera-server" => return server(CalledAs::Tessera, args.collect()),
+        "redis-sentinel" | "valkey-sentinel" => {
+            eprintln!("{}", tessera_server::NO_SENTINEL);
+            return ExitCode::FAILURE;
+        }
+        _ => {}
     }
     match Cli::parse().command {
-        Command::Server { args } => server(args),
+        Command::Server { args } => server(CalledAs::Tessera, args),
         Command::Up(args) => up(args),
         Command::Version => {
             println!("{}", tessera_server::VERSION);
@@ -50,9 +58,9 @@ fn main() -> ExitCode {
     }
 }
 
-fn server(args: Vec<OsString>) -> ExitCode {
+fn server(name: CalledAs, args: Vec<OsString>) -> ExitCode {
     let args: Vec<Vec<u8>> = args.into_iter().map(OsString::into_vec).collect();
-    match tessera_server::run(&args) {
+    match tessera_server::run(name, &args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
