@@ -112,7 +112,7 @@ fn a_cluster_is_formed_survives_a_kill_and_is_resumed() {
 
     // A second `up` in the same directory is refused.
     let second = up::start(&Options { port: None, ..options.clone() });
-    assert!(matches!(second, Err(UpError::PortInUse { .. } | UpError::Busy(_))), "{second:?}");
+    assert!(matches!(second, Err(UpError::Busy { .. })), "{second:?}");
 
     // A killed primary: its replica takes over; started again it is a replica.
     let mut watcher = Watcher::default();
@@ -217,4 +217,91 @@ fn nothing_is_started_when_something_is_wrong() {
     assert!(matches!(absent, Err(UpError::Program { .. })));
     let ends = up::start(&Options { program: "false".into(), ..options });
     assert!(matches!(ends, Err(UpError::NodeEnded { .. })), "{ends:?}");
+}
+
+#[test]
+fn nodes_that_a_killed_up_has_left_are_adopted() {
+    let _turn = turn();
+    if !is_installed() {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let mut options = Options { replicas: Some(0), ..options(temp.path()) };
+    let port = options.port.expect("set above");
+    let cluster = up::start(&options).expect("it comes up");
+    let ids: Vec<_> = cluster.ports().into_iter().map(id_of).collect();
+    let key = "key";
+    let holder = (port..port + 3).find(|&port| {
+        let mut client = Client::connect(("127.0.0.1", port), PATIENCE).expect("it is there");
+        client.command(&["SET", key, "kept"]).is_ok()
+    });
+    let holder = holder.expect("one of the three serves the key");
+
+    // As after kill -9 of `up`: the lock is gone, the nodes are not.
+    let pids = cluster.abandon();
+
+    // --reset says what is the matter instead of "port in use".
+    let reset = Options { reset: true, port: None, replicas: None, ..options.clone() };
+    let error = up::start(&reset).expect_err("they still run").to_string();
+    let hint = format!("kill {} {} {}", pids[0], pids[1], pids[2]);
+    assert!(error.contains("without --reset") && error.contains(&hint), "{error}");
+
+    // One of them is gone; the next `up` starts it again and goes on with the others.
+    let killed = (port..port + 3).position(|port| port != holder).expect("there are three");
+    let gone = rustix::process::Pid::from_raw(pids[killed] as i32).expect("positive");
+    rustix::process::kill_process(gone, rustix::process::Signal::KILL).expect("it is ours");
+    let deadline = Instant::now() + PATIENCE;
+    while Client::connect(("127.0.0.1", port + killed as u16), PATIENCE).is_ok() {
+        assert!(Instant::now() < deadline, "it does not go");
+    }
+    options.port = None;
+    options.replicas = None;
+    let checked = up::check(&options).expect("it is ours");
+    assert_eq!(checked.left_running().len(), 2);
+    let mut cluster = checked.start(&options, &|| false, &mut |_| {}).expect("it is resumed");
+    assert_eq!(cluster.ports().into_iter().map(id_of).collect::<Vec<_>>(), ids);
+    assert_eq!(cluster.pid(holder).expect("ours"), Some(pids[usize::from(holder - port)]));
+    let mut client = Client::connect(("127.0.0.1", holder), PATIENCE).expect("it is there");
+    let kept = client.command(&["GET", key]).expect("an answer").text();
+    assert_eq!(kept.as_deref(), Some("kept"), "its data is there");
+
+    // It is watched and ended like the others.
+    let mut watcher = Watcher::default();
+    watcher.see(Instant::now(), &watch::look(&mut cluster));
+    cluster.kill(holder).expect("ours");
+    await_event(&mut cluster, &mut watcher, |event| matches!(event, Event::Ended { .. }));
+    assert_eq!(cluster.stop(), Vec::<u16>::new());
+    for port in port..port + 3 {
+        assert!(Client::connect(("127.0.0.1", port), PATIENCE).is_err(), "{port} still runs");
+    }
+}
+
+#[test]
+fn a_long_wait_says_what_it_is_for() {
+    let _turn = turn();
+    if !is_installed() {
+        return;
+    }
+    let temp = tempfile::tempdir().expect("a directory");
+    let mut options = Options { replicas: Some(0), ..options(temp.path()) };
+    let cluster = up::start(&options).expect("it comes up");
+    assert_eq!(cluster.stop(), Vec::<u16>::new());
+    // A cluster that cannot become well: a third of the slots is nobody's.
+    let first = options.port.take().expect("set above");
+    options.replicas = None;
+    for port in first..first + 3 {
+        let nodes = options.dir.join(port.to_string()).join("nodes.conf");
+        let text = std::fs::read_to_string(&nodes).expect("written by the node");
+        std::fs::write(&nodes, text.replace(" 5461-10921", "")).expect("writable");
+    }
+    let mut said = Vec::new();
+    let started = Instant::now();
+    let ended = || started.elapsed() > Duration::from_secs(5);
+    let checked = up::check(&options).expect("it is ours");
+    let result = checked.start(&options, &ended, &mut |line| said.push(line.to_owned()));
+    assert!(matches!(result, Err(UpError::Interrupted)), "{result:?}");
+    assert!(
+        said.first().is_some_and(|line| line.starts_with("Waiting for cluster_state:ok: node ")),
+        "{said:?}"
+    );
 }

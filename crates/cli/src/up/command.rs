@@ -1,6 +1,6 @@
 //! The command `up`: start, print, watch, stop.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,9 +31,13 @@ pub struct UpArgs {
     /// Where the nodes keep their files
     #[arg(long, default_value = "./tessera-data")]
     pub dir: PathBuf,
-    /// Remove the cluster that is in the directory, with its data, and make a new one
+    /// Remove the cluster that is in the directory, with its data, and make a new one; of what the
+    /// other options do not say, it is as the old one
     #[arg(long)]
     pub reset: bool,
+    /// Do not ask before many processes are started
+    #[arg(long)]
+    pub yes: bool,
 }
 
 impl UpArgs {
@@ -55,11 +59,21 @@ impl UpArgs {
 /// Runs a cluster until Ctrl-C (or SIGTERM, or the end of the terminal), telling `out` about it.
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<(), UpError> {
     let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
+    // Under nohup the end of the terminal is not to end the cluster.
+    let hangup = (!is_hangup_ignored()).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hangup) {
         let registered = signal_hook::flag::register(signal, Arc::clone(&ended));
         registered.map_err(UpError::file("signal handler"))?;
     }
     run_until(options, out, &|| ended.load(Ordering::Relaxed))
+}
+
+/// Whether this process was started to ignore SIGHUP, by the mask that the system shows.
+fn is_hangup_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (SIGHUP - 1)) != 0
 }
 
 /// As [`run`], until `ended` says so.
@@ -72,16 +86,28 @@ pub fn run_until(
     let (nodes, first) = (checked.plan.node_count(), checked.plan.port);
     let doing = if checked.resumed { "Resuming" } else { "Starting" };
     say(out, format_args!("{doing} {nodes} nodes on ports {first} to {}…", first + nodes - 1));
-    let mut cluster = checked.start(options, ended)?;
+    let left = checked.left_running();
+    if !left.is_empty() {
+        let left = left.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+        say(out, format_args!("Already running, left by an `up` that was killed: {left}"));
+    }
+    let progress = &mut |line: &str| say(out, format_args!("{line}"));
+    let mut cluster = checked.start(options, ended, progress)?;
     greet(options, &mut cluster, out)?;
     watch(&mut cluster, out, ended);
     say(out, format_args!("Stopping {} nodes…", cluster.nodes.len()));
+    let unsaved = cluster.unsaved_keys();
     let killed = cluster.stop();
     if killed.is_empty() {
         say(out, format_args!("Stopped."));
     } else {
         let ports: Vec<String> = killed.iter().map(u16::to_string).collect();
         say(out, format_args!("Stopped; these did not end and were killed: {}", ports.join(", ")));
+    }
+    if let Some(keys) = unsaved {
+        let note =
+            "data is in memory only in this version. The next `up` resumes the cluster, empty.";
+        say(out, format_args!("Lost keys: {keys}; {note}"));
     }
     Ok(())
 }
@@ -104,6 +130,10 @@ fn greet(
         format_args!("Cluster {how}: {} shards, {nodes} nodes, files in {dir}\n", shards.len()),
     );
     say(out, format_args!("{}", show_shards(&shards)));
+    if cluster.resumed && cluster.unsaved_keys() == Some(0) {
+        let note = "data is in memory only in this version, and has ended with the last run.";
+        say(out, format_args!("The cluster is empty: {note}"));
+    }
     say(out, format_args!("Connect with: redis-cli -c -p {}", cluster.plan.port));
     say(out, format_args!("Ctrl-C stops all nodes.\n"));
     Ok(())
@@ -131,10 +161,31 @@ fn hint(cluster: &RunningCluster, port: u16, out: &mut dyn Write) {
     }
 }
 
+/// From how many processes on they are hardly meant.
+const MANY: u16 = 60;
+
+/// Asks whoever sits at the terminal before many processes are started; without one it must have
+/// been said before.
+fn confirm(options: &Options, yes: bool) -> Result<(), UpError> {
+    let nodes = super::nodes_to_make(options)?;
+    if yes || nodes < MANY {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(UpError::Many(nodes));
+    }
+    say(&mut io::stdout(), format_args!("This starts {nodes} processes. Go on? [y/N]"));
+    let mut answer = String::new();
+    let read = io::stdin().read_line(&mut answer);
+    read.map_err(UpError::file("standard input"))?;
+    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err(UpError::Interrupted) }
+}
+
 /// Runs the command and gives the exit code; an error is one line on standard error.
 pub fn main(args: UpArgs, program: PathBuf, program_args: Vec<String>) -> std::process::ExitCode {
+    let yes = args.yes;
     let options = args.into_options(program, program_args);
-    match run(&options, &mut io::stdout()) {
+    match confirm(&options, yes).and_then(|()| run(&options, &mut io::stdout())) {
         Ok(()) | Err(UpError::Interrupted) => std::process::ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

@@ -14,9 +14,11 @@
 //! a run that failed half-way left is made anew by the next.
 
 use std::fs::{self, File, TryLockError};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::plan::Plan;
+use super::process::Node;
 use super::{Options, UpError};
 
 const MARKER: &str = "tessera-up.conf";
@@ -37,8 +39,8 @@ pub struct NodeFiles {
 /// What was in the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// Nothing to go on with.
-    Nothing,
+    /// Nothing to go on with; a cluster is to be made by this plan.
+    Nothing(Plan),
     /// A cluster that was formed.
     Formed(Plan),
 }
@@ -47,15 +49,38 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Directory {
     root: PathBuf,
+    /// Nodes that still run although no `up` does.
+    left: Vec<Node>,
     /// The lock lasts as long as this file is open.
     _lock: File,
+}
+
+/// By which plan a cluster is to be made; `None`: the directory holds one that is to be resumed.
+pub(super) fn plan_for(options: &Options) -> Result<Option<Plan>, UpError> {
+    let marker = read_marker(&root_of(options)?)?;
+    match marker {
+        Some(marker) if marker.formed && !options.reset => Ok(None),
+        marker => asked(options, marker.as_ref()).map(Some),
+    }
+}
+
+/// A reset keeps what the options do not change.
+fn asked(options: &Options, marker: Option<&Marker>) -> Result<Plan, UpError> {
+    let before = marker.filter(|marker| marker.formed).map(|marker| &marker.plan);
+    Plan::asked(options, before)
+}
+
+fn root_of(options: &Options) -> Result<PathBuf, UpError> {
+    std::path::absolute(&options.dir).map_err(UpError::file(&options.dir))
 }
 
 impl Directory {
     /// Makes or finds the directory, and locks it. With `reset`, or if a former run did not come
     /// to its end, what `up` had made there is removed.
-    pub fn open(options: &Options, asked: &Plan) -> Result<(Directory, Found), UpError> {
-        let root = std::path::absolute(&options.dir).map_err(UpError::file(&options.dir))?;
+    ///
+    /// A directory that is locked is refused before ports are looked at: they are in use there.
+    pub fn open(options: &Options) -> Result<(Directory, Found), UpError> {
+        let root = root_of(options)?;
         let marker = read_marker(&root)?;
         if marker.is_none() && !is_empty_or_absent(&root)? {
             return Err(UpError::NotOurs(root));
@@ -66,26 +91,38 @@ impl Directory {
         {
             return Err(UpError::Different { dir: root, found: marker.plan.clone() });
         }
+        let asked = asked(options, marker.as_ref())?;
+        let locked = root.join(LOCK).exists().then(|| lock(&root)).transpose()?;
+        let left = marker.as_ref().map_or(Vec::new(), |marker| left(&root, &marker.plan, options));
+        if formed.is_none() && !left.is_empty() {
+            return Err(still_running(root, left, marker.is_some_and(|marker| marker.formed)));
+        }
         // Ports are looked at before anything is written or removed.
-        formed.map_or(asked, |marker| &marker.plan).check_ports()?;
+        let there: Vec<u16> = left.iter().map(|node| node.port).collect();
+        formed.map_or(&asked, |marker| &marker.plan).check_ports(&there)?;
         fs::create_dir_all(&root).map_err(UpError::file(&root))?;
-        let directory = Directory { _lock: lock(&root)?, root };
+        let locked = locked.map_or_else(|| lock(&root), Ok)?;
+        let directory = Directory { _lock: locked, left, root };
         match marker {
             Some(marker) if marker.formed && !options.reset => {
                 Ok((directory, Found::Formed(marker.plan)))
             }
             Some(marker) => {
                 directory.remove_nodes(&marker.plan)?;
-                Ok((directory, Found::Nothing))
+                Ok((directory, Found::Nothing(asked)))
             }
-            None => Ok((directory, Found::Nothing)),
+            None => Ok((directory, Found::Nothing(asked))),
         }
+    }
+
+    /// The nodes that still run although the `up` that has started them does not.
+    pub fn take_left(&mut self) -> Vec<Node> {
+        std::mem::take(&mut self.left)
     }
 
     /// Where the node with this port keeps its files.
     pub fn node(&self, port: u16) -> NodeFiles {
-        let dir = self.root.join(port.to_string());
-        NodeFiles { config: dir.join("redis.conf"), log: dir.join("server.log"), dir }
+        files_of(&self.root, port)
     }
 
     /// Writes the marker and the nodes' directories and configurations.
@@ -130,6 +167,22 @@ impl Directory {
     }
 }
 
+fn files_of(root: &Path, port: u16) -> NodeFiles {
+    let dir = root.join(port.to_string());
+    NodeFiles { config: dir.join("redis.conf"), log: dir.join("server.log"), dir }
+}
+
+/// The nodes of the plan that run.
+fn left(root: &Path, plan: &Plan, options: &Options) -> Vec<Node> {
+    plan.ports().filter_map(|port| Node::adopt(port, files_of(root, port), options)).collect()
+}
+
+fn still_running(dir: PathBuf, mut left: Vec<Node>, formed: bool) -> UpError {
+    let ports = left.iter().map(|node| node.port).collect();
+    let pids = left.iter_mut().filter_map(Node::pid).collect();
+    UpError::StillRunning { dir, ports, pids, formed }
+}
+
 struct Marker {
     plan: Plan,
     formed: bool,
@@ -171,10 +224,21 @@ fn is_empty_or_absent(root: &Path) -> Result<bool, UpError> {
 
 fn lock(root: &Path) -> Result<File, UpError> {
     let path = root.join(LOCK);
-    let file = File::create(&path).map_err(UpError::file(&path))?;
+    let mut open = File::options();
+    open.create(true).read(true).write(true).truncate(false);
+    let mut file = open.open(&path).map_err(UpError::file(&path))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(UpError::Busy(root.to_owned())),
+        Ok(()) => {
+            // For the message of the next one that comes here.
+            let said = file.set_len(0).and_then(|()| write!(file, "{}\n", std::process::id()));
+            said.map_err(UpError::file(&path))?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            Err(UpError::Busy { dir: root.to_owned(), pid })
+        }
         Err(TryLockError::Error(source)) => Err(UpError::File { path, source }),
     }
 }
@@ -217,26 +281,32 @@ mod tests {
     }
 
     fn open(options: &Options) -> Result<(Directory, Found), UpError> {
-        Directory::open(options, &Plan::asked(options).expect("possible"))
+        Directory::open(options)
+    }
+
+    fn asked_of(options: &Options) -> Plan {
+        Plan::asked(options, None).expect("possible")
     }
 
     #[test]
     fn a_directory_is_made_resumed_and_reset() {
         let temp = tempfile::tempdir().expect("a directory");
         let mut options = options(&temp.path().join("new"));
-        let plan = Plan::asked(&options).expect("possible");
+        let plan = asked_of(&options);
         let (directory, found) = open(&options).expect("it is made");
-        assert_eq!(found, Found::Nothing);
+        assert_eq!(found, Found::Nothing(plan.clone()));
         directory.prepare(&plan, &["timeout 1".to_owned()]).expect("writable");
         let config = directory.node(plan.port).config;
         let text = fs::read_to_string(&config).expect("written");
         assert!(text.ends_with("timeout 1\n") && text.contains("cluster-enabled yes"), "{text}");
-        assert!(matches!(open(&options), Err(UpError::Busy(_))), "it is locked");
+        let error = open(&options).expect_err("it is locked").to_string();
+        let who = format!("another `up` (process {}) runs in ", std::process::id());
+        assert!(error.starts_with(&who), "{error}");
 
         // Not formed: the next run begins anew.
         drop(directory);
         let (directory, found) = open(&options).expect("ours");
-        assert_eq!(found, Found::Nothing);
+        assert_eq!(found, Found::Nothing(plan.clone()));
         assert!(!config.exists());
 
         directory.prepare(&plan, &[]).expect("writable");
@@ -249,11 +319,10 @@ mod tests {
         drop(directory);
         options.masters = Some(5);
         assert!(matches!(open(&options), Err(UpError::Different { .. })));
-        options.port = Some(plan.port);
         options.reset = true;
         fs::write(options.dir.join("mine.txt"), "mine").expect("writable");
         let (_directory, found) = open(&options).expect("ours");
-        assert_eq!(found, Found::Nothing);
+        assert_eq!(found, Found::Nothing(Plan { masters: 5, ..plan }), "the ports are kept");
         assert!(!config.exists());
         assert!(options.dir.join("mine.txt").exists(), "only what `up` made is removed");
     }

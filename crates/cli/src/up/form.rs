@@ -13,11 +13,17 @@ use crate::client::ClientError;
 /// How often nodes are asked whether something has come about.
 const ASK_EVERY: Duration = Duration::from_millis(50);
 
+/// How long a wait goes on before anything is said about it, and how often it is said again.
+const FIRST_WORD: Duration = Duration::from_secs(2);
+const NEXT_WORD: Duration = Duration::from_secs(5);
+
 /// Nodes that are to become, or to be, a cluster.
 pub struct Formation<'a> {
     nodes: &'a mut [Node],
     deadline: Instant,
     interrupted: &'a dyn Fn() -> bool,
+    /// Is told what a long wait is for.
+    progress: Option<&'a mut dyn FnMut(&str)>,
 }
 
 impl<'a> Formation<'a> {
@@ -27,7 +33,12 @@ impl<'a> Formation<'a> {
         patience: Duration,
         interrupted: &'a dyn Fn() -> bool,
     ) -> Formation<'a> {
-        Formation { nodes, deadline: Instant::now() + patience, interrupted }
+        Formation { nodes, deadline: Instant::now() + patience, interrupted, progress: None }
+    }
+
+    /// Has `progress` told what is waited for, where that takes long.
+    pub fn telling(self, progress: &'a mut dyn FnMut(&str)) -> Formation<'a> {
+        Formation { progress: Some(progress), ..self }
     }
 
     /// Waits until every node answers.
@@ -117,6 +128,8 @@ impl<'a> Formation<'a> {
         what: &str,
         missing: impl Fn(&mut Node) -> Result<Option<String>, ClientError>,
     ) -> Result<(), UpError> {
+        let started = Instant::now();
+        let mut tell_at = started + FIRST_WORD;
         for node in self.nodes.iter_mut() {
             loop {
                 if (self.interrupted)() {
@@ -133,7 +146,18 @@ impl<'a> Formation<'a> {
                     Err(error) if is_loading(&error) => error.to_string(),
                     Err(source) => return Err(UpError::Node { port: node.port, source }),
                 };
-                if Instant::now() > self.deadline {
+                let now = Instant::now();
+                if now >= tell_at
+                    && let Some(progress) = &mut self.progress
+                {
+                    let waited = now.duration_since(started).as_secs();
+                    progress(&format!(
+                        "Waiting for {what}: node {}: {lacking} ({waited} s)",
+                        node.port
+                    ));
+                    tell_at = now + NEXT_WORD;
+                }
+                if now > self.deadline {
                     let what = format!("waiting for {what}; node {}: {lacking}", node.port);
                     return Err(UpError::Timeout { what });
                 }

@@ -19,12 +19,11 @@ pub mod watch;
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use directory::{Directory, Found};
 use plan::Plan;
-use process::Node;
+use process::{End, Node};
 use view::Shard;
 
 use crate::client::ClientError;
@@ -89,8 +88,35 @@ pub enum UpError {
     #[error("{0} was not made by `up`, so it is left alone; choose another directory with --dir")]
     NotOurs(PathBuf),
     /// Another `up` runs there.
-    #[error("another `up` runs in {0}")]
-    Busy(PathBuf),
+    #[error(
+        "another `up`{} runs in {dir}; stop it with Ctrl-C or SIGTERM, or choose another directory with --dir",
+        pid_note(*.pid)
+    )]
+    Busy {
+        /// The directory.
+        dir: PathBuf,
+        /// Its process id, if it has said so.
+        pid: Option<u32>,
+    },
+    /// Nodes which are to be removed still run.
+    #[error(
+        "{} of {dir} still run, left by an `up` that was killed; {}",
+        nodes_note(.ports),
+        way_out(*.formed, .pids)
+    )]
+    StillRunning {
+        /// The directory.
+        dir: PathBuf,
+        /// The nodes' ports.
+        ports: Vec<u16>,
+        /// Their process ids.
+        pids: Vec<u32>,
+        /// Whether they are a cluster that can be resumed.
+        formed: bool,
+    },
+    /// So many processes are hardly meant.
+    #[error("this starts {0} processes; say --yes if that is what you want")]
+    Many(u16),
     /// The directory holds another cluster than asked for.
     #[error(
         "{dir} holds a cluster of {found}; run without --masters, --replicas and --port to resume it, or with --reset to start afresh"
@@ -123,7 +149,7 @@ pub enum UpError {
         /// Its port.
         port: u16,
         /// How it ended.
-        status: ExitStatus,
+        status: End,
         /// The last line of its log.
         last_line: String,
         /// Its log.
@@ -155,6 +181,27 @@ fn bus_note(bus: bool) -> &'static str {
     if bus { " (a cluster bus port: a node's port plus 10000)" } else { "" }
 }
 
+fn pid_note(pid: Option<u32>) -> String {
+    pid.map(|pid| format!(" (process {pid})")).unwrap_or_default()
+}
+
+fn listed(numbers: impl Iterator<Item = impl ToString>) -> String {
+    numbers.map(|number| number.to_string()).collect::<Vec<_>>().join(" ")
+}
+
+fn nodes_note(ports: &[u16]) -> String {
+    format!("the nodes {}", listed(ports.iter()))
+}
+
+fn way_out(formed: bool, pids: &[u32]) -> String {
+    let pids = listed(pids.iter());
+    if formed {
+        format!("run `up` without --reset to go on with them, or end them first: kill {pids}")
+    } else {
+        format!("end them first: kill {pids}")
+    }
+}
+
 impl UpError {
     fn file(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> UpError {
         let path = path.into();
@@ -182,43 +229,62 @@ pub struct Checked {
     pub plan: Plan,
     /// Whether the directory holds it already, so that it is resumed and not formed.
     pub resumed: bool,
+    /// Nodes that an earlier `up`, which was killed, has left running.
+    left: Vec<Node>,
     directory: Directory,
+}
+
+/// How many processes [`check`] and [`Checked::start`] would start for a cluster that is not there
+/// yet; none if the directory holds one.
+pub fn nodes_to_make(options: &Options) -> Result<u16, UpError> {
+    let plan = directory::plan_for(options)?;
+    Ok(plan.map_or(0, |plan| plan.node_count()))
 }
 
 /// Checks the plan, the ports and the directory, and locks the directory. Nothing is started.
 pub fn check(options: &Options) -> Result<Checked, UpError> {
-    let asked = Plan::asked(options)?;
-    let (directory, found) = Directory::open(options, &asked)?;
+    let (mut directory, found) = Directory::open(options)?;
+    let left = directory.take_left();
     Ok(match found {
-        Found::Formed(plan) => Checked { plan, resumed: true, directory },
-        Found::Nothing => Checked { plan: asked, resumed: false, directory },
+        Found::Formed(plan) => Checked { plan, resumed: true, left, directory },
+        Found::Nothing(plan) => Checked { plan, resumed: false, left, directory },
     })
 }
 
 /// Starts a cluster, or resumes the one in the directory, and waits until every node says
 /// `cluster_state:ok` and every replica follows its primary.
 pub fn start(options: &Options) -> Result<RunningCluster, UpError> {
-    check(options)?.start(options, &|| false)
+    check(options)?.start(options, &|| false, &mut |_| {})
 }
 
 impl Checked {
+    /// The ports of nodes that need not be started, since an earlier `up` has left them running.
+    pub fn left_running(&self) -> Vec<u16> {
+        self.left.iter().map(|node| node.port).collect()
+    }
+
     /// Starts the nodes and waits until all is well. Gives up, and ends what it has started, once
-    /// `interrupted` says so.
+    /// `interrupted` says so. Where the waiting takes long, `progress` is told what for.
     pub fn start(
         self,
         options: &Options,
         interrupted: &dyn Fn() -> bool,
+        progress: &mut dyn FnMut(&str),
     ) -> Result<RunningCluster, UpError> {
-        let Checked { plan, resumed, directory } = self;
+        let Checked { plan, resumed, mut left, directory } = self;
         if !resumed {
             directory.prepare(&plan, &options.config)?;
         }
         let mut cluster = RunningCluster { nodes: Vec::new(), plan, resumed, directory };
         for port in cluster.plan.ports() {
-            let files = cluster.directory.node(port);
-            cluster.nodes.push(Node::start(port, files, options)?);
+            let node = match left.iter().position(|node| node.port == port) {
+                Some(at) => left.swap_remove(at),
+                None => Node::start(port, cluster.directory.node(port), options)?,
+            };
+            cluster.nodes.push(node);
         }
-        let mut formation = form::Formation::new(&mut cluster.nodes, PATIENCE, interrupted);
+        let formation = form::Formation::new(&mut cluster.nodes, PATIENCE, interrupted);
+        let mut formation = formation.telling(progress);
         formation.await_answers()?;
         if !resumed {
             formation.form(&cluster.plan)?;
@@ -287,15 +353,33 @@ impl RunningCluster {
         Err(failure)
     }
 
+    /// Leaves the nodes running, as a process does that is killed: nothing here holds them or the
+    /// directory any more. Gives their process ids.
+    pub fn abandon(mut self) -> Vec<u32> {
+        self.nodes.iter_mut().filter_map(Node::abandon).collect()
+    }
+
+    /// How many keys the primaries hold that no node can save, so that they are lost when the
+    /// cluster stops; `None` if the nodes can save data.
+    pub fn unsaved_keys(&mut self) -> Option<i64> {
+        let mut keys = None;
+        for node in &mut self.nodes {
+            let saved = node.field(&["INFO", "persistence"], "rdb_last_bgsave_status");
+            if saved.is_ok_and(|saved| saved == "none") {
+                let count = if node.is_replica() { 0 } else { node.key_count() };
+                keys = Some(keys.unwrap_or(0) + count);
+            }
+        }
+        keys
+    }
+
     /// Ends all nodes: replicas first, so that nobody takes over from a primary that is asked to
     /// end; those that do not end in time are killed. Gives the ports of these.
     pub fn stop(mut self) -> Vec<u16> {
         let mut replicas = Vec::new();
         let mut primaries = Vec::new();
         for node in &mut self.nodes {
-            let follows = |seen: &view::SeenNode| seen.myself && seen.primary.is_some();
-            let is_replica = node.cluster_nodes().is_ok_and(|seen| seen.iter().any(follows));
-            if is_replica { replicas.push(node) } else { primaries.push(node) }
+            if node.is_replica() { replicas.push(node) } else { primaries.push(node) }
         }
         let mut killed = Vec::new();
         for group in [replicas, primaries] {

@@ -26,12 +26,15 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan that the options ask for, if it is possible at all.
-    pub fn asked(options: &Options) -> Result<Plan, UpError> {
+    /// The plan that the options ask for, if it is possible at all. What they do not say is as in
+    /// `before`, the cluster that is to be replaced.
+    pub fn asked(options: &Options, before: Option<&Plan>) -> Result<Plan, UpError> {
+        let usual = Plan { masters: 3, replicas: 1, port: 7000 };
+        let before = before.unwrap_or(&usual);
         let plan = Plan {
-            masters: options.masters.unwrap_or(3),
-            replicas: options.replicas.unwrap_or(1),
-            port: options.port.unwrap_or(7000),
+            masters: options.masters.unwrap_or(before.masters),
+            replicas: options.replicas.unwrap_or(before.replicas),
+            port: options.port.unwrap_or(before.port),
         };
         plan.check_size()?;
         Ok(plan)
@@ -73,9 +76,9 @@ impl Plan {
         (node >= self.masters).then(|| node % self.masters)
     }
 
-    /// Whether every port and bus port can be listened on.
-    pub fn check_ports(&self) -> Result<(), UpError> {
-        for port in self.ports() {
+    /// Whether every port and bus port can be listened on, but for nodes that are there already.
+    pub fn check_ports(&self, there: &[u16]) -> Result<(), UpError> {
+        for port in self.ports().filter(|port| !there.contains(port)) {
             check_port(port, false)?;
             check_port(port + BUS_OFFSET, true)?;
         }

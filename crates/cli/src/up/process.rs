@@ -1,12 +1,15 @@
 //! One node: its process and a connection to ask it.
 
+use std::fmt;
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::{self, Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::directory::NodeFiles;
 use super::view::{self, SeenNode};
@@ -15,6 +18,9 @@ use crate::client::{Client, ClientError, Reply};
 
 /// How long a node may take to answer a question. A halted node costs this much each time.
 const ANSWER_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long a process may take to be gone that was killed.
+const KILL_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How often a process is looked at that should end.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -28,31 +34,92 @@ pub struct Node {
     pub files: NodeFiles,
     program: PathBuf,
     program_args: Vec<String>,
-    process: Option<Child>,
+    process: Process,
     client: Option<Client>,
     /// Its id in the cluster, once it has told it.
     id: Option<String>,
 }
 
+/// The process of a node.
+#[derive(Debug)]
+enum Process {
+    /// There has been none.
+    Absent,
+    /// It was started here.
+    Child(Child),
+    /// An earlier `up`, which was killed, has left it running. The descriptor stands for it, since
+    /// its number may come to be another process's.
+    Adopted(u32, OwnedFd),
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this status.
+    Seen(ExitStatus),
+    /// Nobody knows: it was no child of this process.
+    Unseen,
+}
+
+impl fmt::Display for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            End::Seen(status) => status.fmt(f),
+            End::Unseen => f.write_str("its process is gone"),
+        }
+    }
+}
+
+/// Whether the process has ended, or does so in this time.
+fn has_ended(process: &OwnedFd, patience: Duration) -> bool {
+    let patience = Timespec { tv_sec: patience.as_secs() as i64, tv_nsec: 0 };
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    poll(&mut ended, Some(&patience)).is_ok_and(|ready| ready > 0)
+}
+
 impl Node {
     /// Starts the node.
     pub fn start(port: u16, files: NodeFiles, options: &Options) -> Result<Node, UpError> {
-        let mut node = Node {
-            port,
-            files,
-            program: absolute(&options.program),
-            program_args: options.program_args.clone(),
-            process: None,
-            client: None,
-            id: None,
-        };
+        let mut node = Node::absent(port, files, options);
         node.restart()?;
         Ok(node)
     }
 
+    fn absent(port: u16, files: NodeFiles, options: &Options) -> Node {
+        Node {
+            port,
+            files,
+            program: absolute(&options.program),
+            program_args: options.program_args.clone(),
+            process: Process::Absent,
+            client: None,
+            id: None,
+        }
+    }
+
+    /// The node with these files if it runs already: what answers on its port has the id that its
+    /// `nodes.conf` says.
+    pub fn adopt(port: u16, files: NodeFiles, options: &Options) -> Option<Node> {
+        let id = own_id(&files)?;
+        let mut node = Node::absent(port, files, options);
+        node.id = Some(id);
+        if !node.is_the_one() {
+            return None;
+        }
+        let number = node.field(&["INFO", "server"], "process_id").ok()?.parse().ok()?;
+        let pid = Pid::from_raw(i32::try_from(number).ok()?)?;
+        let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        // It answers still, so that the descriptor stands for it and no other.
+        if !node.is_the_one() {
+            return None;
+        }
+        node.process = Process::Adopted(number, process);
+        Some(node)
+    }
+
     /// Starts it again if it has ended.
     pub fn restart(&mut self) -> Result<(), UpError> {
-        if self.ended().is_none() && self.process.is_some() {
+        if self.pid().is_some() {
             return Ok(());
         }
         let log = || {
@@ -71,7 +138,8 @@ impl Node {
             .process_group(0);
         let spawned = command.spawn();
         let program = self.program.clone();
-        self.process = Some(spawned.map_err(|source| UpError::Program { program, source })?);
+        let child = spawned.map_err(|source| UpError::Program { program, source })?;
+        self.process = Process::Child(child);
         self.client = None;
         Ok(())
     }
@@ -89,13 +157,23 @@ impl Node {
         if self.ended().is_some() {
             return None;
         }
-        self.process.as_ref().map(Child::id)
+        match &self.process {
+            Process::Absent => None,
+            Process::Child(child) => Some(child.id()),
+            Process::Adopted(number, _) => Some(*number),
+        }
     }
 
     /// How its process ended, if it has.
-    pub fn ended(&mut self) -> Option<ExitStatus> {
-        // An error here would mean that the process is not our child, which it is.
-        self.process.as_mut().and_then(|process| process.try_wait().ok().flatten())
+    pub fn ended(&mut self) -> Option<End> {
+        match &mut self.process {
+            Process::Absent => None,
+            // An error here would mean that the process is not our child, which it is.
+            Process::Child(child) => child.try_wait().ok().flatten().map(End::Seen),
+            Process::Adopted(_, process) => {
+                has_ended(process, Duration::ZERO).then_some(End::Unseen)
+            }
+        }
     }
 
     /// The last line that it printed.
@@ -108,21 +186,42 @@ impl Node {
 
     /// Sends it a signal if it runs.
     pub fn signal(&mut self, signal: Signal) {
-        // Waiting for it is ours alone, so its number cannot have gone to another process.
-        let pid = self.pid().and_then(|pid| i32::try_from(pid).ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid {
-            // It may end between the question and the signal; then there is nothing to do.
-            let _ = kill_process(pid, signal);
+        let Some(number) = self.pid() else { return };
+        // It may end between the question and the signal; then there is nothing to do.
+        match &self.process {
+            Process::Adopted(_, process) => {
+                let _ = pidfd_send_signal(process, signal);
+            }
+            // Waiting for a child is ours alone, so its number cannot have gone to another process.
+            _ => {
+                if let Some(pid) = i32::try_from(number).ok().and_then(Pid::from_raw) {
+                    let _ = kill_process(pid, signal);
+                }
+            }
         }
+    }
+
+    /// Has nothing to do with its process any more. Gives its id, if it runs.
+    pub fn abandon(&mut self) -> Option<u32> {
+        let pid = self.pid();
+        self.process = Process::Absent;
+        pid
     }
 
     /// Kills it at once and waits until it is gone.
     pub fn kill(&mut self) {
         self.client = None;
-        if let Some(process) = &mut self.process {
-            // Both fail only if it is gone already.
-            let _ = process.kill();
-            let _ = process.wait();
+        // All of this fails only if it is gone already.
+        match &mut self.process {
+            Process::Absent => {}
+            Process::Child(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            Process::Adopted(_, process) => {
+                let _ = pidfd_send_signal(&*process, Signal::KILL);
+                has_ended(process, KILL_PATIENCE);
+            }
         }
     }
 
@@ -133,15 +232,16 @@ impl Node {
             self.signal(Signal::TERM);
             // A halted process ends only once it goes on.
             self.signal(Signal::CONT);
-        } else if self.was_started_by_hand() {
+        } else if self.is_the_one() {
             // The answer to SHUTDOWN is the end of the connection.
             let _ = self.ask(&["SHUTDOWN"]);
         }
         self.client = None;
     }
 
-    /// Whether what answers on the port of an ended process is the same node, not a stranger.
-    fn was_started_by_hand(&mut self) -> bool {
+    /// Whether what answers on its port is this node, not a stranger; it may have been started by
+    /// hand.
+    fn is_the_one(&mut self) -> bool {
         let known = self.id.clone();
         let answer = self.ask(&["CLUSTER", "MYID"]).ok().and_then(|reply| reply.text());
         known.is_some() && answer == known
@@ -183,6 +283,17 @@ impl Node {
         Ok(seen)
     }
 
+    /// Whether it says that it follows another node.
+    pub fn is_replica(&mut self) -> bool {
+        let follows = |seen: &SeenNode| seen.myself && seen.primary.is_some();
+        self.cluster_nodes().is_ok_and(|seen| seen.iter().any(follows))
+    }
+
+    /// How many keys it holds; 0 if it does not answer.
+    pub fn key_count(&mut self) -> i64 {
+        self.ask(&["DBSIZE"]).ok().and_then(|reply| reply.integer()).unwrap_or(0)
+    }
+
     /// The value of a field of INFO or CLUSTER INFO.
     pub fn field<A: AsRef<[u8]>>(
         &mut self,
@@ -196,6 +307,15 @@ impl Node {
     }
 }
 
+/// The id that a node has given itself, by its own file.
+fn own_id(files: &NodeFiles) -> Option<String> {
+    let text = fs::read_to_string(files.dir.join("nodes.conf")).ok()?;
+    let line = text.lines().find(|line| {
+        line.split_ascii_whitespace().nth(2).is_some_and(|flags| flags.starts_with("myself"))
+    })?;
+    line.split_ascii_whitespace().next().map(str::to_owned)
+}
+
 /// A path holds from any directory, and the node starts in its own; a mere name is looked up.
 fn absolute(program: &Path) -> PathBuf {
     let is_name = program.components().count() == 1;
@@ -203,9 +323,10 @@ fn absolute(program: &Path) -> PathBuf {
 }
 
 impl Drop for Node {
-    /// No process outlives the cluster that it belongs to.
+    /// No process that was started here outlives the cluster that it belongs to. One that was found
+    /// running, with its data, is left as it was.
     fn drop(&mut self) {
-        if self.pid().is_some() {
+        if matches!(self.process, Process::Child(_)) && self.pid().is_some() {
             self.kill();
         }
     }
