@@ -209,6 +209,25 @@ fn arrows_point_downwards() {
     none(complaints);
 }
 
+/// `cargo build --release` by the README makes what users run, and nothing else.
+#[test]
+fn the_first_build_has_no_crate_for_developers() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("it is there");
+    assert!(manifest.contains("\ndefault-members = [\"crates/tessera\"]\n"));
+    let uses = dependencies();
+    let mut built = vec!["tessera"];
+    let mut at = 0;
+    while let Some(user) = built.get(at) {
+        let more: Vec<&str> = uses[*user].iter().map(String::as_str).collect();
+        built.extend(more.into_iter().filter(|used| !built.contains(used)).collect::<Vec<_>>());
+        at += 1;
+    }
+    assert!(built.len() > 8, "{built:?}");
+    for dev in ["sim", "tidy", "bench", "fuzz"] {
+        assert!(uses.contains_key(dev) && !built.contains(&dev), "{dev} in {built:?}");
+    }
+}
+
 #[test]
 fn the_allowed_arrows_have_no_cycle() {
     // Each crate of the table may use only those that stand above it there.
