@@ -3,6 +3,7 @@
 use crate::bus::MessageType;
 use crate::election::Election;
 use crate::epochs::EpochLimit;
+use crate::lost_data::LostData;
 use crate::manual_failover::ManualFailover;
 use crate::node::{Node, Role, ShardId};
 use crate::nodes::Nodes;
@@ -11,6 +12,7 @@ use crate::outbox::{Outbox, Save};
 use crate::rng::Rng;
 use crate::routing::Published;
 use crate::state::StateTracker;
+use crate::vote::Deferred;
 use crate::{Batch, ClusterConfig, Event, LinkId, LogLevel, LogTopic, NodesConf, Now, PrimaryLink};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -67,6 +69,8 @@ pub(crate) struct Rhythm {
     pub(crate) no_suspicion_before: Millis,
     /// How high epochs may be that others speak of.
     pub(crate) epoch_limit: EpochLimit,
+    /// When it ran last before that.
+    pub(crate) slept_since: Millis,
 }
 
 /// Steps to be taken before the current call returns.
@@ -99,6 +103,11 @@ pub struct Cluster {
     pub(crate) banned: BTreeMap<NodeId, Millis>,
     pub(crate) state: StateTracker,
     pub(crate) election: Election,
+    /// Requests for votes that wait for a better replica's.
+    pub(crate) deferred: Vec<Deferred>,
+    /// The primary that this node has replaced, and when.
+    pub(crate) predecessor: Option<(NodeId, Millis)>,
+    pub(crate) lost_data: LostData,
     pub(crate) manual: ManualFailover,
     pub(crate) offset: Offset,
     pub(crate) primary_link: PrimaryLink,
@@ -140,6 +149,9 @@ impl Cluster {
             banned: BTreeMap::new(),
             state: StateTracker::new(now.mono, fresh),
             election: Election::default(),
+            deferred: Vec::new(),
+            predecessor: None,
+            lost_data: LostData::default(),
             manual: ManualFailover::default(),
             offset: Offset(0),
             primary_link: PrimaryLink::Down { since: None },
@@ -150,6 +162,7 @@ impl Cluster {
                 last_announcement: None,
                 no_suspicion_before: now.mono,
                 epoch_limit: EpochLimit::new(now.mono, loaded.epochs.current),
+                slept_since: now.mono,
             },
             todo: Todo { state: true, view: true, ..Todo::default() },
             out: Outbox::default(),
@@ -183,6 +196,7 @@ impl Cluster {
             Event::Tick => self.tick(),
             Event::ReplicationOffset(offset) => self.offset_moved(offset),
             Event::PrimaryLink(state) => self.primary_link = state,
+            Event::StartedEmpty => self.started_empty(),
             Event::WritesPaused { offset } => self.writes_paused(offset),
             Event::ConfigChanged(config) => {
                 self.config = *config;

@@ -5,12 +5,17 @@ use crate::core::Cluster;
 use crate::node::{Health, Node};
 use crate::{LogLevel, PrimaryLink};
 use std::collections::BTreeSet;
-use tessera_slot::{Epoch, Millis, NodeId};
+use tessera_slot::{Epoch, Millis, NodeId, Offset};
 
 /// An attempt lasts at least this long, in milliseconds.
 const MIN_ATTEMPT: u64 = 2000;
 /// The first attempt under fast failover; each further one takes twice as long.
 const FAST_ATTEMPT: u64 = 1000;
+/// How long after a primary's failure its better replica is waited for, by worse ones and by who votes, in ms: its
+/// disk may be slow. Nobody waits for one that was not heard since the failure, or is suspected.
+const PATIENCE: u64 = 2000;
+/// How often a worse replica looks whether it is still waited for a better one, in milliseconds.
+const LOOK_EVERY: u64 = 50;
 /// The same reason for not standing is logged again after this long, in milliseconds.
 const RELOG_AFTER: u64 = 10_000;
 
@@ -122,7 +127,7 @@ impl Cluster {
         let factor = self.config.replica_validity_factor;
         let timeout = self.config.node_timeout;
         let age = match self.primary_link {
-            PrimaryLink::Up => return false,
+            PrimaryLink::Up { heard } => self.now.mono.since(heard),
             PrimaryLink::Incomplete | PrimaryLink::Down { since: None } => u64::MAX,
             PrimaryLink::Down { since: Some(since) } => self.now.mono.since(since),
         };
@@ -196,9 +201,40 @@ impl Cluster {
                 self.log(LogLevel::Notice, text);
             }
         }
-        if self.now.mono >= at {
-            self.ask_for_votes();
+        if self.now.mono < at {
+            return;
         }
+        if !self.manual.can_start() && self.better_replica(primary, self.id(), self.offset).is_some() {
+            let (at, rank) = (self.now.mono.plus(LOOK_EVERY), self.rank(primary));
+            self.election.phase = Phase::Waiting { at, rank, per_rank };
+            return;
+        }
+        self.ask_for_votes();
+    }
+
+    /// A replica of the failed primary that has more data than the candidate, lives, and is still worth waiting for.
+    pub(crate) fn better_replica(
+        &self,
+        primary: NodeId,
+        candidate: NodeId,
+        offset: Offset,
+    ) -> Option<NodeId> {
+        let since = match self.nodes.get(primary)?.health {
+            Health::Failed { since, .. } => since,
+            _ => self.lost_data.gives_way_since().filter(|_| primary == self.id())?,
+        };
+        if self.now.mono.since(since) >= PATIENCE {
+            return None;
+        }
+        let better = |node: &&Node| {
+            node.id != candidate
+                && node.id != self.id()
+                && node.offset > offset
+                && node.is_healthy()
+                && !node.no_failover
+                && node.data_received.is_some_and(|heard| heard >= since)
+        };
+        self.nodes.replicas_of(primary).find(better).map(|node| node.id)
     }
 
     fn ask_for_votes(&mut self) {
@@ -259,6 +295,7 @@ impl Cluster {
         let me = self.id();
         self.set_primary_role(me);
         self.nodes.assign(&slots, Some(me));
+        self.predecessor = Some((former, self.now.mono));
         self.election = Election::default();
         self.reset_manual_failover();
         self.changed_durably();

@@ -42,8 +42,11 @@ pub enum LinkDownReason {
 /// The state of this replica's link to its primary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PrimaryLink {
-    /// In sync and receiving the stream.
-    Up,
+    /// In sync. A link that is up may be silent all the same: only what came over it shows how old the data is.
+    Up {
+        /// When something last came from the primary, by the monotonic clock.
+        heard: Millis,
+    },
     /// The data is not whole: a full synchronisation has dropped the old and not yet, or not successfully, loaded the
     /// new. Such a replica never stands for election, whatever the configuration or an operator says.
     Incomplete,
@@ -92,8 +95,11 @@ pub enum Event {
     Tick,
     /// This node's position in the replication history: written by a primary, applied by a replica.
     ReplicationOffset(Offset),
-    /// The link to the primary went up or down (replicas only).
+    /// The link to the primary went up or down, or something came over it (replicas only).
     PrimaryLink(PrimaryLink),
+    /// This node has just started and has none of the data that it had before: it has no files, or lost them. Comes
+    /// before anything else.
+    StartedEmpty,
     /// Writes are paused, as [`Effect::PauseWrites`](crate::Effect::PauseWrites) asked.
     WritesPaused {
         /// The offset of the last write before the pause.

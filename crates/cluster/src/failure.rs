@@ -1,7 +1,7 @@
 //! Who is unreachable: suspicion by one (PFAIL), agreement of a majority (FAIL), and the way back.
 
 use crate::LogLevel;
-use crate::bus::{Body, MessageFlags};
+use crate::bus::{Body, MessageFlags, PingKind};
 use crate::core::Cluster;
 use crate::node::{Health, Node};
 use tessera_slot::{Millis, NodeId};
@@ -96,8 +96,19 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(id) {
             node.health = Health::Failed { since: self.now.mono, gone };
         }
+        self.ask_replicas_of(id);
         self.todo.election = true;
         self.changed();
+    }
+
+    /// Who votes must know which replica of a failed primary is alive, and how far each is.
+    fn ask_replicas_of(&mut self, primary: NodeId) {
+        if !self.nodes.me().is_voter() {
+            return;
+        }
+        for link in self.targets(|node| node.is_replica_of(primary)) {
+            self.send_ping(link, PingKind::Ping);
+        }
     }
 
     /// FAIL has arrived.
@@ -107,7 +118,11 @@ impl Cluster {
         if failing == me || node.has_failed() {
             return;
         }
-        let gone = node.refusals.is_some() || node.health == Health::Suspected { gone: true };
+        // A node that speaks of its own failure is not going to serve.
+        let told_by_itself = sender == failing;
+        let seen_gone = node.health == Health::Suspected { gone: true }
+            || (node.refusals.is_some() && node.hung_up);
+        let gone = told_by_itself || seen_gone;
         let (from, about) = (self.name_of(sender), self.name_of(failing));
         self.log(LogLevel::Notice, format!("FAIL message received from {from} about {about}"));
         self.mark_failed(failing, gone);

@@ -25,6 +25,7 @@ mod gossip;
 mod guests;
 mod inspect;
 mod links;
+mod lost_data;
 mod manual_failover;
 mod node;
 mod nodes;

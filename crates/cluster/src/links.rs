@@ -14,6 +14,8 @@ const RETRY: u64 = 100;
 const GONE_AFTER: u64 = 300;
 /// ...and at least this often: one that is restarted at once is not failed over.
 const GONE_REFUSALS: u32 = 3;
+/// A link in the other direction is tried at every so many refusals.
+const PROBE_EVERY: u32 = 10;
 
 impl Cluster {
     pub(crate) fn open_link(&mut self, id: NodeId) {
@@ -82,6 +84,7 @@ impl Cluster {
         let Some(node) = self.nodes.get_mut(id) else { return };
         let older = node.inbound.replace(link);
         node.met_at = None;
+        node.hung_up = false;
         if let Some(known) = self.links.get_mut(&link) {
             known.node = Some(id);
         }
@@ -130,6 +133,7 @@ impl Cluster {
         let Some(id) = known.node else { return };
         let Some(node) = self.nodes.get_mut(id) else { return };
         node.refusals = None;
+        node.hung_up = false;
         let kind = match node.send_meet {
             true => bus::PingKind::Meet,
             false => bus::PingKind::Ping,
@@ -155,10 +159,12 @@ impl Cluster {
 
     pub(crate) fn link_down(&mut self, link: LinkId, reason: LinkDownReason) {
         let Some(known) = self.detach_link(link) else { return };
-        let (LinkId::Outgoing(_), Some(id)) = (link, known.node) else { return };
+        let Some(id) = known.node else { return };
         let now = self.now.mono;
         let fast = self.config.fast_failover;
         let Some(node) = self.nodes.get_mut(id) else { return };
+        node.hung_up |= known.up && reason == LinkDownReason::Eof;
+        let LinkId::Outgoing(_) = link else { return };
         let was_up_for = if known.up { now.since(known.created) } else { 0 };
         match reason {
             LinkDownReason::Eof | LinkDownReason::Reset if fast && was_up_for >= RETRY => {
@@ -168,18 +174,40 @@ impl Cluster {
             }
             LinkDownReason::Refused if fast && !known.up && node.reached => {
                 let refusals = node.refusals.get_or_insert(Refusals { since: now, count: 0 });
-                refusals.count += 1;
-                let long_enough = now.since(refusals.since) >= GONE_AFTER;
-                let gone = refusals.count >= GONE_REFUSALS && long_enough;
+                refusals.count = refusals.count.saturating_add(1);
+                let count = refusals.count;
                 node.retry_at = now.plus(RETRY);
-                if gone {
+                if self.is_gone(id) {
                     self.suspect(id, true);
+                } else if count % PROBE_EVERY == 1 {
+                    self.probe_inbound(id);
                 }
             }
             _ => {
                 node.refusals = None;
                 node.retry_at = node.retry_at.max(now.plus(RETRY));
             }
+        }
+    }
+
+    /// Whether a node's host says that its process is not there: a link has ended by end-of-file, connections have been
+    /// refused since, for long enough, and the node has no link to this one either.
+    ///
+    /// A reset or a refusal alone may come from a firewall, and then the process is alive, serves its own side's clients
+    /// and may see nothing but silence. It is judged by the timeout, by which it judges itself too.
+    pub(crate) fn is_gone(&self, id: NodeId) -> bool {
+        let Some(node) = self.nodes.get(id) else { return false };
+        let refused = node.refusals.is_some_and(|refusals| {
+            let long_enough = self.now.mono.since(refusals.since) >= GONE_AFTER;
+            refusals.count >= GONE_REFUSALS && long_enough
+        });
+        refused && node.hung_up && node.inbound.is_none()
+    }
+
+    /// Our connection is refused, but the node's own link to us stands. If nobody is at its other end, sending shows it.
+    fn probe_inbound(&mut self, id: NodeId) {
+        if let Some(link) = self.nodes.get(id).and_then(|node| node.inbound) {
+            self.send_ping(link, bus::PingKind::Ping);
         }
     }
 

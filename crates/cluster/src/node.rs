@@ -137,6 +137,9 @@ pub(crate) struct Node {
     /// When to try to connect again, while there is no link.
     pub(crate) retry_at: Millis,
     pub(crate) refusals: Option<Refusals>,
+    /// A link of it has ended by end-of-file, and none has come about since. Its own host says that, for a firewall
+    /// that refuses can only reset.
+    pub(crate) hung_up: bool,
     /// Whether it has answered a ping since this process began.
     pub(crate) reached: bool,
 
@@ -176,6 +179,7 @@ impl Node {
             inbound: None,
             retry_at: now,
             refusals: None,
+            hung_up: false,
             reached: false,
             created: now,
             met_at: None,
@@ -186,6 +190,11 @@ impl Node {
             offset: Offset(0),
             reports: BTreeMap::new(),
         }
+    }
+
+    /// It has spoken, at this time.
+    pub(crate) fn heard(&mut self, at: Millis) {
+        self.data_received = self.data_received.max(Some(at));
     }
 
     pub(crate) fn is_primary(&self) -> bool {

@@ -59,13 +59,14 @@ impl Cluster {
 
     fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {
         let sender = self.links.get(&link).and_then(|known| known.node);
+        let heard = self.hearing_time();
         let known =
             sender.and_then(|id| self.nodes.get_mut(id)).filter(|node| !node.in_handshake());
         let Some(node) = known else {
             self.hang_up(link, "a light message before its name");
             return;
         };
-        node.data_received = Some(self.now.mono);
+        node.heard(heard);
         self.publish_locally(publish);
     }
 
@@ -149,9 +150,9 @@ impl Cluster {
 
     /// What every packet of a known node tells.
     fn take_header(&mut self, sender: NodeId, header: &Header) {
-        let now = self.now.mono;
+        let heard = self.hearing_time();
         let Some(node) = self.nodes.get_mut(sender) else { return };
-        node.data_received = Some(now);
+        node.heard(heard);
         node.extensions |= header.message_flags.has(MessageFlags::EXT_DATA);
         if node.in_handshake() {
             return;
@@ -339,10 +340,10 @@ impl Cluster {
     fn take_pong(&mut self, link: LinkId) {
         let LinkId::Outgoing(_) = link else { return };
         let Some(id) = self.links.get(&link).and_then(|known| known.node) else { return };
-        let now = self.now.mono;
+        let (now, heard) = (self.now.mono, self.hearing_time());
         if let Some(node) = self.nodes.get_mut(id) {
             node.pong_received = Some(now);
-            node.data_received = Some(now);
+            node.heard(heard);
             node.ping_sent = None;
             node.reached = true;
         }

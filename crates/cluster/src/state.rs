@@ -1,6 +1,7 @@
 //! `cluster_state`: whether this node, as it sees the cluster, may serve.
 
 use crate::core::Cluster;
+use crate::node::Node;
 use crate::{ClusterState, FailReason, LogLevel};
 use tessera_slot::{Millis, SLOT_COUNT};
 
@@ -12,6 +13,9 @@ const STARTUP_DELAY: u64 = 2000;
 const MIN_REJOIN_DELAY: u64 = 500;
 const MAX_REJOIN_DELAY: u64 = 5000;
 
+/// A shorter silence than this says nothing, in milliseconds: pings are due by ticks.
+const MIN_SILENCE: u64 = 500;
+
 /// The state, and what it depends on beside the node table.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct StateTracker {
@@ -20,6 +24,8 @@ pub(crate) struct StateTracker {
     waits_until: Millis,
     /// When this node was last in a minority.
     in_minority: Option<Millis>,
+    /// Whether it has served since it started.
+    has_served: bool,
 }
 
 impl StateTracker {
@@ -27,7 +33,7 @@ impl StateTracker {
     pub(crate) fn new(now: Millis, fresh: bool) -> StateTracker {
         let state = ClusterState::Fail(FailReason::Settling);
         let waits_until = if fresh { now } else { now.plus(STARTUP_DELAY) };
-        StateTracker { state, waits_until, in_minority: None }
+        StateTracker { state, waits_until, in_minority: None, has_served: false }
     }
 
     pub(crate) fn get(self) -> ClusterState {
@@ -54,13 +60,19 @@ impl Cluster {
         if primary && failing && now < self.state.waits_until {
             return;
         }
+        if self.withholds_data() {
+            self.enter_state(ClusterState::Fail(FailReason::Settling));
+            return;
+        }
         let new_state = self.judge_state();
         // Where nobody serves slots yet there is no majority that could have replaced this node.
         let parted = self.nodes.voters() > 0;
         if parted && new_state == ClusterState::Fail(FailReason::Minority) {
             self.state.in_minority = Some(now);
         }
-        let rejoin_delay = self.config.node_timeout.clamp(MIN_REJOIN_DELAY, MAX_REJOIN_DELAY);
+        // Before it has served, it waits no longer than it would have if it had heard the others at once.
+        let longest = if self.state.has_served { MAX_REJOIN_DELAY } else { STARTUP_DELAY };
+        let rejoin_delay = self.config.node_timeout.clamp(MIN_REJOIN_DELAY, longest);
         let too_soon =
             self.state.in_minority.is_some_and(|minority| now.since(minority) < rejoin_delay);
         if new_state == ClusterState::Ok && failing && primary && too_soon {
@@ -75,6 +87,7 @@ impl Cluster {
             return;
         }
         self.todo.view = true;
+        self.state.has_served |= new_state == ClusterState::Ok;
         match (old, new_state) {
             (ClusterState::Fail(_), ClusterState::Fail(_)) => {}
             (_, ClusterState::Ok) => self.log(LogLevel::Notice, "Cluster state changed: ok"),
@@ -83,8 +96,9 @@ impl Cluster {
     }
 
     fn judge_state(&self) -> ClusterState {
-        let reachable =
-            self.nodes.iter().filter(|node| node.is_voter() && node.is_healthy()).count();
+        let is_isolated = self.is_isolated();
+        let speaks = |node: &&Node| node.is_voter() && self.is_with_us(node, is_isolated);
+        let reachable = self.nodes.iter().filter(speaks).count();
         if reachable < self.nodes.quorum() {
             return ClusterState::Fail(FailReason::Minority);
         }
@@ -96,6 +110,31 @@ impl Cluster {
             }
         }
         ClusterState::Ok
+    }
+
+    /// Whether a node may be counted on: by its own word within the node timeout, over whichever link.
+    ///
+    /// The others suspect this node no sooner than a timeout after they could last hear it, so a node that counts
+    /// this way stops serving before it can be replaced. When its own pings went out does not matter for that: it may
+    /// be its silence alone that shows it. What others say of the node does not matter either: as long as it can be
+    /// heard it can say that this one was replaced. A node whose process has ended replaces nobody, so it counts until
+    /// the timeout, as it does where nobody notices the end.
+    fn is_with_us(&self, node: &Node, is_isolated: bool) -> bool {
+        if node.id == self.id() {
+            return true;
+        }
+        let limit = self.config.node_timeout.max(MIN_SILENCE);
+        let is_heard = node.data_received.is_some_and(|at| self.now.mono.since(at) <= limit);
+        is_heard && !(is_isolated && self.is_gone(node.id))
+    }
+
+    /// Whether this node has lost every link there was, and has a replica: then it may be this node that is cut off
+    /// and whose process the others take for gone, rather than all of theirs.
+    fn is_isolated(&self) -> bool {
+        let me = self.id();
+        let mut others = self.nodes.others().filter(|node| !node.in_handshake());
+        self.nodes.replicas_of(me).next().is_some()
+            && others.all(|node| self.link_to(node.id).is_none() && node.inbound.is_none())
     }
 
     /// This process was stopped for long. A primary may have been replaced meanwhile: it waits, as

@@ -4,7 +4,7 @@ use crate::bus::PingKind;
 use crate::core::Cluster;
 use crate::failure::Silence;
 use crate::node::Node;
-use tessera_slot::NodeId;
+use tessera_slot::{Millis, NodeId};
 
 /// A gap between two ticks from which on this process is taken to have been stopped, in ms.
 const SLEPT: u64 = 1000;
@@ -33,12 +33,13 @@ impl Cluster {
             self.watch(id);
         }
         self.tick_manual_failover();
+        self.tick_lost_data();
+        self.retry_deferred_votes();
         self.migrate_to_orphan();
         self.todo.election = true;
         self.todo.write = true;
-        if !self.state.is_ok() {
-            self.todo.state = true;
-        }
+        // Silence is no event, and a node that hears nobody must not serve.
+        self.todo.state = true;
     }
 
     /// A process that was stopped must not blame others for its own silence, and a primary that was
@@ -51,6 +52,7 @@ impl Cluster {
             return;
         }
         self.rhythm.no_suspicion_before = now.plus(AFTER_SLEEP);
+        self.rhythm.slept_since = Millis(now.0.saturating_sub(slept));
         if slept > self.config.node_timeout && self.nodes.len() > 1 {
             self.distrust_own_state();
         }
@@ -59,6 +61,19 @@ impl Cluster {
     /// How long an acquaintance may take.
     pub(crate) fn handshake_timeout(&self) -> u64 {
         self.config.node_timeout.max(MIN_HANDSHAKE)
+    }
+
+    /// When what is being read now was heard at the latest. What has piled up while this process was stopped may be
+    /// as old as that, and must not pass for a sign of life.
+    pub(crate) fn hearing_time(&self) -> Millis {
+        let now = self.now.mono;
+        if now.since(self.rhythm.last_tick) >= SLEPT {
+            self.rhythm.last_tick
+        } else if now < self.rhythm.no_suspicion_before {
+            self.rhythm.slept_since
+        } else {
+            now
+        }
     }
 
     fn keep_connected(&mut self, id: NodeId) {
@@ -76,7 +91,7 @@ impl Cluster {
         if ids.is_empty() {
             return;
         }
-        let mut oldest: Option<(Option<tessera_slot::Millis>, NodeId)> = None;
+        let mut oldest: Option<(Option<Millis>, NodeId)> = None;
         for _ in 0..RANDOM_PING_CHOICE {
             let id = ids[self.rng.below(ids.len() as u64) as usize];
             let Some(node) = self.nodes.get(id) else { continue };

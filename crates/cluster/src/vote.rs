@@ -4,12 +4,22 @@
 use crate::bus::{Body, Header, MessageFlags};
 use crate::core::Cluster;
 use crate::node::Node;
+use std::cmp::Reverse;
 use crate::slot_sets::common;
 use crate::{LogLevel, LogTopic};
 use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.
 const VOTE_PAUSE: u64 = 2;
+/// How long a new primary waits at most for its predecessor to follow it before it votes, in milliseconds.
+const HANDOVER: u64 = 5000;
+
+/// A request for a vote that waits, because a replica with more data may ask too.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Deferred {
+    candidate: NodeId,
+    header: Header,
+}
 
 impl Cluster {
     pub(crate) fn take_auth_request(&mut self, candidate: NodeId, header: &Header) {
@@ -25,6 +35,9 @@ impl Cluster {
                 return;
             }
         };
+        if self.defer_vote(primary, candidate, header) {
+            return;
+        }
         self.epochs.last_vote = self.epochs.current;
         if let Some(node) = self.nodes.get_mut(primary) {
             node.voted_at = Some(self.now.mono);
@@ -33,6 +46,47 @@ impl Cluster {
         self.send_to(candidate, Body::AuthAck);
         let (name, epoch) = (self.name_of(candidate), self.epochs.current);
         self.log(LogLevel::Notice, format!("Failover auth granted to {name} for epoch {epoch}"));
+    }
+
+    /// Whether the primary that this node has replaced, which lives, has not shown yet that it knows: it may have voted
+    /// in the same epoch, and then the shard would have two votes.
+    fn predecessor_may_vote(&self) -> bool {
+        let Some((predecessor, at)) = self.predecessor else { return false };
+        let node = self.nodes.get(predecessor).filter(|node| node.is_healthy());
+        node.is_some_and(Node::is_primary) && self.now.mono.since(at) < HANDOVER
+    }
+
+    /// Keeps the request if a better replica is alive: the vote is for that one as soon as it asks. An operator who
+    /// insists on this one has it.
+    fn defer_vote(&mut self, primary: NodeId, candidate: NodeId, header: &Header) -> bool {
+        if header.message_flags.has(MessageFlags::FORCE_ACK) {
+            return false;
+        }
+        let Some(better) = self.better_replica(primary, candidate, header.offset) else {
+            return false;
+        };
+        let is_new = !self.deferred.iter().any(|request| request.candidate == candidate);
+        self.deferred.retain(|request| request.candidate != candidate);
+        self.deferred.push(Deferred { candidate, header: header.clone() });
+        if is_new {
+            let (name, better) = (self.name_of(candidate), self.name_of(better));
+            let text = format!("Failover auth of {name} deferred: {better} has more data");
+            self.log(LogLevel::Notice, text);
+        }
+        true
+    }
+
+    /// Looks again at the requests that wait, those with the most data first.
+    pub(crate) fn retry_deferred_votes(&mut self) {
+        let mut requests = std::mem::take(&mut self.deferred);
+        requests.sort_by_key(|request| Reverse(request.header.offset));
+        for Deferred { candidate, header } in requests {
+            let is_open = header.current_epoch >= self.epochs.current
+                && self.epochs.last_vote < self.epochs.current;
+            if is_open {
+                self.take_auth_request(candidate, &header);
+            }
+        }
     }
 
     /// The primary that the candidate may replace, or why it may not.
@@ -45,13 +99,17 @@ impl Cluster {
         if self.epochs.last_vote == current {
             return Err(format!("already voted for epoch {current}"));
         }
+        if self.predecessor_may_vote() {
+            return Err("my predecessor does not know yet that I have its vote".to_owned());
+        }
         let Some(node) = self.nodes.get(candidate) else { return Err("it is unknown".to_owned()) };
         if node.is_primary() {
             return Err("it is a primary node".to_owned());
         }
         let primary = node.primary().and_then(|id| self.nodes.get(id));
         let Some(primary) = primary else { return Err("I don't know its primary".to_owned()) };
-        if !primary.has_failed() && !header.message_flags.has(MessageFlags::FORCE_ACK) {
+        let gives_way = primary.id == self.id() && self.lost_data.gives_way_since().is_some();
+        if !primary.has_failed() && !gives_way && !header.message_flags.has(MessageFlags::FORCE_ACK) {
             return Err("its primary is up".to_owned());
         }
         let pause = self.config.node_timeout.saturating_mul(VOTE_PAUSE);

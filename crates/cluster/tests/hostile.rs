@@ -9,7 +9,7 @@ use tessera_cluster::bus::{
     Body, Extension, Gossip, Header, MessageFlags, NodeFlags, PingKind, Publish,
 };
 use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, PrimaryLink};
-use tessera_slot::{Epoch, NodeId, Offset, Slot, SlotSet};
+use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotSet};
 
 /// Mostly known names, sometimes a stranger's.
 fn names() -> impl Strategy<Value = NodeId> {
@@ -200,7 +200,8 @@ fn take(
         Step::Offset(offset) => node.handle(Event::ReplicationOffset(Offset(offset))),
         Step::Primary(up) => {
             let down = PrimaryLink::Down { since: None };
-            node.handle(Event::PrimaryLink(if up { PrimaryLink::Up } else { down }));
+            let heard = Millis(node.now);
+            node.handle(Event::PrimaryLink(if up { PrimaryLink::Up { heard } } else { down }));
         }
     }
     node.cluster.validate();

@@ -13,6 +13,9 @@ pub struct Faults {
     pub every: u64,
 }
 
+/// The longest that a durable save takes, in milliseconds.
+pub const SLOWEST_SAVE: u64 = 400;
+
 impl World {
     /// Runs with faults, then ends them: every cut is mended, every process runs.
     pub fn suffer(&mut self, faults: Faults) {
@@ -32,6 +35,7 @@ impl World {
         for host in 0..self.host_count() {
             self.hosts[host].save_fault = None;
             self.hosts[host].lag = 0;
+            self.hosts[host].disk_delay = 0;
             self.resume(host);
             self.start(host);
         }
@@ -39,7 +43,7 @@ impl World {
 
     fn one_fault(&mut self) {
         let host = self.any_host();
-        match self.rng.below(16) {
+        match self.rng.below(19) {
             0 | 1 => self.kill(host),
             2 => self.cut_power(host),
             3..=5 => self.start(host),
@@ -53,11 +57,43 @@ impl World {
                 self.break_links(host, other);
             }
             13 => {
+                self.trouble(host);
                 self.net.slow.insert(host);
                 self.hosts[host].lag = self.rng.below(20);
             }
             14 => self.hosts[host].clock_error = self.rng.below(20_000_000) as i64 - 10_000_000,
+            15 => self.slow_disk(host),
+            16 | 17 => self.firewall(host),
             _ => self.rare_fault(host),
+        }
+    }
+
+    /// Durable saves of a host take long from now on.
+    pub fn slow_disk(&mut self, host: HostId) {
+        self.hosts[host].disk_delay = self.rng.below(SLOWEST_SAVE);
+    }
+
+    /// Durable saves of a host take this long from now on, in milliseconds.
+    pub fn set_disk_delay(&mut self, host: HostId, millis: u64) {
+        self.hosts[host].disk_delay = millis;
+    }
+
+    /// A host's disk is slow, and its copy of the data lags, as chance will have it.
+    pub fn set_random_disk_and_lag(&mut self, host: HostId) {
+        self.slow_disk(host);
+        self.hosts[host].lag = self.rng.below(20);
+    }
+
+    /// A firewall refuses what goes to a host, what comes from it, or both.
+    fn firewall(&mut self, host: HostId) {
+        let (to, from) = [(true, false), (false, true), (true, true)][self.rng.below(3) as usize];
+        for other in 0..self.host_count() {
+            if to {
+                self.refuse(other, host);
+            }
+            if from {
+                self.refuse(host, other);
+            }
         }
     }
 

@@ -10,10 +10,12 @@
 //! What is deliberately not here: real time, threads, the data itself (a replication offset stands
 //! for it).
 
+mod connections;
 pub mod faults;
 pub mod invariants;
 mod net;
 mod process;
+mod replication;
 mod rng;
 mod setup;
 mod world;

@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     pub(crate) last_arrival: [u64; 2],
     /// What waits for a partition to end, by the end it goes to.
     pub(crate) stalled: [VecDeque<Arc<[u8]>>; 2],
-    /// An end has gone, and the other could not be told: the network was cut.
+    /// This end lives on although the other has gone: it could not be told.
     pub(crate) untold: Option<usize>,
 }
 
@@ -57,6 +57,8 @@ pub(crate) struct Network {
     pub(crate) by_link: BTreeMap<(HostId, u64, LinkId), u64>,
     /// Pairs, smaller host first, that cannot reach each other.
     pub(crate) cut: BTreeSet<(HostId, HostId)>,
+    /// A firewall answers what goes from the first to the second by a reset.
+    pub(crate) refused: BTreeSet<(HostId, HostId)>,
     /// Hosts whose packets take long.
     pub(crate) slow: BTreeSet<HostId>,
     next: u64,
@@ -71,6 +73,15 @@ impl Network {
         if a != b {
             self.cut.insert((a.min(b), a.max(b)));
         }
+    }
+
+    pub(crate) fn is_refused(&self, from: HostId, to: HostId) -> bool {
+        self.refused.contains(&(from, to))
+    }
+
+    /// Whether packets pass both ways.
+    pub(crate) fn is_open(&self, a: HostId, b: HostId) -> bool {
+        !self.is_cut(a, b) && !self.is_refused(a, b) && !self.is_refused(b, a)
     }
 
     /// How long a packet takes, in milliseconds.

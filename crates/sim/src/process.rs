@@ -1,7 +1,8 @@
 //! A host: its disk, and the process that runs on it.
 
 use crate::net::HostId;
-use tessera_cluster::{Cluster, Event, PrimaryLink};
+use tessera_cluster::{Batch, Cluster, Event, PrimaryLink};
+use tessera_slot::SlotSet;
 
 /// What survives a process.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,10 @@ pub(crate) struct Host {
     pub(crate) paused: bool,
     pub(crate) inbox: Vec<Event>,
     pub(crate) save_fault: Option<SaveFault>,
+    /// How long a durable save takes, in milliseconds; the process does nothing else meanwhile.
+    pub(crate) disk_delay: u64,
+    /// When a fault last befell the host, its process or its network. A slow disk and a lagging copy are none here.
+    pub(crate) troubled_at: u64,
     /// What the wall clock is wrong by, in milliseconds.
     pub(crate) clock_error: i64,
     /// How much a replica's copy lags, in ticks.
@@ -47,8 +52,14 @@ pub(crate) struct Process {
     pub(crate) offset: u64,
     /// The host that this node replicates, by the core's order.
     pub(crate) following: Option<HostId>,
+    /// The process of that host that the link leads to, while it is up.
+    pub(crate) linked_to: u64,
     pub(crate) primary_link: PrimaryLink,
     /// How many ticks more a full synchronisation takes once the primary can be read.
     pub(crate) sync_ticks: u64,
     pub(crate) writes_paused: bool,
+    /// What is carried out when the file is on disk.
+    pub(crate) saving: Option<Batch>,
+    /// The slots for which clients' writes are taken, by what has been carried out.
+    pub(crate) serves: SlotSet,
 }

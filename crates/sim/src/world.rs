@@ -1,19 +1,17 @@
 //! Hosts, network and time: what happens next, and what follows from it.
 
 use crate::invariants::Invariants;
-use crate::net::{self, End, HostId, Network, addr_of, ip_of};
+use crate::net::{self, End, HostId, Network};
 use crate::process::{Host, Process, SaveFault};
 use crate::rng::Rng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::net::SocketAddr;
-use std::sync::Arc;
 use tessera_cluster::{
-    Batch, Cluster, ClusterConfig, CommandContext, Effect, Event, Keyspace, LinkDownReason, LinkId,
-    LogLevel, Now, PrimaryLink, Snapshot, ViewRole,
+    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Effect, Event, Keyspace, LinkDownReason,
+    LogLevel, Now, PrimaryLink, Snapshot,
 };
 use tessera_resp::Value;
-use tessera_slot::{Millis, NodeId, Offset, Slot};
+use tessera_slot::{Millis, NodeId, Offset, Slot, SlotSet};
 
 /// The wall clock when a run begins, in milliseconds since 1970.
 const EPOCH_START: u64 = 1_700_000_000_000;
@@ -22,7 +20,7 @@ const MONO_START: u64 = 1_000_000;
 
 /// Something that will happen.
 #[derive(Debug)]
-enum Happening {
+pub(crate) enum Happening {
     Tick,
     /// An event for a process of a host.
     Event(Event),
@@ -31,6 +29,8 @@ enum Happening {
         opener: End,
         target: HostId,
     },
+    /// nodes.conf is on disk.
+    Saved,
     /// The opener learns that it is connected.
     Connected {
         number: u64,
@@ -122,12 +122,24 @@ impl World {
         self.hosts[host].process.is_some() && !self.hosts[host].paused
     }
 
-    fn clock(&self, host: HostId) -> Now {
+    /// Whether clients' writes are taken by the node on this host.
+    pub fn takes_writes(&self, host: HostId) -> bool {
+        let process = self.hosts[host].process.as_ref();
+        self.is_running(host)
+            && process.is_some_and(|process| !process.serves.is_empty() && !process.writes_paused)
+    }
+
+    /// The longest time in which two nodes have taken writes for one slot, in milliseconds.
+    pub fn longest_with_two_writers(&self) -> u64 {
+        self.invariants.longest_with_two_writers()
+    }
+
+    pub(crate) fn clock(&self, host: HostId) -> Now {
         let unix = (EPOCH_START + self.now).saturating_add_signed(self.hosts[host].clock_error);
         Now { mono: Millis(MONO_START + self.now), unix: Millis(unix) }
     }
 
-    fn schedule(&mut self, at: u64, host: HostId, generation: u64, happening: Happening) {
+    pub(crate) fn schedule(&mut self, at: u64, host: HostId, generation: u64, happening: Happening) {
         let sequence = self.sequence;
         self.sequence += 1;
         self.queue.push(Reverse((at.max(self.now), sequence, host, generation)));
@@ -182,6 +194,7 @@ impl World {
             Some(Happening::Event(event)) if generation == self.hosts[host].generation => {
                 self.deliver(host, event);
             }
+            Some(Happening::Saved) if generation == self.hosts[host].generation => self.saved(host),
             Some(Happening::Syn { opener, target }) => self.syn_arrives(opener, target),
             Some(Happening::Connected { number }) => self.connected(number),
             _ => {}
@@ -210,12 +223,18 @@ impl World {
             tick_at: self.now,
             offset: 0,
             following: None,
+            linked_to: 0,
             primary_link: PrimaryLink::Down { since: None },
             sync_ticks: 0,
             writes_paused: false,
+            saving: None,
+            serves: SlotSet::EMPTY,
         });
         self.invariants.process_started(host, &self.hosts[host], self.seed);
+        self.trouble(host);
         self.carry_out(host);
+        // No data survives a process here.
+        self.deliver(host, Event::StartedEmpty);
         let first = self.now + self.rng.below(100);
         self.schedule_tick(host, generation, first);
     }
@@ -225,6 +244,10 @@ impl World {
         if self.hosts[host].process.take().is_none() {
             return;
         }
+        self.trouble(host);
+        // What a stopped process has not read makes its system reset the connection.
+        let stopped = self.hosts[host].paused;
+        let reason = if stopped { LinkDownReason::Reset } else { LinkDownReason::Eof };
         let generation = self.hosts[host].generation;
         self.hosts[host].generation += 1;
         self.hosts[host].paused = false;
@@ -235,10 +258,16 @@ impl World {
             let ends = self.net.connections[&number].ends;
             for (side, end) in ends.iter().enumerate() {
                 if end.host == host && end.generation == generation {
-                    self.hang_up(number, side, LinkDownReason::Reset);
+                    self.hang_up(number, side, reason);
                 }
             }
         }
+        self.invariants.stopped(host);
+    }
+
+    /// A fault befalls a host.
+    pub(crate) fn trouble(&mut self, host: HostId) {
+        self.hosts[host].troubled_at = self.now;
     }
 
     /// A power cut: what was not synced is lost too.
@@ -271,7 +300,9 @@ impl World {
 
     /// SIGSTOP.
     pub fn pause(&mut self, host: HostId) {
+        self.trouble(host);
         self.hosts[host].paused = self.hosts[host].process.is_some();
+        self.invariants.stopped(host);
     }
 
     /// SIGCONT: what has piled up is handled, in a driver's order: ticks may come first.
@@ -279,6 +310,7 @@ impl World {
         if !std::mem::take(&mut self.hosts[host].paused) {
             return;
         }
+        self.trouble(host);
         let generation = self.hosts[host].generation;
         if self.rng.one_in(2) {
             self.tick(host, generation);
@@ -289,8 +321,8 @@ impl World {
         self.schedule_tick(host, self.hosts[host].generation, self.now);
     }
 
-    fn deliver(&mut self, host: HostId, event: Event) {
-        if self.hosts[host].paused {
+    pub(crate) fn deliver(&mut self, host: HostId, event: Event) {
+        if self.is_busy(host) {
             self.hosts[host].inbox.push(event);
             return;
         }
@@ -305,6 +337,10 @@ impl World {
         let due = machine.process.as_ref().is_some_and(|process| process.tick_at <= self.now);
         if generation != machine.generation || machine.paused || !due {
             return;
+        }
+        if self.is_busy(host) {
+            let next = self.now + 10;
+            return self.schedule_tick(host, generation, next);
         }
         self.replicate(host);
         self.deliver(host, Event::Tick);
@@ -321,8 +357,11 @@ impl World {
 
     /// Runs a CLUSTER subcommand on a node.
     pub fn command(&mut self, host: HostId, line: &str) -> Option<Value> {
-        if !self.is_running(host) {
+        if !self.is_running(host) || self.is_busy(host) {
             return None;
+        }
+        if line.starts_with("FAILOVER ") {
+            self.invariants.forced(self.now);
         }
         let now = self.clock(host);
         let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
@@ -335,23 +374,59 @@ impl World {
 
     // ---- effects
 
-    fn carry_out(&mut self, host: HostId) {
+    pub(crate) fn carry_out(&mut self, host: HostId) {
         loop {
+            let disk_delay = self.hosts[host].disk_delay;
             let Some(process) = &mut self.hosts[host].process else { return };
-            let Some(batch) = process.cluster.poll_batch() else { break };
-            if !self.save(host, &batch) {
+            if process.saving.is_some() {
                 return;
             }
-            for effect in batch.then {
-                self.effect(host, effect);
+            let Some(batch) = process.cluster.poll_batch() else { break };
+            let waits = disk_delay > 0 && batch.save.as_ref().is_some_and(|save| save.durable);
+            if waits {
+                process.saving = Some(batch);
+                let generation = self.hosts[host].generation;
+                let at = self.now + disk_delay;
+                return self.schedule(at, host, generation, Happening::Saved);
             }
+            self.finish(host, batch);
         }
-        self.invariants.after_step(host, &self.hosts[host], self.seed);
+        self.invariants.after_step(host, &self.hosts[host], self.now, self.seed);
         let generation = self.hosts[host].generation;
         let Some(process) = &self.hosts[host].process else { return };
         let due = process.cluster.next_timeout().0 - MONO_START;
         if due < process.tick_at {
             self.schedule_tick(host, generation, due);
+        }
+    }
+
+    /// Whether events pile up.
+    fn is_busy(&self, host: HostId) -> bool {
+        let machine = &self.hosts[host];
+        machine.paused || machine.process.as_ref().is_some_and(|process| process.saving.is_some())
+    }
+
+    fn saved(&mut self, host: HostId) {
+        let machine = &mut self.hosts[host];
+        if machine.paused {
+            let (at, generation) = (self.now + 10, machine.generation);
+            return self.schedule(at, host, generation, Happening::Saved);
+        }
+        let Some(batch) = machine.process.as_mut().and_then(|process| process.saving.take()) else {
+            return;
+        };
+        self.finish(host, batch);
+        self.carry_out(host);
+        for event in std::mem::take(&mut self.hosts[host].inbox) {
+            self.deliver(host, event);
+        }
+    }
+
+    fn finish(&mut self, host: HostId, batch: Batch) {
+        if self.save(host, &batch) {
+            for effect in batch.then {
+                self.effect(host, effect);
+            }
         }
     }
 
@@ -387,7 +462,17 @@ impl World {
             }
             Effect::Send { link, bytes } => self.send(host, link, bytes),
             Effect::Follow { host: ip, .. } => self.follow(host, net::host_at(ip)),
+            Effect::Routing(view) => {
+                let Some(process) = &mut self.hosts[host].process else { return };
+                let is_primary = view.my_primary().is_none();
+                process.serves = if view.state == ClusterState::Ok && is_primary {
+                    process.cluster.claims().slots.clone()
+                } else {
+                    SlotSet::EMPTY
+                };
+            }
             Effect::Promote => {
+                self.invariants.promoted(host, &self.hosts, self.now, self.seed);
                 if let Some(process) = &mut self.hosts[host].process {
                     process.following = None;
                     // From here on the data is what it is.
@@ -413,226 +498,6 @@ impl World {
                 self.log.push((self.now, host, text));
             }
             _ => {}
-        }
-    }
-
-    // ---- replication, as far as offsets go
-
-    fn follow(&mut self, host: HostId, primary: Option<HostId>) {
-        let now = self.clock(host).mono;
-        if let Some(process) = &mut self.hosts[host].process {
-            process.following = primary;
-            process.primary_link = match process.primary_link {
-                PrimaryLink::Up => PrimaryLink::Down { since: Some(now) },
-                same => same,
-            };
-        }
-    }
-
-    /// Moves a node's offset on, and tells the core.
-    fn replicate(&mut self, host: HostId) {
-        let Some(process) = &self.hosts[host].process else { return };
-        let (following, offset, before) = (process.following, process.offset, process.primary_link);
-        let is_primary = process.cluster.role() == ViewRole::Primary;
-        let source = following.and_then(|primary| self.source_offset(host, primary));
-        let grows = self.writes && is_primary && !process.writes_paused;
-        let written = if grows { self.rng.below(1000) } else { 0 };
-        let lagging = self.hosts[host].lag > 0 && self.rng.below(self.hosts[host].lag) != 0;
-        let link = self.next_link(host, following.is_some(), source.is_some());
-        let Some(process) = &mut self.hosts[host].process else { return };
-        process.primary_link = link;
-        process.offset = match source {
-            _ if link == PrimaryLink::Incomplete => 0,
-            Some(_) if lagging => offset,
-            Some(source) => source,
-            None => offset + written,
-        };
-        let events = [
-            (before != link).then_some(Event::PrimaryLink(link)),
-            (process.offset != offset).then_some(Event::ReplicationOffset(Offset(process.offset))),
-        ];
-        for event in events.into_iter().flatten() {
-            self.deliver(host, event);
-        }
-    }
-
-    /// How a node's link to its primary is one tick on. A full synchronisation drops the data when it begins, and
-    /// makes it whole only after some ticks in which the primary can be read.
-    fn next_link(&mut self, host: HostId, follows: bool, readable: bool) -> PrimaryLink {
-        /// The longest full synchronisation, in ticks.
-        const LONGEST_SYNC: u64 = 20;
-        let now = self.clock(host).mono;
-        let Some(process) = &mut self.hosts[host].process else { unreachable!("it ticks") };
-        match (process.primary_link, follows, readable) {
-            (link, false, _) => link,
-            (PrimaryLink::Up, _, true) => PrimaryLink::Up,
-            (PrimaryLink::Up, _, false) => PrimaryLink::Down { since: Some(now) },
-            (PrimaryLink::Down { .. }, _, true) if self.full_syncs && self.rng.one_in(2) => {
-                process.sync_ticks = self.rng.below(LONGEST_SYNC);
-                self.full_syncs_begun += 1;
-                PrimaryLink::Incomplete
-            }
-            (PrimaryLink::Incomplete, _, true) if process.sync_ticks > 0 => {
-                process.sync_ticks -= 1;
-                PrimaryLink::Incomplete
-            }
-            (_, _, true) => PrimaryLink::Up,
-            (link, _, false) => link,
-        }
-    }
-
-    /// A replica's data is gone but for a part, as when its primary dies in the middle of a full synchronisation.
-    pub fn lose_data(&mut self, host: HostId) {
-        if let Some(process) = &mut self.hosts[host].process {
-            (process.primary_link, process.sync_ticks) = (PrimaryLink::Incomplete, u64::MAX);
-            self.deliver(host, Event::PrimaryLink(PrimaryLink::Incomplete));
-        }
-    }
-
-    /// The offset of the primary, if its stream can be read from here.
-    fn source_offset(&self, host: HostId, primary: HostId) -> Option<u64> {
-        if self.net.is_cut(host, primary) || !self.is_running(primary) {
-            return None;
-        }
-        let process = self.hosts[primary].process.as_ref()?;
-        (process.cluster.role() == ViewRole::Primary).then_some(process.offset)
-    }
-
-    // ---- connections
-
-    fn open(&mut self, host: HostId, link: LinkId, addr: SocketAddr) {
-        let Some(target) = net::host_at(addr.ip()).filter(|target| *target < self.hosts.len())
-        else {
-            return;
-        };
-        let opener = End { host, generation: self.hosts[host].generation, link };
-        let at = self.now + self.net.delay(host, target, &mut self.rng);
-        self.schedule(at, target, 0, Happening::Syn { opener, target });
-    }
-
-    fn syn_arrives(&mut self, opener: End, target: HostId) {
-        // In a partition the packet is lost, and so are those that repeat it: the core gives up.
-        if self.net.is_cut(opener.host, target) {
-            return;
-        }
-        let back = self.now + self.net.delay(target, opener.host, &mut self.rng);
-        if self.hosts[opener.host].generation != opener.generation {
-            return;
-        }
-        let Some(process) = &mut self.hosts[target].process else {
-            let event = Event::LinkDown { link: opener.link, reason: LinkDownReason::Refused };
-            self.schedule(back, opener.host, opener.generation, Happening::Event(event));
-            return;
-        };
-        let link = LinkId::Accepted(process.next_accept);
-        process.next_accept += 1;
-        let generation = self.hosts[target].generation;
-        let number = self.net.connect(opener, End { host: target, generation, link });
-        let peer = SocketAddr::new(ip_of(opener.host), 40_000);
-        let event = Event::LinkAccepted { link, peer, local: addr_of(target) };
-        self.schedule(self.now, target, generation, Happening::Event(event));
-        self.schedule(back, opener.host, opener.generation, Happening::Connected { number });
-    }
-
-    fn connected(&mut self, number: u64) {
-        let Some(connection) = self.net.connections.get(&number) else { return };
-        let opener = connection.ends[0];
-        if self.hosts[opener.host].generation == opener.generation {
-            let local = SocketAddr::new(ip_of(opener.host), 40_000);
-            self.deliver(opener.host, Event::LinkConnected { link: opener.link, local });
-        }
-    }
-
-    fn send(&mut self, host: HostId, link: LinkId, bytes: Arc<[u8]>) {
-        self.invariants.sent(&bytes, &self.hosts[host], self.seed);
-        let generation = self.hosts[host].generation;
-        let Some((number, side)) = self.net.find(host, generation, link) else { return };
-        let far = 1 - side;
-        let peer = self.net.connections[&number].ends[far].host;
-        if self.net.is_cut(host, peer) {
-            if let Some(connection) = self.net.connections.get_mut(&number) {
-                connection.stalled[far].push_back(bytes);
-            }
-            return;
-        }
-        self.transmit(number, far, bytes);
-    }
-
-    fn transmit(&mut self, number: u64, far: usize, bytes: Arc<[u8]>) {
-        let Some(connection) = self.net.connections.get(&number) else { return };
-        let ends = connection.ends;
-        let delay = self.net.delay(ends[1 - far].host, ends[far].host, &mut self.rng);
-        let at = (self.now + delay).max(connection.last_arrival[far]);
-        if let Some(connection) = self.net.connections.get_mut(&number) {
-            connection.last_arrival[far] = at;
-        }
-        let event = Event::Packet { link: ends[far].link, bytes: bytes.to_vec() };
-        self.schedule(at, ends[far].host, ends[far].generation, Happening::Event(event));
-    }
-
-    /// One side's end of a connection is gone; the other side is told, when the network allows.
-    fn hang_up(&mut self, number: u64, side: usize, reason: LinkDownReason) {
-        let Some(connection) = self.net.connections.get_mut(&number) else { return };
-        let (near, far) = (connection.ends[side], connection.ends[1 - side]);
-        if self.net.cut.contains(&(near.host.min(far.host), near.host.max(far.host))) {
-            connection.untold = Some(1 - side);
-            return;
-        }
-        let at = connection.last_arrival[1 - side];
-        let at = at.max(self.now + self.net.delay(near.host, far.host, &mut self.rng));
-        self.net.remove(number);
-        let event = Event::LinkDown { link: far.link, reason };
-        self.schedule(at, far.host, far.generation, Happening::Event(event));
-    }
-
-    /// Breaks every connection between two hosts; both sides learn it.
-    pub fn break_links(&mut self, a: HostId, b: HostId) {
-        let between = |ends: &[End; 2]| {
-            (ends[0].host, ends[1].host) == (a, b) || (ends[0].host, ends[1].host) == (b, a)
-        };
-        let connections = &self.net.connections;
-        let numbers: Vec<u64> =
-            connections.iter().filter(|(_, c)| between(&c.ends)).map(|(n, _)| *n).collect();
-        for number in numbers {
-            if let Some(connection) = self.net.remove(number) {
-                for end in connection.ends {
-                    let event = Event::LinkDown { link: end.link, reason: LinkDownReason::Reset };
-                    self.schedule(self.now, end.host, end.generation, Happening::Event(event));
-                }
-            }
-        }
-    }
-
-    /// Cuts the network between two hosts: what is sent waits.
-    pub fn cut(&mut self, a: HostId, b: HostId) {
-        self.net.cut(a, b);
-    }
-
-    /// Cuts a host off from all others.
-    pub fn isolate(&mut self, host: HostId) {
-        for other in 0..self.hosts.len() {
-            self.net.cut(host, other);
-        }
-    }
-
-    /// Ends all cuts: what has waited is sent again, hang-ups become known.
-    pub fn mend_network(&mut self) {
-        self.net.cut.clear();
-        self.net.slow.clear();
-        let numbers: Vec<u64> = self.net.connections.keys().copied().collect();
-        for number in numbers {
-            for far in 0..2 {
-                let waiting = match self.net.connections.get_mut(&number) {
-                    Some(connection) => std::mem::take(&mut connection.stalled[far]),
-                    None => continue,
-                };
-                for bytes in waiting {
-                    self.transmit(number, far, bytes);
-                }
-            }
-            if let Some(far) = self.net.connections.get(&number).and_then(|c| c.untold) {
-                self.hang_up(number, 1 - far, LinkDownReason::Reset);
-            }
         }
     }
 }

@@ -3,7 +3,9 @@
 pub mod agreement;
 mod epochs_grow;
 mod one_owner;
+mod most_data;
 mod one_vote;
+mod one_writer;
 mod whole_data;
 
 use crate::net::HostId;
@@ -19,6 +21,7 @@ pub(crate) struct Invariants {
     owners: one_owner::OneOwner,
     votes: one_vote::OneVote,
     epochs: epochs_grow::EpochsGrow,
+    writers: one_writer::OneWriter,
 }
 
 impl Invariants {
@@ -49,10 +52,32 @@ impl Invariants {
         whole_data::sent(bytes, machine, seed);
     }
 
-    pub(crate) fn after_step(&mut self, host: HostId, machine: &Host, seed: u64) {
+    /// The process on this host serves nobody any more.
+    pub(crate) fn stopped(&mut self, host: HostId) {
+        self.writers.stopped(host);
+    }
+
+    /// Somebody has ordered a takeover without the primary's consent.
+    pub(crate) fn forced(&mut self, now: u64) {
+        self.writers.forced(now);
+    }
+
+    /// The longest time in which two nodes have taken writes for one slot, in milliseconds.
+    pub(crate) fn longest_with_two_writers(&self) -> u64 {
+        self.writers.longest()
+    }
+
+    pub(crate) fn promoted(&self, host: HostId, hosts: &[Host], now: u64, seed: u64) {
+        if !self.writers.was_forced(now) {
+            most_data::promoted(host, hosts, now, seed);
+        }
+    }
+
+    pub(crate) fn after_step(&mut self, host: HostId, machine: &Host, now: u64, seed: u64) {
         let Some(process) = &machine.process else { return };
         let claims = process.cluster.claims();
         self.epochs.check(host, &claims, seed);
         self.owners.check(&claims, seed);
+        self.writers.check(host, process, now, seed);
     }
 }

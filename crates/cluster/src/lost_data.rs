@@ -1,0 +1,115 @@
+//! A primary that starts without its data steps back, where a replica still has it.
+//!
+//! Nobody may have noticed that it was away, so nobody would replace it; and its replicas would follow it into
+//! emptiness. So it neither serves nor lets anybody synchronise until it knows that no replica has data. If one has,
+//! it says to all that it has failed itself (FAIL about its own name, which nodes of every kind believe), and the
+//! election goes its usual way. All that is bounded in time: a cluster whose nodes have all lost their data must serve.
+
+use crate::LogLevel;
+use crate::bus::{Body, MessageFlags};
+use crate::core::Cluster;
+use crate::node::Node;
+use tessera_slot::{Millis, NodeId};
+
+/// The bounds of the time in which replicas are to show what they have, in ms; between them the node timeout counts.
+const MIN_ASKING: u64 = 2000;
+const MAX_ASKING: u64 = 5000;
+/// How long a replica with data gets to take over, in node timeouts: the others hold to a failure for as long...
+const GIVES_WAY_FOR: u64 = 2;
+/// ...and at least this, in milliseconds.
+const MIN_GIVES_WAY: u64 = 5000;
+/// The failure is told again this often, in milliseconds: not every link was up the first time.
+const TELL_EVERY: u64 = 500;
+
+/// Whether this node's data was lost when it started, and what follows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum LostData {
+    /// Nothing was lost, or nobody has more.
+    #[default]
+    No,
+    /// Replicas are yet to show whether they have data.
+    Asking { until: Millis },
+    /// A replica has data, and is to take over.
+    GivesWay { since: Millis, until: Millis, tell_at: Millis },
+}
+
+impl LostData {
+    /// Since when this node wants to be replaced.
+    pub(crate) fn gives_way_since(self) -> Option<Millis> {
+        match self {
+            LostData::GivesWay { since, .. } => Some(since),
+            LostData::No | LostData::Asking { .. } => None,
+        }
+    }
+}
+
+impl Cluster {
+    /// Whether this node must not let others synchronise with it: a replica may still have the data that it has lost.
+    pub fn withholds_data(&self) -> bool {
+        self.lost_data != LostData::No
+    }
+
+    pub(crate) fn started_empty(&mut self) {
+        if self.nodes.me().is_voter() {
+            let longest = self.config.node_timeout.clamp(MIN_ASKING, MAX_ASKING);
+            let has_replicas = self.nodes.replicas_of(self.id()).next().is_some();
+            let wait = if has_replicas { longest } else { MIN_ASKING };
+            self.lost_data = LostData::Asking { until: self.now.mono.plus(wait) };
+        }
+    }
+
+    pub(crate) fn tick_lost_data(&mut self) {
+        let now = self.now.mono;
+        if self.withholds_data() && !self.nodes.me().is_voter() {
+            // Replaced.
+            self.lost_data = LostData::No;
+        }
+        match self.lost_data {
+            LostData::No => {}
+            LostData::Asking { until } => match self.replica_with_data() {
+                Some(replica) => self.give_way_to(replica),
+                None if now >= until || self.all_replicas_are_empty() => {
+                    self.lost_data = LostData::No;
+                }
+                None => {}
+            },
+            LostData::GivesWay { until, .. } if now >= until => {
+                let text = "No replica has taken over. I serve without the data that I had.";
+                self.log(LogLevel::Warning, text);
+                self.lost_data = LostData::No;
+            }
+            LostData::GivesWay { since, until, tell_at } if now >= tell_at => {
+                let tell_at = now.plus(TELL_EVERY);
+                self.lost_data = LostData::GivesWay { since, until, tell_at };
+                self.broadcast(Body::Fail(self.id()), MessageFlags::default());
+            }
+            LostData::GivesWay { .. } => {}
+        }
+    }
+
+    fn give_way_to(&mut self, replica: NodeId) {
+        let now = self.now.mono;
+        let name = self.name_of(replica);
+        let text =
+            format!("I have started without data, and replica {name} has data: it is to take over.");
+        self.log(LogLevel::Warning, text);
+        let limit = self.config.node_timeout.saturating_mul(GIVES_WAY_FOR).max(MIN_GIVES_WAY);
+        let (until, tell_at) = (now.plus(limit), now);
+        self.lost_data = LostData::GivesWay { since: now, until, tell_at };
+        self.tick_lost_data();
+    }
+
+    /// A replica that has spoken since this node started, and has data.
+    fn replica_with_data(&self) -> Option<NodeId> {
+        let has_data =
+            |node: &&Node| node.data_received.is_some() && node.offset.0 > 0 && !node.no_failover;
+        self.nodes.replicas_of(self.id()).find(has_data).map(|node| node.id)
+    }
+
+    /// Whether every replica has spoken, and has nothing.
+    fn all_replicas_are_empty(&self) -> bool {
+        let mut replicas = self.nodes.replicas_of(self.id()).peekable();
+        replicas.peek().is_some()
+            && replicas.all(|node| node.data_received.is_some() && node.offset.0 == 0)
+    }
+}

@@ -1,0 +1,32 @@
+//! Of the replicas that a failed primary leaves, one takes over that has all that any of them has acknowledged, as
+//! long as that one is healthy: what WAIT 1 has promised is kept. A slow disk is no illness, nor is a copy that lags.
+
+use crate::net::HostId;
+use crate::process::Host;
+use tessera_cluster::PrimaryLink;
+
+/// Every other host must have been well for this long, in milliseconds.
+const WELL_FOR: u64 = 4000;
+/// The primary must have failed within this time, in ms: an election that goes on for longer has met other trouble.
+const FRESH: u64 = 2500;
+
+pub(crate) fn promoted(winner: HostId, hosts: &[Host], now: u64, seed: u64) {
+    let Some(process) = &hosts[winner].process else { return };
+    let Some(primary) = process.following else { return };
+    let is_well = |host: HostId| host == primary || now - hosts[host].troubled_at >= WELL_FOR;
+    let is_fresh = now - hosts[primary].troubled_at <= FRESH;
+    if !is_fresh || !(0..hosts.len()).all(is_well) {
+        return;
+    }
+    for (host, machine) in hosts.iter().enumerate().filter(|(host, _)| *host != winner) {
+        let Some(other) = &machine.process else { continue };
+        let could = other.following == Some(primary) && other.primary_link != PrimaryLink::Incomplete;
+        if could {
+            let (has, won_with) = (other.offset, process.offset);
+            assert!(
+                has <= won_with,
+                "host {winner} takes over with {won_with} where host {host} has {has}, seed {seed}"
+            );
+        }
+    }
+}
