@@ -204,7 +204,9 @@ impl Cluster {
         if self.now.mono < at {
             return;
         }
-        if !self.manual.can_start() && self.better_replica(primary, self.id(), self.offset).is_some() {
+        if !self.manual.can_start()
+            && self.better_replica(primary, self.id(), self.offset).is_some()
+        {
             let (at, rank) = (self.now.mono.plus(LOOK_EVERY), self.rank(primary));
             self.election.phase = Phase::Waiting { at, rank, per_rank };
             return;

@@ -133,7 +133,6 @@ impl Cluster {
         let Some(id) = known.node else { return };
         let Some(node) = self.nodes.get_mut(id) else { return };
         node.refusals = None;
-        node.hung_up = false;
         let kind = match node.send_meet {
             true => bus::PingKind::Meet,
             false => bus::PingKind::Ping,

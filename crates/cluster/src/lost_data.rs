@@ -46,7 +46,7 @@ impl LostData {
 impl Cluster {
     /// Whether this node must not let others synchronise with it: a replica may still have the data that it has lost.
     pub fn withholds_data(&self) -> bool {
-        self.lost_data != LostData::No
+        self.lost_data != LostData::No && self.nodes.me().is_voter()
     }
 
     pub(crate) fn started_empty(&mut self) {
@@ -60,8 +60,8 @@ impl Cluster {
 
     pub(crate) fn tick_lost_data(&mut self) {
         let now = self.now.mono;
-        if self.withholds_data() && !self.nodes.me().is_voter() {
-            // Replaced.
+        if !self.nodes.me().is_voter() {
+            // Replaced, perhaps.
             self.lost_data = LostData::No;
         }
         match self.lost_data {
@@ -90,8 +90,9 @@ impl Cluster {
     fn give_way_to(&mut self, replica: NodeId) {
         let now = self.now.mono;
         let name = self.name_of(replica);
-        let text =
-            format!("I have started without data, and replica {name} has data: it is to take over.");
+        let text = format!(
+            "I have started without data, and replica {name} has data: it is to take over."
+        );
         self.log(LogLevel::Warning, text);
         let limit = self.config.node_timeout.saturating_mul(GIVES_WAY_FOR).max(MIN_GIVES_WAY);
         let (until, tell_at) = (now.plus(limit), now);

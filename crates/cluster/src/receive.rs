@@ -346,6 +346,7 @@ impl Cluster {
             node.heard(heard);
             node.ping_sent = None;
             node.reached = true;
+            node.hung_up = false;
         }
         self.nodes.prove(id);
         self.clear_suspicion(id);

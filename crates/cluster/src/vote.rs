@@ -4,9 +4,9 @@
 use crate::bus::{Body, Header, MessageFlags};
 use crate::core::Cluster;
 use crate::node::Node;
-use std::cmp::Reverse;
 use crate::slot_sets::common;
 use crate::{LogLevel, LogTopic};
+use std::cmp::Reverse;
 use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.
@@ -109,7 +109,8 @@ impl Cluster {
         let primary = node.primary().and_then(|id| self.nodes.get(id));
         let Some(primary) = primary else { return Err("I don't know its primary".to_owned()) };
         let gives_way = primary.id == self.id() && self.lost_data.gives_way_since().is_some();
-        if !primary.has_failed() && !gives_way && !header.message_flags.has(MessageFlags::FORCE_ACK) {
+        if !primary.has_failed() && !gives_way && !header.message_flags.has(MessageFlags::FORCE_ACK)
+        {
             return Err("its primary is up".to_owned());
         }
         let pause = self.config.node_timeout.saturating_mul(VOTE_PAUSE);

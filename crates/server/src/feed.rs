@@ -258,7 +258,8 @@ pub(crate) fn command(
 }
 
 fn permission(server: &Server) -> SyncPermission {
-    if server.follow.is_link_usable() {
+    let withholds = server.cluster.as_ref().is_some_and(|cluster| cluster.withholds_data());
+    if server.follow.is_link_usable() && !withholds {
         SyncPermission::Granted
     } else {
         SyncPermission::OwnLinkDown

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use tessera_cluster::Cluster;
+use tessera_cluster::{Cluster, Event};
 use tessera_config::{Config, IncludeError, Source, command_line, load};
 use tessera_engine::commands::check_renamed;
 use tessera_engine::{Engine, EngineOptions, Mode};
@@ -239,9 +239,12 @@ fn open_cluster(config: &Config, warnings: &mut Vec<String>) -> Result<ClusterPa
         ));
     }
     let seed = u64::from_le_bytes(random_bytes());
-    let core = Cluster::new(settings, text.as_deref(), time::now(), seed).with_context(|| {
-        format!("Unrecoverable error: corrupted cluster config file {}", path.display())
-    })?;
+    let mut core =
+        Cluster::new(settings, text.as_deref(), time::now(), seed).with_context(|| {
+            format!("Unrecoverable error: corrupted cluster config file {}", path.display())
+        })?;
+    // There are no files that the data could come from.
+    core.handle(time::now(), Event::StartedEmpty);
     let listeners = bind_at_start(config, port)?;
     Ok((Some(file), listeners, Some(core)))
 }

@@ -34,7 +34,8 @@ impl World {
         let (following, offset, before) = (process.following, process.offset, process.primary_link);
         let is_primary = process.cluster.role() == ViewRole::Primary;
         let source = following.map(|primary| self.source(host, primary));
-        let grows = self.writes && is_primary && !process.writes_paused && !process.serves.is_empty();
+        let grows =
+            self.writes && is_primary && !process.writes_paused && !process.serves.is_empty();
         let written = if grows { self.rng.below(1000) } else { 0 };
         let lagging = self.hosts[host].lag > 0 && self.rng.below(self.hosts[host].lag) != 0;
         let link = source.map_or(before, |source| self.next_link(host, source));
@@ -62,7 +63,9 @@ impl World {
         let heard = self.clock(host).mono;
         let Some(process) = &mut self.hosts[host].process else { unreachable!("it ticks") };
         match (process.primary_link, source) {
-            (PrimaryLink::Up { .. }, Source::Open { process: of, .. }) if of == process.linked_to => {
+            (PrimaryLink::Up { .. }, Source::Open { process: of, .. })
+                if of == process.linked_to =>
+            {
                 PrimaryLink::Up { heard }
             }
             (link @ PrimaryLink::Up { .. }, Source::Silent) => link,

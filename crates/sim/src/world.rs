@@ -7,8 +7,8 @@ use crate::rng::Rng;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use tessera_cluster::{
-    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Effect, Event, Keyspace, LinkDownReason,
-    LogLevel, Now, PrimaryLink, Snapshot,
+    Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Effect, Event, Keyspace,
+    LinkDownReason, LogLevel, Now, PrimaryLink, Snapshot,
 };
 use tessera_resp::Value;
 use tessera_slot::{Millis, NodeId, Offset, Slot, SlotSet};
@@ -139,7 +139,13 @@ impl World {
         Now { mono: Millis(MONO_START + self.now), unix: Millis(unix) }
     }
 
-    pub(crate) fn schedule(&mut self, at: u64, host: HostId, generation: u64, happening: Happening) {
+    pub(crate) fn schedule(
+        &mut self,
+        at: u64,
+        host: HostId,
+        generation: u64,
+        happening: Happening,
+    ) {
         let sequence = self.sequence;
         self.sequence += 1;
         self.queue.push(Reverse((at.max(self.now), sequence, host, generation)));

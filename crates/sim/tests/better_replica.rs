@@ -81,7 +81,11 @@ fn a_better_replica_that_is_gone_too_is_not_waited_for() {
         })
         .collect();
     times.sort_unstable();
-    println!("both gone: median {} ms, slowest {} ms", times[times.len() / 2], times[times.len() - 1]);
+    println!(
+        "both gone: median {} ms, slowest {} ms",
+        times[times.len() / 2],
+        times[times.len() - 1]
+    );
 }
 
 #[test]

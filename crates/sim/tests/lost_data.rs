@@ -32,7 +32,8 @@ fn restart_at_once(setup: Setup, seed: u64, config: ClusterConfig) -> u64 {
 
     // Then
     let is_replaced = |world: &World| {
-        world.cluster(replica).is_some_and(|c| c.role() == ViewRole::Primary) && is_ok(world, replica)
+        world.cluster(replica).is_some_and(|c| c.role() == ViewRole::Primary)
+            && is_ok(world, replica)
     };
     let time = world.run_while(5000, |world| !is_replaced(world));
     let time = time.unwrap_or_else(|| panic!("no takeover, seed {seed}: {:?}", world.log));
@@ -83,8 +84,7 @@ fn of_two_replicas_the_one_with_more_data_takes_over() {
 #[test]
 fn a_cluster_that_has_lost_all_its_data_serves() {
     for seed in SEEDS {
-        let mut world =
-            Setup { shards: 3, replicas: 1 }.resumed(seed, ClusterConfig::default());
+        let mut world = Setup { shards: 3, replicas: 1 }.resumed(seed, ClusterConfig::default());
         world.run_for(6000);
         (0..6).for_each(|host| world.kill(host));
         let pause = world.rng.below(3000);
@@ -92,7 +92,8 @@ fn a_cluster_that_has_lost_all_its_data_serves() {
         (0..6).for_each(|host| world.start(host));
         let time = world.run_while(6000, |world| !all_ok(world));
         assert!(time.is_some(), "seed {seed}");
-        let roles = (0..3).all(|host| world.cluster(host).is_some_and(|c| c.role() == ViewRole::Primary));
+        let roles =
+            (0..3).all(|host| world.cluster(host).is_some_and(|c| c.role() == ViewRole::Primary));
         assert!(roles, "seed {seed}");
     }
 }
@@ -100,8 +101,7 @@ fn a_cluster_that_has_lost_all_its_data_serves() {
 #[test]
 fn a_primary_without_replicas_serves_without_its_data() {
     for seed in SEEDS {
-        let mut world =
-            Setup { shards: 3, replicas: 0 }.resumed(seed, ClusterConfig::default());
+        let mut world = Setup { shards: 3, replicas: 0 }.resumed(seed, ClusterConfig::default());
         world.run_for(6000);
         world.kill(0);
         world.run_for(100);

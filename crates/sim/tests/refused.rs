@@ -43,9 +43,9 @@ fn refuse(world: &mut World, side: &[usize], what: Refused) {
 
 #[test]
 fn a_refused_primary_stops_before_it_is_replaced() {
-    for (setup, timeout) in [(3, 2000), (5, 2000), (3, 15_000)].map(|(shards, timeout)| {
-        (Setup { shards, replicas: 1 }, timeout)
-    }) {
+    for (setup, timeout) in [(3, 2000), (5, 2000), (3, 15_000)]
+        .map(|(shards, timeout)| (Setup { shards, replicas: 1 }, timeout))
+    {
         let config = ClusterConfig { node_timeout: timeout, ..ClusterConfig::default() };
         for what in [Refused::To, Refused::From, Refused::Both] {
             let mut longest = 0;
@@ -56,22 +56,30 @@ fn a_refused_primary_stops_before_it_is_replaced() {
 
                 // Then its replica takes its place, and at no time do both take writes for long.
                 let replica = setup.shards;
-                let took_over = world.run_while(timeout * 2 + 5000, |world| {
-                    !world.takes_writes(replica)
-                });
+                let took_over =
+                    world.run_while(timeout * 2 + 5000, |world| !world.takes_writes(replica));
                 assert!(took_over.is_some(), "{what:?}, seed {seed}: {:?}", world.log);
                 world.run_for(timeout);
                 assert!(!world.takes_writes(0), "{what:?}, seed {seed}");
                 longest = longest.max(world.longest_with_two_writers());
-                assert!(longest <= MOMENT, "{longest} ms with two primaries, {what:?}, seed {seed}");
+                assert!(
+                    longest <= MOMENT,
+                    "{longest} ms with two primaries, {what:?}, seed {seed}"
+                );
 
                 // And when the firewall is gone, it follows.
                 world.mend_network();
                 world.run_for(5000);
                 let role = world.cluster(0).map(|cluster| cluster.role());
-                assert_eq!(role, Some(ViewRole::Replica(world.id(replica))), "{what:?}, seed {seed}");
+                assert_eq!(
+                    role,
+                    Some(ViewRole::Replica(world.id(replica))),
+                    "{what:?}, seed {seed}"
+                );
             }
-            println!("{setup:?}, timeout {timeout}, refused {what:?}: {longest} ms with two primaries");
+            println!(
+                "{setup:?}, timeout {timeout}, refused {what:?}: {longest} ms with two primaries"
+            );
         }
     }
 }

@@ -183,56 +183,6 @@ fn a_halted_primary_that_nobody_replaces_serves_again() {
 }
 
 #[test]
-fn a_quick_restart_is_no_failover() {
-    /// Gone for less than the time in which the others are certain of it.
-    const QUICK: Duration = Duration::from_millis(200);
-    /// How often a busy machine may fail to start a process that quickly.
-    const ATTEMPTS: usize = 20;
-    let mut cluster = Cluster::start(&[]);
-    let ports = cluster.ports();
-    let mut gone = Vec::new();
-    for _ in 0..ATTEMPTS {
-        // Given
-        let shard = cluster.shards().swap_remove(2);
-        let (primary, replica) = (shard.primary, replica_of(&shard));
-        let before = current_epoch(replica);
-
-        // When a primary is killed and started again.
-        let killed_at = Instant::now();
-        cluster.nodes.kill(primary).expect("it runs");
-        cluster.nodes.restart(primary).expect("it starts");
-        gone.push(killed_at.elapsed());
-
-        if gone.last().is_some_and(|gone| *gone <= QUICK) {
-            // Then it is the primary still: its replica is back with it, and nobody has called an election.
-            await_replica_online(primary);
-            cluster.await_replica_of(replica, primary);
-            cluster.await_ok();
-            assert_eq!(current_epoch(replica), before, "there was an election");
-            return;
-        }
-        // That was too slow to say anything: whoever is the primary now, once more.
-        cluster.await_agreement(&ports);
-        cluster.await_ok();
-    }
-    panic!("the machine is too busy to start a process quickly: {gone:?}");
-}
-
-fn current_epoch(port: u16) -> String {
-    let info = Wire::connect(port).expect("it runs").say("CLUSTER INFO").text();
-    common::wire::field_of(&info, "cluster_current_epoch")
-}
-
-/// Waits until this process, not one before it, serves a replica.
-fn await_replica_online(primary: u16) {
-    eventually("the replica is back", || {
-        let mut wire = Wire::connect(primary).map_err(|error| error.to_string())?;
-        let replica = wire.info("replication", "slave0");
-        if replica.contains("state=online") { Ok(()) } else { Err(replica) }
-    });
-}
-
-#[test]
 fn a_failover_on_command_loses_nothing() {
     // Given: writes under way.
     let mut cluster = Cluster::start(&[]);

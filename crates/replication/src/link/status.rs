@@ -69,6 +69,11 @@ impl ReplicaLink {
         }
     }
 
+    /// When the primary was last heard of, or the present attempt to connect began.
+    pub fn last_io(&self) -> Millis {
+        self.last_io
+    }
+
     fn phase(&self) -> LinkPhase {
         match self.state {
             State::Waiting { .. } => LinkPhase::Connect,

@@ -214,7 +214,7 @@ impl Control {
             self.ping.set_period(u64::from(config.replication.repl_ping_replica_period) * 1000);
         }
         self.server.note_stale();
-        if self.ping.poll(now) && self.server.engine.log.reader_count() > 0 {
+        if self.ping.poll(now) || self.is_unproven() {
             self.ping_replicas();
         }
         let Some(cluster) = cluster else { return };
@@ -228,12 +228,12 @@ impl Control {
         let is_incomplete = self.server.follow.is_incomplete();
         let link = status.map(|status| match (is_incomplete, status.is_up()) {
             (true, _) => PrimaryLink::Incomplete,
-            (false, true) => PrimaryLink::Up,
+            (false, true) => PrimaryLink::Up { heard: status.last_io.unwrap_or(now) },
             (false, false) => PrimaryLink::Down { since: status.last_io },
         });
         let is_due = self.tick_at.is_none_or(|at| now >= at);
         if let Some(link) = link
-            && (is_due || self.told.1 != Some(link))
+            && (is_due || is_news(self.told.1, link))
         {
             self.told.1 = Some(link);
             cluster.event(Event::PrimaryLink(link));
@@ -248,10 +248,22 @@ impl Control {
         self.save_unsaved(false);
     }
 
+    /// Whether there are replicas at offset 0. Others tell by the offset whether a replica has data, so it does not
+    /// stay there.
+    fn is_unproven(&self) -> bool {
+        let log = &self.server.engine.log;
+        log.is_active()
+            && log.offset() == Offset(0)
+            && !self.server.engine.mode().any(Mode::REPLICA)
+    }
+
     /// Shows replicas that their link is alive. Only a primary appends to the log, and only until it has promised
     /// to append no more; the world stays entered so that this holds.
     fn ping_replicas(&self) {
         let engine = &self.server.engine;
+        if engine.log.reader_count() == 0 {
+            return;
+        }
         let world = engine.keyspace.enter(self.thread);
         if !engine.mode().any(Mode::REPLICA) && !self.server.log_closed.load(Acquire) {
             engine.log.append_control(&["PING"]);
@@ -414,6 +426,14 @@ impl Control {
         engine.keyspace.discards().flushed(flushed);
         self.server.feed_replicas(usize::MAX);
         engine.stats.thread(self.thread).dirty.fetch_add(1, Relaxed);
+    }
+}
+
+/// Whether the core is to hear of this at once. What comes over a link that is up is told by ticks.
+fn is_news(told: Option<PrimaryLink>, link: PrimaryLink) -> bool {
+    match (told, link) {
+        (Some(PrimaryLink::Up { .. }), PrimaryLink::Up { .. }) => false,
+        (told, link) => told != Some(link),
     }
 }
 

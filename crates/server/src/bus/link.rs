@@ -170,6 +170,8 @@ async fn serve(
         }
     };
     let ended: std::io::Result<LinkDownReason> = tokio::select! {
+        // An end-of-file says more than the failed write after it.
+        biased;
         ended = read => ended,
         ended = write => ended.map(|()| LinkDownReason::Other),
     };

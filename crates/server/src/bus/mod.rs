@@ -96,6 +96,11 @@ impl ClusterHandle {
         self.event(Event::ConfigChanged(Box::new(cluster_config(config))));
     }
 
+    /// Whether nobody may synchronise with this node: a replica may have the data that it has lost.
+    pub(crate) fn withholds_data(&self) -> bool {
+        self.core.lock().withholds_data()
+    }
+
     /// Lets the core take an event; the control thread does what follows.
     pub(crate) fn event(&self, event: Event) {
         let mut core = self.core.lock();

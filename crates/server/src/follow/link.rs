@@ -17,7 +17,6 @@ use tessera_engine::{ClientInfo, ClientKind, Session};
 use tessera_log::ReplId;
 use tessera_replication::{LinkConfig, LinkEffect, LinkEvent, LinkFault, Position, ReplicaLink};
 use tessera_resp::RequestParser;
-use tessera_slot::{Millis, Offset};
 
 /// How long a read waits, so that timers and orders are seen.
 const READ_WAIT: Duration = Duration::from_millis(250);
@@ -95,9 +94,10 @@ impl Follower {
         let mut session = Session::new(info, true);
         session.is_primary = true;
         let log = &server.engine.log;
-        // What this node has written as a primary is history too: the new primary may know it.
-        let position = (log.is_active() && log.offset() > Offset(0))
-            .then(|| Position { id: log.identity().id, offset: log.offset() });
+        // What this node has written as a primary is history too: the new primary may know it. So it is at its very
+        // beginning: the data to which nothing was added yet goes by its name too.
+        let position =
+            log.is_active().then(|| Position { id: log.identity().id, offset: log.offset() });
         // Whoever grants to continue from there does not select again.
         session.db = log.stream_db() as usize;
         let link = ReplicaLink::new(link_config(&server), position, time::monotonic());
@@ -324,10 +324,11 @@ impl Follower {
     pub(super) fn publish(&self) {
         let now = time::monotonic();
         let link = self.link.status(now);
-        let last_io = link.last_io_seconds.map(|ago| Millis(now.0.saturating_sub(ago * 1000)));
+        let last_io = link.last_io_seconds.map(|_| self.link.last_io());
         let mut state = self.handle().state.lock();
         if state.version == self.version {
-            let last_io = last_io.or(state.status.as_ref().and_then(|status| status.last_io));
+            state.last_io = last_io.or(state.last_io);
+            let last_io = state.last_io;
             let is_new = state.status.as_ref().map(|status| status.link.phase) != Some(link.phase);
             state.status = Some(FollowStatus {
                 link,

@@ -65,6 +65,9 @@ struct State {
     /// The thread is loading a payload, or undoing that: a change of `wanted` makes it give up and waits for it.
     loading: bool,
     status: Option<FollowStatus>,
+    /// When something last came from a primary, since this node began to follow anybody. A replica that is told to
+    /// follow another primary has its data still.
+    last_io: Option<Millis>,
     socket: Option<TcpStream>,
     /// The data is not whole: a full synchronisation has begun to replace it and has not ended well.
     incomplete: bool,
@@ -102,6 +105,9 @@ impl Follow {
         let mut state = self.state.lock();
         if state.wanted == primary && primary.is_some() {
             return;
+        }
+        if primary.is_none() {
+            state.last_io = None;
         }
         state.wanted = primary;
         state.version += 1;

@@ -2,8 +2,8 @@
 
 pub mod agreement;
 mod epochs_grow;
-mod one_owner;
 mod most_data;
+mod one_owner;
 mod one_vote;
 mod one_writer;
 mod whole_data;

@@ -20,7 +20,8 @@ pub(crate) fn promoted(winner: HostId, hosts: &[Host], now: u64, seed: u64) {
     }
     for (host, machine) in hosts.iter().enumerate().filter(|(host, _)| *host != winner) {
         let Some(other) = &machine.process else { continue };
-        let could = other.following == Some(primary) && other.primary_link != PrimaryLink::Incomplete;
+        let could =
+            other.following == Some(primary) && other.primary_link != PrimaryLink::Incomplete;
         if could {
             let (has, won_with) = (other.offset, process.offset);
             assert!(

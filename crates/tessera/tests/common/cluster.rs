@@ -1,6 +1,6 @@
 //! A cluster of six as `tessera up` makes it, whose nodes a test kills, halts and starts again.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 use tessera_cli::up::view::{SeenNode, Shard, parse_nodes};
@@ -21,13 +21,20 @@ impl Cluster {
     /// Starts a cluster with more lines for each node's redis.conf.
     #[track_caller]
     pub(crate) fn start(config: &[&str]) -> Cluster {
+        Cluster::start_as(TESSERA.as_ref(), 1, config)
+    }
+
+    /// The same with another program, which gets the server's arguments, and so many replicas for each primary.
+    #[track_caller]
+    pub(crate) fn start_as(program: &Path, replicas: u16, config: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
+        let count = 3 * (1 + replicas);
         let options = Options {
-            program: TESSERA.into(),
+            program: program.to_owned(),
             program_args: vec!["server".to_owned()],
-            masters: None,
-            replicas: None,
-            port: Some(free_ports(6)),
+            masters: Some(3),
+            replicas: Some(replicas),
+            port: Some(free_ports(count)),
             dir: dir.path().join("cluster"),
             reset: false,
             config: config.iter().map(|line| (*line).to_owned()).collect(),
@@ -36,7 +43,7 @@ impl Cluster {
             Ok(nodes) => Cluster { nodes, dir },
             Err(error) => {
                 let first = options.port.expect("set above");
-                (first..first + 6)
+                (first..first + count)
                     .for_each(|port| print_tail(&log(&options.dir.join(port.to_string()))));
                 panic!("the cluster does not come up: {error}");
             }
@@ -50,7 +57,12 @@ impl Cluster {
 
     /// The file that a node logs to.
     pub(crate) fn log(&self, port: u16) -> PathBuf {
-        log(&self.dir.path().join("cluster").join(port.to_string()))
+        log(&self.dir_of(port))
+    }
+
+    /// Where a node runs and keeps its files.
+    pub(crate) fn dir_of(&self, port: u16) -> PathBuf {
+        self.dir.path().join("cluster").join(port.to_string())
     }
 
     /// The shards, in the order of their first slots, as the first node that answers sees them.

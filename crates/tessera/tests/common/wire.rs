@@ -1,7 +1,7 @@
 //! A small client whose every byte a test can see: RESP2 and RESP3 replies as text, pipelines, half commands.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -95,7 +95,11 @@ impl Wire {
 
     /// Connects; no read or write may take longer than `limit`.
     pub(crate) fn connect_within(port: u16, limit: Duration) -> std::io::Result<Wire> {
-        let address = ("127.0.0.1", port).to_socket_addrs()?.next().expect("an address is given");
+        Wire::connect_to(([127, 0, 0, 1], port).into(), limit)
+    }
+
+    /// Connects to any address.
+    pub(crate) fn connect_to(address: SocketAddr, limit: Duration) -> std::io::Result<Wire> {
         let socket = TcpStream::connect_timeout(&address, limit)?;
         socket.set_nodelay(true)?;
         socket.set_read_timeout(Some(limit))?;
