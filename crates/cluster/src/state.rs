@@ -125,6 +125,10 @@ impl Cluster {
         }
         let limit = self.config.node_timeout.max(MIN_SILENCE);
         let is_heard = node.data_received.is_some_and(|at| self.now.mono.since(at) <= limit);
+        if self.nodes.me().is_replica() {
+            // It takes no writes, and may have been asleep until now.
+            return is_heard || node.is_healthy();
+        }
         is_heard && !(is_isolated && self.is_gone(node.id))
     }
 
