@@ -292,6 +292,8 @@ impl Cluster {
             );
             self.log(LogLevel::Notice, text);
             self.become_replica_of(sender, !same_shard);
+            // It votes in this node's place as soon as it knows that this node does not.
+            self.broadcast_pong(|node| node.id == sender);
         } else if !taken.mine.is_empty() {
             self.out.push(Effect::DropKeys(Box::new(taken.mine.clone())));
         }

@@ -12,7 +12,7 @@ use tessera_slot::NodeId;
 /// No second vote about the same primary for this many node timeouts.
 const VOTE_PAUSE: u64 = 2;
 /// How long a new primary waits at most for its predecessor to follow it before it votes, in milliseconds.
-const HANDOVER: u64 = 5000;
+const HANDOVER: u64 = 1000;
 
 /// A request for a vote that waits, because a replica with more data may ask too.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -56,24 +56,30 @@ impl Cluster {
         node.is_some_and(Node::is_primary) && self.now.mono.since(at) < HANDOVER
     }
 
-    /// Keeps the request if a better replica is alive: the vote is for that one as soon as it asks. An operator who
-    /// insists on this one has it.
+    /// Keeps the request for a while if it is too early to vote.
     fn defer_vote(&mut self, primary: NodeId, candidate: NodeId, header: &Header) -> bool {
-        if header.message_flags.has(MessageFlags::FORCE_ACK) {
-            return false;
-        }
-        let Some(better) = self.better_replica(primary, candidate, header.offset) else {
-            return false;
-        };
+        let Some(why) = self.why_too_early(primary, candidate, header) else { return false };
         let is_new = !self.deferred.iter().any(|request| request.candidate == candidate);
         self.deferred.retain(|request| request.candidate != candidate);
         self.deferred.push(Deferred { candidate, header: header.clone() });
         if is_new {
-            let (name, better) = (self.name_of(candidate), self.name_of(better));
-            let text = format!("Failover auth of {name} deferred: {better} has more data");
-            self.log(LogLevel::Notice, text);
+            let name = self.name_of(candidate);
+            self.log(LogLevel::Notice, format!("Failover auth of {name} deferred: {why}"));
         }
         true
+    }
+
+    /// A better replica is alive: the vote is for that one as soon as it asks. An operator who insists on this one
+    /// has it.
+    fn why_too_early(&self, primary: NodeId, candidate: NodeId, header: &Header) -> Option<String> {
+        if self.predecessor_may_vote() {
+            return Some("my predecessor may not know yet that I have its vote".to_owned());
+        }
+        if header.message_flags.has(MessageFlags::FORCE_ACK) {
+            return None;
+        }
+        let better = self.better_replica(primary, candidate, header.offset)?;
+        Some(format!("{} has more data", self.name_of(better)))
     }
 
     /// Looks again at the requests that wait, those with the most data first.
@@ -98,9 +104,6 @@ impl Cluster {
         }
         if self.epochs.last_vote == current {
             return Err(format!("already voted for epoch {current}"));
-        }
-        if self.predecessor_may_vote() {
-            return Err("my predecessor does not know yet that I have its vote".to_owned());
         }
         let Some(node) = self.nodes.get(candidate) else { return Err("it is unknown".to_owned()) };
         if node.is_primary() {
