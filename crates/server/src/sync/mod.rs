@@ -504,8 +504,9 @@ mod tests {
         const PAYLOAD: usize = 40;
         let server = Server::without_threads(tessera_config::Config::default(), None);
         let mailbox = Arc::new(Mailbox::new().expect("an event descriptor"));
-        let pipes: Vec<Arc<Pipe>> =
-            (0..REPLICAS).map(|_| server.sync.request(false, ALL, None, Arc::clone(&mailbox))).collect();
+        let pipes: Vec<Arc<Pipe>> = (0..REPLICAS)
+            .map(|_| server.sync.request(false, ALL, None, Arc::clone(&mailbox)))
+            .collect();
         let mut job = Job::start(&server.engine, pipes.clone(), STALL).expect("it starts");
         for number in 0..PAYLOAD {
             assert!(job.push(vec![number as u8; 1 << 20], &|| false));
