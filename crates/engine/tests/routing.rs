@@ -4,9 +4,10 @@ mod harness;
 
 use harness::{Client, START};
 use std::sync::Arc;
-use tessera_cluster::{Cluster, ClusterConfig, Event, Now, RoutingView};
+use tessera_cluster::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
+use tessera_cluster::{Cluster, ClusterConfig, Event, LinkId, Now, RoutingView};
 use tessera_engine::{Mode, Outcome, Park};
-use tessera_slot::{Millis, NodeId, Slot, SlotState};
+use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotState};
 
 /// How long a node that has just started waits before it serves, milliseconds, and some more.
 const SETTLED: u64 = 3000;
@@ -33,8 +34,42 @@ fn view(me: u8, after: u64) -> Arc<RoutingView> {
     let config = ClusterConfig { require_full_coverage: false, ..ClusterConfig::default() };
     let now = |ms| Now { mono: Millis(50_000 + ms), unix: START.plus(ms) };
     let mut cluster = Cluster::new(config, Some(&text), now(0), 1).expect("a sound file");
-    (0..after / 100).for_each(|tick| cluster.handle(now(tick * 100), Event::Tick));
+    for at in (0..after).step_by(100) {
+        // A node serves as long as it hears a majority.
+        hear_primaries(&mut cluster, me, now(at));
+        cluster.handle(now(at), Event::Tick);
+    }
     cluster.routing_view().expect("it is published").clone()
+}
+
+/// The primaries but for node `me` speak.
+fn hear_primaries(cluster: &mut Cluster, me: u8, now: Now) {
+    for (byte, slots) in [(1, 0..=8191), (2, 8192..=16_382)] {
+        if byte == me {
+            continue;
+        }
+        let header = Header {
+            sender: id(byte),
+            current_epoch: Epoch(3),
+            config_epoch: Epoch(u64::from(byte)),
+            offset: Offset(0),
+            slots: slots.map(Slot::from_low_bits).collect(),
+            primary: None,
+            ip: None,
+            port: 7000 + u16::from(byte),
+            secondary_port: 0,
+            bus_port: 17_000 + u16::from(byte),
+            flags: NodeFlags::PRIMARY,
+            cluster_ok: true,
+            message_flags: MessageFlags::default(),
+        };
+        let body = Body::Ping { kind: PingKind::Pong, gossip: vec![], extensions: vec![] };
+        let bytes = bus::encode(&Packet::Full(Box::new(header), body));
+        let link = LinkId::Accepted(u64::from(byte));
+        let [peer, local] = [([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into()];
+        cluster.handle(now, Event::LinkAccepted { link, peer, local });
+        cluster.handle(now, Event::Packet { link, bytes });
+    }
 }
 
 /// A client of node `me`, whose slots are as the cluster core would have them.
