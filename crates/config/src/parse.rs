@@ -315,7 +315,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::value::Bytes;
+    use crate::value::{Bytes, Setting as _};
 
     fn no_include(path: &str) -> Result<Vec<Source>, IncludeError> {
         Err(IncludeError(format!("no file {path}")))
@@ -378,9 +378,9 @@ mod tests {
     #[test]
     fn save_lines_replace_the_default_and_add_up() {
         let shown = |text| {
-            let loaded = read(text).expect("good lines");
-            let values = loaded.config.get(&["save"]);
-            String::from_utf8_lossy(&values[0].1).into_owned()
+            // Not as CONFIG GET shows it, which says that nothing is saved.
+            let rules = read(text).expect("good lines").config.persistence.save;
+            String::from_utf8(rules.show()).expect("text")
         };
         assert_eq!(shown("port 1"), "3600 1 300 100 60 10000");
         assert_eq!(shown("save 60 1\nsave 300 2"), "60 1 300 2");

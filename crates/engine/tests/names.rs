@@ -46,7 +46,7 @@ fn what_is_not_here_yet_is_answered_as_that() {
     client.expect(&[
         ("client nonsense", "-ERR unknown subcommand 'nonsense'. Try CLIENT HELP."),
         ("evil", "-ERR unknown command 'evil', with args beginning with: "),
-        ("command info eval", "*1|*-1"),
+        ("command info eval", "*1|$-1"),
         ("command docs publish", "*0"),
     ]);
 }
@@ -82,7 +82,7 @@ fn a_command_that_was_removed_is_unknown_and_in_no_list() {
         ("FlushAll async", "-ERR unknown command 'FlushAll', with args beginning with: 'async' "),
         ("get k", "$1|v"),
         ("acl list", "-ERR unknown command 'acl', with args beginning with: 'list' "),
-        ("command info flushall", "*1|*-1"),
+        ("command info flushall", "*1|$-1"),
         ("command list filterby pattern flusha*", "*0"),
         ("command docs flushall", "*0"),
         ("multi", "+OK"),
@@ -120,7 +120,7 @@ fn a_command_that_was_renamed_is_found_by_its_new_name_alone() {
     ]);
     assert!(client.run("command info put").contains("|$3|set|"));
     assert!(client.run("command info secret-config|get").contains("|$10|config|get|"));
-    assert_eq!(client.run("command info config|get"), "*1|*-1");
+    assert_eq!(client.run("command info config|get"), "*1|$-1");
     // As in Redis: a replica must have the same names.
     assert_eq!(told(&mut history), ["SELECT 0", "put k v", "set k"]);
 }
