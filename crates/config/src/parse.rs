@@ -61,13 +61,20 @@ pub struct ParseError {
 }
 
 /// A `rename-command` line. Only who knows the commands can tell whether it is good.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RenamedCommand {
     /// The name that the command has had until here.
     pub from: Vec<u8>,
     /// Its new one; empty: the command is removed.
     pub to: Vec<u8>,
     place: Place,
+}
+
+impl PartialEq for RenamedCommand {
+    /// Wherever they stand.
+    fn eq(&self, other: &Self) -> bool {
+        (&self.from, &self.to) == (&other.from, &other.to)
+    }
 }
 
 impl RenamedCommand {

@@ -57,8 +57,8 @@ pub fn config_text(bytes: &[u8]) {
         let text = config.rewrite(old);
         let shown = String::from_utf8_lossy(&text).into_owned();
         let again = read(&text).unwrap_or_else(|error| panic!("{error}\n---\n{shown}"));
-        // A rewrite keeps no renamed commands where the old text is not theirs, and drops `replicaof` in
-        // cluster mode.
+        // A rewrite does not keep renamed commands where the old text is not theirs, and drops
+        // `replicaof` in cluster mode.
         let mut expected = config.clone();
         if old.is_empty() {
             expected.renamed_commands.clear();
