@@ -103,7 +103,7 @@ impl Config {
             self.persistence.save.0.clear();
         }
         directive.parse(self, &args)?;
-        directive.check_available(self)?;
+        directive.check_protection(self)?;
         if directive.name == "hz" {
             self.general.hz = self.general.hz.clamp(1, 500);
         }

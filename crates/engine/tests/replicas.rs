@@ -52,7 +52,7 @@ impl Chain {
         self.story.push(format!("{} {line}", self.primary.now.0 - START.0));
         let reply = self.primary.run(line);
         self.follow();
-        let [own, first, second] = self.each(|client| all_keys(client));
+        let [own, first, second] = self.each(all_keys);
         assert!(own == first && own == second, "{:#?}\n{own}\n{first}\n{second}", self.story);
         reply
     }

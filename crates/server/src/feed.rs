@@ -51,14 +51,17 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Lets others send the stream of this feed, if it has one by now.
+    /// Lets others send the stream of this feed, if it has one by now. Whether they could not before, and can.
     pub(crate) fn share_stream(
         &mut self,
         server: &Server,
         client: u64,
         thread: usize,
         fd: impl AsFd,
-    ) {
+    ) -> bool {
+        if !matches!(self.stage, Stage::Stream(_)) {
+            return false;
+        }
         self.stage = match std::mem::replace(&mut self.stage, Stage::Talk) {
             Stage::Stream(reader) => match server.streams.add(client, thread, fd, reader) {
                 Ok(stream) => Stage::Shared(stream),
@@ -66,6 +69,7 @@ impl Feed {
             },
             stage => stage,
         };
+        matches!(self.stage, Stage::Shared(_))
     }
 
     fn new(now: Millis, timeout_ms: u64) -> Feed {
@@ -296,7 +300,6 @@ pub(crate) fn pump(server: &Arc<Server>, conn: &mut Conn, thread: usize, now: Mi
     }
     feed.session.handle(now, SessionEvent::Tick, &mut effects);
     carry_out(server, conn, thread, now, effects);
-    conn.share_stream(server, thread);
     note_status(server, conn, now);
 }
 

@@ -159,6 +159,14 @@ impl Host for Rim {
         changed: &[&'static str],
         config: &Config,
     ) -> Result<(), (String, String)> {
+        let wants_storage = |name: &&&str| {
+            tessera_config::find(name.as_bytes()).is_some_and(|found| found.wants_storage())
+        };
+        for name in changed.iter().filter(wants_storage) {
+            tracing::warn!(
+                "'{name}' is accepted but has no effect in this version: nothing is saved"
+            );
+        }
         for name in changed {
             match *name {
                 "bind" => {

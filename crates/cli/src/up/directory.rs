@@ -230,7 +230,7 @@ fn lock(root: &Path) -> Result<File, UpError> {
     match file.try_lock() {
         Ok(()) => {
             // For the message of the next one that comes here.
-            let said = file.set_len(0).and_then(|()| write!(file, "{}\n", std::process::id()));
+            let said = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
             said.map_err(UpError::file(&path))?;
             Ok(file)
         }

@@ -50,13 +50,10 @@ pub struct Spec {
 pub enum Lacking {
     /// Protection, for the reason given. Neither a file nor CONFIG SET may ask for it.
     Protection(&'static str),
-    /// Data on disk. A file may ask for it, and a warning says that it has no effect. CONFIG GET
-    /// shows this value instead, and CONFIG SET takes no other.
+    /// Data on disk. A file and CONFIG SET may ask for it, and a warning says that it has no effect.
+    /// CONFIG GET shows this value instead.
     Storage(&'static str),
 }
-
-/// Why a directive that asks for data on disk is refused.
-const NO_STORAGE: &str = "saving data is not available in this version";
 
 impl Spec {
     /// Mutable, visible, without aliases, and not yet acted upon.
@@ -187,14 +184,9 @@ impl Directive {
         }
     }
 
-    /// Refuses a value by which a client asks for what this version does not have.
-    pub(crate) fn check_available(&self, config: &Config) -> Result<(), Refused> {
-        match self.spec.lacking {
-            Some(Lacking::Storage(shown)) if (self.show)(config) != shown.as_bytes() => {
-                Err(NO_STORAGE.to_owned())
-            }
-            _ => self.check_protection(config),
-        }
+    /// Whether it asks for data on disk, which this version does not have.
+    pub fn wants_storage(&self) -> bool {
+        matches!(self.spec.lacking, Some(Lacking::Storage(_)))
     }
 
     /// Sets it from the arguments of a line.

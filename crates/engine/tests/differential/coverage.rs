@@ -39,6 +39,10 @@ const NOT_GENERATED: &[(&str, &str)] = &[
     ("memory|doctor", "in words of its own"),
     ("memory|help", "in words of its own"),
     ("memory|malloc-stats", "of another allocator"),
+    (
+        "memory|purge",
+        "an error where the allocator has nothing to purge, as in a build with libc's",
+    ),
     ("memory|stats", "numbers of its own"),
     ("object|help", "in words of its own"),
     ("pfselftest", "takes a second, and touches no key"),

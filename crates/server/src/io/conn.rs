@@ -323,7 +323,7 @@ impl Conn {
 
     /// Whether the client has not taken what it was sent before.
     pub(crate) fn is_behind(&self) -> bool {
-        self.pending_output() >= MUCH_OUTPUT
+        self.wants_write
     }
 
     /// The connection's large buffers, which somebody else is to free: the connection is closed.
@@ -441,11 +441,13 @@ impl Conn {
         }
     }
 
-    /// Lets other threads send a replica its stream, once that has begun.
-    pub(crate) fn share_stream(&mut self, server: &Server, thread: usize) {
+    /// Lets other threads send a replica its stream, once that has begun. Whether it begins to do so now: this thread
+    /// then looks at the stream once more, for others might have had something for it before.
+    pub(crate) fn share_stream(&mut self, server: &Server, thread: usize) -> bool {
         let client = self.info().id;
-        if let Some(feed) = &mut self.feed {
-            feed.share_stream(server, client, thread, &self.fd);
+        match &mut self.feed {
+            Some(feed) => feed.share_stream(server, client, thread, &self.fd),
+            None => false,
         }
     }
 

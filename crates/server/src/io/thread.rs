@@ -549,6 +549,9 @@ impl IoThread {
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
         conn.note_taken(self.now, self.steady);
+        if conn.share_stream(&self.server, self.index) {
+            self.mailbox.wake();
+        }
         if is_over || conn.is_over_limit(&self.config, self.steady) {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);

@@ -1,6 +1,6 @@
 //! What some of a thread's clients cost the others.
 
-use super::{client, received, step, thread};
+use super::{client, received, thread};
 use crate::io::{Conn, IoThread};
 use std::io::{ErrorKind, Write};
 use std::os::unix::net::UnixStream;
@@ -9,6 +9,11 @@ use tessera_config::Config;
 /// Much output, as `conn.rs` has it.
 const MUCH: usize = 256 << 10;
 const VALUE: usize = 100_000;
+
+/// A turn with as many events as the thread itself takes.
+fn step(thread: &mut IoThread) {
+    thread.step(&mut Vec::with_capacity(256)).expect("epoll waits");
+}
 
 /// What waits for all clients together.
 fn pending(thread: &mut IoThread) -> usize {
