@@ -174,20 +174,26 @@ mod tests {
 
     #[test]
     fn what_this_version_does_not_have_cannot_be_switched_on() {
-        for (name, value) in [
-            ("tls-port", "6380"),
-            ("tls-replication", "yes"),
-            ("tls-cluster", "yes"),
-            ("save", "10 1"),
-            ("save", "3600 1 300 100 60 10000"),
-            ("appendonly", "yes"),
-        ] {
+        for (name, value) in
+            [("tls-port", "6380"), ("tls-replication", "yes"), ("tls-cluster", "yes")]
+        {
             let told = error(&[(name, value)]);
             assert!(told.contains("not available in this version"), "{name}: {told}");
             let before = Config::default().get(&[name]);
             let same = String::from_utf8(before[0].1.clone()).expect("text");
             let kept = Config::default().set(&[(name, same.as_str())], SetContext::default());
             assert!(kept.is_ok(), "{name}: what CONFIG GET shows may be set");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_data_on_disk_is_taken_and_not_shown() {
+        let context = SetContext::default();
+        for (name, value, shown) in [("save", "10 1", ""), ("appendonly", "yes", "no")] {
+            let mut config = Config::default();
+            let changed = config.set(&[(name, value)], context).expect("it is accepted");
+            assert!(changed.iter().all(|directive| directive.wants_storage()), "{name}");
+            assert_eq!(config.get(&[name])[0].1, shown.as_bytes(), "{name}");
         }
     }
 

@@ -251,8 +251,11 @@ fn a_slow_disk_does_not_lose_what_wait_has_acknowledged() {
         println!("fsync takes {delay} ms: {serving} serves after {:?}", at - killed_at);
         assert_eq!(serving, ahead, "{behind} is behind");
         assert_eq!(missing(serving, &tag, "acknowledged"), 0, "{serving} has lost keys");
-        let seen = seen_by(behind).expect("it runs");
-        assert!(seen.iter().any(|node| node.port == ahead && !node.ranges.is_empty()));
+        eventually("the other one follows it", || {
+            let seen = seen_by(behind)?;
+            let knows = seen.iter().any(|node| node.port == ahead && !node.ranges.is_empty());
+            if knows { Ok(()) } else { Err(format!("{seen:?}")) }
+        });
     }
 }
 

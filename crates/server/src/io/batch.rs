@@ -178,7 +178,7 @@ impl IoThread {
                             let _ = conn.send_replies(&mut self.spare);
                         }
                         self.shares = self.shares.saturating_sub(1);
-                        if is_over || self.shares == 0 {
+                        if is_over || conn.has_had_its_share() || self.shares == 0 {
                             conn.rest();
                             self.resting.push(request.conn);
                         }

@@ -44,6 +44,8 @@ pub(crate) struct Conn {
     pub(crate) held: bool,
     /// The client has had its share of this turn: what follows waits for the next one.
     resting: bool,
+    /// How often in this turn much output was there to be sent.
+    shares: u32,
     /// Epoll is to tell when the socket can be written to.
     pub(crate) wants_write: bool,
     /// Among the connections that the turn flushes.
@@ -87,6 +89,9 @@ pub(crate) struct Conn {
 const MUCH_OUTPUT: usize = 256 << 10;
 /// A buffer of so many bytes that a peer does not take is put by as it is.
 const PIECE: usize = 1 << 20;
+/// So many times that much is what one client may have answered in a turn, 2 MiB, so that clients which ask for more take turns.
+const SHARES: u32 = 8;
+
 /// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
 const SMALL_OUTPUT: usize = 16 << 10;
 
@@ -120,6 +125,7 @@ impl Conn {
             waiting: None,
             held: false,
             resting: false,
+            shares: 0,
             wants_write: false,
             dirty: false,
             active_at: now,
@@ -276,6 +282,7 @@ impl Conn {
         }
         // Nobody rewinds to what was executed.
         self.lines = Vec::new();
+        self.shares = 0;
         if self.done == self.input.len() {
             spare.give_back(std::mem::take(&mut self.input));
         } else if self.done >= self.input.len() - self.done {
@@ -319,6 +326,13 @@ impl Conn {
     #[inline]
     pub(crate) fn has_much_output(&self) -> bool {
         self.reply.buf.len() >= self.much_output
+    }
+
+    /// Whether the client has had as much answered in this turn as is fair; to be asked each time that there is much
+    /// output.
+    pub(crate) fn has_had_its_share(&mut self) -> bool {
+        self.shares += 1;
+        self.shares >= SHARES
     }
 
     /// Whether the client has not taken what it was sent before.
