@@ -301,7 +301,9 @@ fn a_long_wait_says_what_it_is_for() {
     let result = checked.start(&options, &ended, &mut |line| said.push(line.to_owned()));
     assert!(matches!(result, Err(UpError::Interrupted)), "{result:?}");
     assert!(
-        said.first().is_some_and(|line| line.starts_with("Waiting for cluster_state:ok: node ")),
+        said.first()
+            .is_some_and(|line| line
+                .starts_with("Waiting until the cluster is up (cluster_state:ok): node ")),
         "{said:?}"
     );
 }

@@ -99,7 +99,7 @@ impl<'a> Formation<'a> {
     pub fn await_ok(&mut self, plan: &Plan) -> Result<(), UpError> {
         let count = usize::from(plan.node_count());
         let replicas = usize::from(plan.node_count() - plan.masters);
-        self.until("cluster_state:ok", move |node| {
+        self.until("the cluster is up (cluster_state:ok)", move |node| {
             let state = node.field(&["CLUSTER", "INFO"], "cluster_state")?;
             if state != "ok" {
                 return Ok(Some(format!("it says cluster_state:{state}")));
@@ -152,13 +152,13 @@ impl<'a> Formation<'a> {
                 {
                     let waited = now.duration_since(started).as_secs();
                     progress(&format!(
-                        "Waiting for {what}: node {}: {lacking} ({waited} s)",
+                        "Waiting until {what}: node {}: {lacking} ({waited} s)",
                         node.port
                     ));
                     tell_at = now + NEXT_WORD;
                 }
                 if now > self.deadline {
-                    let what = format!("waiting for {what}; node {}: {lacking}", node.port);
+                    let what = format!("waiting until {what}; node {}: {lacking}", node.port);
                     return Err(UpError::Timeout { what });
                 }
                 std::thread::sleep(ASK_EVERY);

@@ -174,6 +174,8 @@ impl IoThread {
                         if !is_over {
                             // Nothing is locked while it is sent.
                             world = None;
+                            // As at the end of the turn: replicas first.
+                            self.server.feed_replicas(usize::MAX);
                             // A broken connection is found again at the end of the turn: what it has asked for is run.
                             let _ = conn.send_replies(&mut self.spare);
                         }

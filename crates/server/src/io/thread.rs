@@ -130,6 +130,8 @@ pub(crate) struct IoThread {
     turns: usize,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
+    /// A client that waited has got its answer in this turn.
+    answers_waiters: bool,
     /// Connections of replicas.
     pub(super) feeds: Vec<usize>,
     pub(super) batch: Batch,
@@ -187,6 +189,7 @@ impl IoThread {
             read_budget: READ_BUDGET,
             turns: 0,
             rim: Vec::new(),
+            answers_waiters: false,
             feeds: Vec::new(),
             batch: Batch::default(),
             lingering,
@@ -309,7 +312,9 @@ impl IoThread {
                 }
             }
         }
-        if self.server.engine.log.offset() != before {
+        // What a waiter is answered, another thread has written, which may not have fed the replicas yet.
+        let has_news = std::mem::take(&mut self.answers_waiters);
+        if has_news || self.server.engine.log.offset() != before {
             self.server.feed_replicas(self.index);
         }
         self.server.note_parked(self.index, self.parked.len());
@@ -436,6 +441,7 @@ impl IoThread {
                 }
                 Message::Answer { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
+                        self.answers_waiters = true;
                         self.answer(index, answer);
                         let conn = self.conns.get_mut(index);
                         somebody_is_killed |= conn.is_some_and(|conn| conn.info().is_killed());
