@@ -52,24 +52,27 @@ pub(crate) struct Feed {
 
 impl Feed {
     /// Lets others send the stream of this feed, if it has one by now. Whether they could not before, and can.
+    ///
+    /// # Errors
+    /// If the process has no descriptor for it. The connection is to be closed then, since nobody
+    /// would tell its thread of what is written by others; the replica comes again and resumes.
     pub(crate) fn share_stream(
         &mut self,
         server: &Server,
         client: u64,
         thread: usize,
         fd: impl AsFd,
-    ) -> bool {
-        if !matches!(self.stage, Stage::Stream(_)) {
-            return false;
+    ) -> Result<bool, Errno> {
+        match std::mem::replace(&mut self.stage, Stage::Talk) {
+            Stage::Stream(reader) => {
+                self.stage = Stage::Shared(server.streams.add(client, thread, fd, reader)?);
+                Ok(true)
+            }
+            stage => {
+                self.stage = stage;
+                Ok(false)
+            }
         }
-        self.stage = match std::mem::replace(&mut self.stage, Stage::Talk) {
-            Stage::Stream(reader) => match server.streams.add(client, thread, fd, reader) {
-                Ok(stream) => Stage::Shared(stream),
-                Err(reader) => Stage::Stream(reader),
-            },
-            stage => stage,
-        };
-        matches!(self.stage, Stage::Shared(_))
     }
 
     fn new(now: Millis, timeout_ms: u64) -> Feed {
@@ -95,7 +98,9 @@ impl Feed {
                 reader.lag()
             }
             Stage::Shared(stream) => stream.lag(),
-            Stage::Talk | Stage::Wanted(_) => 0,
+            // The log is kept from the moment of the snapshot on, however long the payload takes.
+            Stage::Wanted(pipe) => pipe.lag(),
+            Stage::Talk => 0,
         };
         kept + (self.outbox.len() - self.outbox_sent) as u64
     }

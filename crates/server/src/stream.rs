@@ -123,15 +123,15 @@ impl Streams {
     /// Adds the stream of a client of this thread, whose socket `fd` is.
     ///
     /// # Errors
-    /// If there is no descriptor for it; gives the reader back.
+    /// If there is no descriptor for it.
     pub(crate) fn add(
         &self,
         client: u64,
         thread: usize,
         fd: impl AsFd,
         reader: Reader,
-    ) -> Result<Arc<Stream>, Reader> {
-        let Ok(socket) = rustix::io::fcntl_dupfd_cloexec(&fd, 0) else { return Err(reader) };
+    ) -> Result<Arc<Stream>, Errno> {
+        let socket = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
         let state = Mutex::new(StreamState { reader, is_open: false, is_full: false });
         let stream = Arc::new(Stream { client, thread, socket, state });
         self.0.rcu(|streams| {
@@ -182,7 +182,7 @@ mod tests {
         near.set_nonblocking(true).expect("a socket can");
         far.set_nonblocking(true).expect("a socket can");
         let streams = Streams::default();
-        let Ok(stream) = streams.add(7, 0, &near, reader) else { panic!("there are descriptors") };
+        let stream = streams.add(7, 0, &near, reader).expect("there are descriptors");
         (log, streams, stream, far)
     }
 

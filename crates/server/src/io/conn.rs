@@ -459,10 +459,13 @@ impl Conn {
     /// then looks at the stream once more, for others might have had something for it before.
     pub(crate) fn share_stream(&mut self, server: &Server, thread: usize) -> bool {
         let client = self.info().id;
-        match &mut self.feed {
-            Some(feed) => feed.share_stream(server, client, thread, &self.fd),
-            None => false,
-        }
+        let Some(feed) = &mut self.feed else { return false };
+        feed.share_stream(server, client, thread, &self.fd).unwrap_or_else(|error| {
+            let addr = &self.info().addr;
+            limited!(warn, "Replica {addr} is disconnected: its stream has no descriptor: {error}");
+            self.phase = Phase::Dead;
+            false
+        })
     }
 
     /// The client has sent something just now, `now` by the Unix clock, `steady` by the other.

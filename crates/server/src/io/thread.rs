@@ -587,7 +587,9 @@ impl IoThread {
         }
     }
 
-    /// Closes a connection. Its descriptor leaves epoll by being closed: nobody else has it.
+    /// Closes a connection. Its descriptor leaves epoll by being closed. Another thread may still be sending a
+    /// replica's stream: until it lets go of its copy of the descriptor, an event of this socket may find the next
+    /// connection with this index, which then reads and finds nothing.
     pub(super) fn close(&mut self, index: usize) {
         drop(self.forget(index));
     }

@@ -89,6 +89,11 @@ impl Pipe {
         state.start.take().map(|(id, reader)| Ok(Start { id, reader, length }))
     }
 
+    /// Bytes of the log that are kept for the replica, which has not been told of its start yet.
+    pub(crate) fn lag(&self) -> u64 {
+        self.state.lock().start.as_ref().map_or(0, |(_, reader)| reader.lag())
+    }
+
     /// The next piece.
     pub(crate) fn next(&self) -> PipeContent {
         let mut state = self.state.lock();
@@ -512,6 +517,9 @@ mod tests {
             assert!(job.push(vec![number as u8; 1 << 20], &|| false));
             assert!(pipes.iter().all(|pipe| pipe.take_start().is_none()));
         }
+        // What is written meanwhile is kept for them, and counts against their limit.
+        server.engine.log.append_control(&["PING"]);
+        assert!(pipes.iter().all(|pipe| pipe.lag() > 0));
         // When one of them has gone meanwhile, then the others get all of it.
         pipes[0].close();
         let spooled = job.spooled();

@@ -517,21 +517,49 @@ mod tests {
         assert!(!owns(Box::new(0u8).as_ref()));
     }
 
-    #[test]
-    fn a_span_is_filled_and_comes_back() {
-        // No other test takes blocks as this thread.
-        for (bytes, in_span) in [(140, 227), (500, 64), (1000, 32), (1030, 126), (8192, 16)] {
-            let blocks: Vec<_> = (0..3 * in_span).map(|_| taken(bytes, 7)).collect();
+    /// Takes and gives three spans of blocks of each size, in an arena that no other test uses.
+    fn fill_spans<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usize>(
+        sizes: &[(usize, usize)],
+    ) {
+        const BYTES: usize = 64 << 20;
+        let arena: Arena<SPAN, ABOVE, MAX, SHELVES> = Arena::new();
+        let headers = BYTES / SPAN * size_of::<Span>() + SPAN;
+        // SAFETY: new addresses, wherever the system wants them; they stay mapped.
+        let mapped = unsafe {
+            let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+            mmap_anonymous(null_mut(), SPAN + BYTES + headers, ProtFlags::empty(), flags)
+        };
+        let start = mapped.expect("addresses").cast::<u8>();
+        let start = start.wrapping_add(start.align_offset(SPAN));
+        arena.lay_out(start, start.wrapping_add(BYTES).cast(), BYTES);
+        for (bytes, in_span) in sizes {
+            let size = fitted(*bytes);
+            let blocks: Vec<_> =
+                (0..3 * in_span).map(|_| arena.take(size, 7).expect("memory")).collect();
             let mut addresses: Vec<_> = blocks.iter().map(|block| block.addr().get()).collect();
             addresses.sort_unstable();
-            let apart = addresses.windows(2).filter(|two| two[1] - two[0] > fitted(bytes)).count();
+            let apart = addresses.windows(2).filter(|two| two[1] - two[0] > size).count();
             assert!(apart <= 2, "{bytes}: no more spans than it takes, {apart}");
-            blocks.into_iter().for_each(|block| given(block, bytes));
+            for block in blocks {
+                // SAFETY: the block was taken, and nobody uses it.
+                unsafe { arena.give(block.as_ptr()) };
+            }
         }
-        for arena in [&SMALL.shelves[..], &LARGE.shelves[..]] {
-            let own = &arena[arena.len() / SHARES * 7..];
-            assert!(own.iter().all(|shelf| *shelf.0.lock() == NONE), "empty spans are the pool's");
-        }
+        let is_bare = arena.shelves.iter().all(|shelf| *shelf.0.lock() == NONE);
+        assert!(is_bare, "empty spans are the pool's");
+    }
+
+    #[test]
+    fn a_span_is_filled_and_comes_back() {
+        fill_spans::<SMALL_SPAN, ABOVE, SMALL_LARGEST, { shelves(ABOVE, SMALL_LARGEST) }>(&[
+            (140, 227),
+            (500, 64),
+            (1000, 32),
+        ]);
+        fill_spans::<LARGE_SPAN, SMALL_LARGEST, LARGEST, { shelves(SMALL_LARGEST, LARGEST) }>(&[
+            (1030, 126),
+            (8192, 16),
+        ]);
     }
 
     #[test]
