@@ -8,6 +8,7 @@ use tessera_engine::{Args, ClientInfo, Engine, EngineOptions, Session, Turn};
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
 use tessera_slot::Millis;
+use tessera_store::Patience;
 
 const KEYS: u64 = 1_000_000;
 const RUNS: u64 = 2_000_000;
@@ -71,6 +72,8 @@ impl Driver {
                     thread: 0,
                     now: Millis(0),
                     config: &config,
+                    patience: &Patience::for_turn(),
+                    others: None,
                     hashes: &mut hashes,
                     slots: &mut slots,
                 };

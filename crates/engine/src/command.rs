@@ -37,6 +37,7 @@ flags! {
     17 NO_MULTI "no_multi", "Not allowed in a transaction.";
     18 ALLOW_BUSY "allow_busy", "Allowed while a script is busy.";
     19 EXCLUSIVE "", "Runs with the world to itself. Not shown.";
+    20 YIELDS "", "May run for long, and lets its thread's other clients run meanwhile. Not shown.";
 }
 
 impl Flags {

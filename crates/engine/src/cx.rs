@@ -8,6 +8,7 @@ use std::sync::Arc;
 use tessera_config::Config;
 use tessera_resp::Reply;
 use tessera_slot::{Millis, Offset};
+use tessera_store::Busy;
 
 /// Why a client waits.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,8 +30,18 @@ pub enum Park {
     },
     /// Writes are paused: the command runs again when they go on.
     WritesPaused,
+    /// What the command needs is locked for longer than its thread waits: it runs again when that
+    /// may be free.
+    Locked(Busy),
     /// Another thread will complete the client with its reply.
     Elsewhere,
+}
+
+impl Park {
+    /// Whether the command has not run, and does when the client goes on.
+    pub fn runs_again(self) -> bool {
+        matches!(self, Park::WritesPaused | Park::Locked(_))
+    }
 }
 
 /// What comes after a command.
@@ -61,6 +72,8 @@ pub struct Cx<'a> {
     pub config: &'a Arc<Config>,
     /// The time of the turn, Unix ms.
     pub now: Millis,
+    /// Serves the thread's other clients.
+    pub(crate) others: Option<&'a dyn Fn()>,
     /// The thread's counters.
     pub stats: &'a ThreadStats,
     /// What comes after the command.
@@ -86,6 +99,14 @@ pub(crate) enum Propagate {
 }
 
 impl Cx<'_> {
+    /// Serves the thread's other clients, in the middle of a command with
+    /// [`Flags::YIELDS`](crate::Flags::YIELDS). What this command has locked stays locked.
+    pub fn let_others_run(&self) {
+        if let Some(others) = self.others {
+            others();
+        }
+    }
+
     /// Says that the command has made so many changes. Without any the log gets nothing.
     #[inline]
     pub fn changed(&mut self, count: u64) {

@@ -6,7 +6,8 @@ use crate::unit::Unit;
 use tessera_log::Log;
 use tessera_slot::{Millis, Slot};
 use tessera_store::{
-    AllSlots, Found, KeyHash, Keyspace, Lookup, ManySlots, SlotGuard, Vacant, World, WorldExclusive,
+    AllSlots, Busy, Found, KeyHash, Keyspace, Lookup, ManySlots, Patience, SlotGuard, Vacant,
+    World, WorldExclusive,
 };
 
 /// What is locked for a command.
@@ -90,6 +91,8 @@ pub struct Db<'w, 'k> {
     /// The time of the turn, Unix ms.
     pub now: Millis,
     pub(crate) hashes: &'w [KeyHash],
+    /// How long the thread still waits for what others have locked.
+    pub(crate) patience: &'w Patience,
     pub(crate) access: u32,
     pub(crate) touch: bool,
     pub(crate) expired: ExpiredKeys,
@@ -317,7 +320,8 @@ impl<'w, 'k> Db<'w, 'k> {
             Locks::All(all) => all.world().as_world(),
             Locks::One(_) | Locks::Many(_) => panic!("a command without keys"),
         };
-        let mut guard = world.lock(hash.slot());
+        // One that somebody has locked by now is left to others.
+        let Some(mut guard) = world.try_lock(hash.slot()) else { return };
         if let Lookup::Found(found) = guard.lookup(db, key, hash)
             && found.expiry().is_some_and(|at| at <= now)
         {
@@ -327,9 +331,21 @@ impl<'w, 'k> Db<'w, 'k> {
     }
 
     /// The number of keys of the database in one slot.
-    pub fn keys_in_slot(&mut self, slot: Slot) -> usize {
+    ///
+    /// # Errors
+    /// If somebody has the slot locked for longer than the thread waits.
+    pub fn keys_in_slot(&mut self, slot: Slot) -> Result<usize, Busy> {
         let db = self.index;
-        self.world().lock(slot).len(db)
+        Ok(self.lock_slot(slot)?.len(db))
+    }
+
+    /// Locks a slot, for commands without keys.
+    ///
+    /// # Errors
+    /// If somebody has the slot locked for longer than the thread waits.
+    pub(crate) fn lock_slot(&mut self, slot: Slot) -> Result<SlotGuard<'_>, Busy> {
+        let patience = self.patience;
+        self.world().lock_within(slot, patience)
     }
 }
 

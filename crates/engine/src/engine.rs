@@ -83,6 +83,7 @@ pub struct Engine {
     pub(crate) skip_checksums: AtomicBool,
     pub(crate) pause: crate::pause::Pause,
     pub(crate) blocking: crate::blocking::Blocking,
+    pub(crate) chores: crate::chores::Chores,
     pub(crate) events: crate::notify::Sink,
     /// Stands in where no client is.
     pub(crate) nobody: Arc<crate::ClientInfo>,
@@ -136,6 +137,7 @@ impl Engine {
             skip_checksums: AtomicBool::new(false),
             pause: Default::default(),
             blocking: Default::default(),
+            chores: Default::default(),
             events: Default::default(),
             nobody: Arc::new(crate::ClientInfo::new(0, String::new(), String::new(), -1, 0, 0)),
             replica_keys: Default::default(),

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Millis, Offset, Slot, SlotState};
-use tessera_store::{AllSlots, KeyHash, MemberHash, World};
+use tessera_store::{AllSlots, KeyHash, MemberHash, Patience, World};
 
 /// Commands that replicas may be told of: they are held back while writes are paused.
 pub(crate) const TOLD: Flags = Flags::WRITE.or(Flags::MAY_REPLICATE);
@@ -32,6 +32,14 @@ pub struct Prepared {
     pub member: Option<MemberHash>,
 }
 
+impl Prepared {
+    /// Whether the command may run for long and lets others run meanwhile.
+    #[inline]
+    pub fn yields(&self) -> bool {
+        self.command.is_some_and(|command| command.flags.has(Flags::YIELDS))
+    }
+}
+
 /// What a thread keeps from batch to batch.
 pub struct Turn<'a> {
     /// The thread's number.
@@ -40,6 +48,10 @@ pub struct Turn<'a> {
     pub now: Millis,
     /// The configuration.
     pub config: &'a Arc<Config>,
+    /// How long the thread still waits for what others have locked.
+    pub patience: &'a Patience,
+    /// Serves the thread's other clients, while a command with [`Flags::YIELDS`] runs.
+    pub others: Option<&'a dyn Fn()>,
     /// Room for the places of a command's keys.
     pub hashes: &'a mut Vec<KeyHash>,
     /// Room for the slots of a command's keys.
@@ -91,7 +103,7 @@ impl Engine {
         if !matches!(outcome, Outcome::Wait(_)) {
             session.settle_reply(reply, start);
         }
-        if !matches!(outcome, Outcome::Wait(Park::WritesPaused)) {
+        if !matches!(outcome, Outcome::Wait(park) if park.runs_again()) {
             let is_asking = |command: &Command| command.name == "asking";
             // ASKING is for one command, or for one transaction.
             session.asking &=
@@ -125,7 +137,7 @@ impl Engine {
                 Refusal::Fail(fail) => {
                     self.refuse(session, reply, turn, Some(prepared.index), fail)
                 }
-                Refusal::Wait => Outcome::Wait(Park::WritesPaused),
+                Refusal::Wait(park) => Outcome::Wait(park),
             };
         }
         if turn.config.memory.maxmemory.0 != 0
@@ -152,7 +164,10 @@ impl Engine {
     ) -> Outcome {
         let locks = if command.runs_alone(args, self.mode().any(Mode::CLUSTER)) {
             *world = None;
-            let alone = self.keyspace.enter_exclusive();
+            let alone = match self.keyspace.enter_exclusive_within(turn.patience) {
+                Ok(alone) => alone,
+                Err(busy) => return Outcome::Wait(Park::Locked(busy)),
+            };
             // The role may have changed while this command waited to be alone.
             let recheck = match session.is_primary {
                 true => Ok(()),
@@ -164,7 +179,7 @@ impl Engine {
                     Refusal::Fail(fail) => {
                         self.refuse(session, reply, turn, Some(prepared.index), fail)
                     }
-                    Refusal::Wait => Outcome::Wait(Park::WritesPaused),
+                    Refusal::Wait(park) => Outcome::Wait(park),
                 };
             }
             turn.hashes.clear();
@@ -172,6 +187,7 @@ impl Engine {
         } else {
             match self.lock(world, turn, prepared.first, command, args) {
                 Ok(locks) => locks,
+                Err(Fail::Locked(busy)) => return Outcome::Wait(Park::Locked(busy)),
                 Err(fail) => {
                     return self.refuse(session, reply, turn, Some(prepared.index), fail);
                 }
@@ -232,6 +248,7 @@ impl Engine {
             index: session.db,
             now: turn.now,
             hashes: turn.hashes,
+            patience: turn.patience,
             access: self.keyspace.fresh_access(turn.now),
             touch: !session.no_touch,
             expired: expired_keys(session.is_primary, mode, is_paused),
@@ -274,6 +291,7 @@ impl Engine {
             reply,
             config: turn.config,
             now: turn.now,
+            others: turn.others,
             stats,
             outcome: Outcome::Next,
             may_block,
@@ -282,6 +300,14 @@ impl Engine {
             after: None,
         };
         let done = (command.handler)(db, &mut cx, args);
+        if let Err(Fail::Locked(busy)) = done
+            && may_block
+        {
+            debug_assert!(cx.dirty == 0, "{} has changed something", command.name);
+            reply.buf.truncate(start);
+            let outcome = Outcome::Wait(Park::Locked(busy));
+            return Called { outcome, has_changed: false, after: None };
+        }
         let has_changed = cx.dirty > 0;
         if has_changed {
             self.record(&mut cx, db, args);
@@ -343,7 +369,7 @@ impl Engine {
         match (first, command.keys) {
             (Some(hash), keys) if keys.is_one() => {
                 turn.hashes.push(hash);
-                Ok(Locks::One(world.lock(hash.slot())))
+                Ok(Locks::One(world.lock_within(hash.slot(), turn.patience)?))
             }
             (_, Keys::None) => Ok(Locks::World(world)),
             (first, keys) => self.lock_keys(world, turn, command, keys, first, args),
@@ -433,7 +459,7 @@ impl Engine {
             return Ok(Locks::World(world));
         };
         if turn.hashes.iter().all(|hash| hash.slot() == one.slot()) {
-            return Ok(Locks::One(world.lock(one.slot())));
+            return Ok(Locks::One(world.lock_within(one.slot(), turn.patience)?));
         }
         if self.mode().any(Mode::CLUSTER) {
             debug_assert!(!command.flags.has(Flags::EXCLUSIVE));
@@ -441,7 +467,7 @@ impl Engine {
         }
         turn.slots.clear();
         turn.slots.extend(turn.hashes.iter().map(|hash| hash.slot()));
-        Ok(Locks::Many(world.lock_many(turn.slots)))
+        Ok(Locks::Many(world.lock_many_within(turn.slots, turn.patience)?))
     }
 
     /// What must hold before a command may run, apart from where its slot is.
@@ -489,7 +515,7 @@ impl Engine {
         {
             "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
         } else if flags.any(TOLD) && mode.any(Mode::WRITES_PAUSED) {
-            return Err(Refusal::Wait);
+            return Err(Refusal::Wait(Park::WritesPaused));
         } else if flags.has(Flags::WRITE)
             && mode.any(Mode::READ_ONLY)
             && (!mode.any(Mode::CLUSTER) || matches!(keys, Keys::None) && !is_exec)
@@ -502,7 +528,7 @@ impl Engine {
         {
             "NOREPLICAS Not enough good replicas to write."
         } else if mode.any(Mode::PAUSED) && self.is_held_back(flags.any(TOLD), turn.now) {
-            return Err(Refusal::Wait);
+            return Err(Refusal::Wait(Park::WritesPaused));
         } else {
             return Ok(());
         };
@@ -588,7 +614,7 @@ impl Engine {
         }
         match self.give_up_exec(world, turn, session, command, fail.into()) {
             Refusal::Fail(fail) => self.refuse(session, reply, turn, Some(prepared.index), fail),
-            Refusal::Wait => Outcome::Wait(Park::WritesPaused),
+            Refusal::Wait(park) => Outcome::Wait(park),
         }
     }
 
@@ -604,7 +630,7 @@ impl Engine {
     ) -> Refusal {
         if session.transaction.is_none()
             || command.name != "exec"
-            || matches!(refusal, Refusal::Wait)
+            || matches!(refusal, Refusal::Wait(_))
         {
             return refusal;
         }
@@ -650,13 +676,16 @@ pub(crate) struct Called {
 pub(crate) enum Refusal {
     /// It is answered with this.
     Fail(Fail),
-    /// It waits until writes go on.
-    Wait,
+    /// It waits, and runs again then.
+    Wait(Park),
 }
 
 impl From<Fail> for Refusal {
     fn from(fail: Fail) -> Refusal {
-        Refusal::Fail(fail)
+        match fail {
+            Fail::Locked(busy) => Refusal::Wait(Park::Locked(busy)),
+            fail => Refusal::Fail(fail),
+        }
     }
 }
 

@@ -113,7 +113,8 @@ impl Engine {
         now: Millis,
         cursor: &mut ExpireCursor,
     ) -> Option<u64> {
-        let mut guard = world.lock(Slot::from_low_bits(cursor.slot));
+        // The next round comes to a slot that somebody has locked.
+        let mut guard = world.try_lock(Slot::from_low_bits(cursor.slot))?;
         let mut databases = cursor.db..self.keyspace.databases();
         let db = databases.find(|&db| guard.expiring(db) > 0)?;
         let from = if db == cursor.db { cursor.bucket } else { 0 };

@@ -1,6 +1,7 @@
 //! What a command answers instead of a result. The texts are Redis' own, since programs match on them.
 
 use std::borrow::Cow;
+use tessera_store::Busy;
 
 /// An error reply.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +33,10 @@ pub enum Fail {
     /// The wrong number of arguments.
     #[error("ERR wrong number of arguments for '{0}' command")]
     Arity(Cow<'static, str>),
+    /// What the command needs is locked for longer than its thread waits. It has changed nothing,
+    /// and runs again; a client sees this only where it cannot run again.
+    #[error("BUSY Another command is working on these keys. Try again.")]
+    Locked(Busy),
     /// Any other error, with its code word.
     #[error("{0}")]
     Text(Cow<'static, str>),
@@ -41,6 +46,12 @@ impl Fail {
     /// An error whose text is made on the spot.
     pub fn text(text: impl Into<Cow<'static, str>>) -> Fail {
         Fail::Text(text.into())
+    }
+}
+
+impl From<Busy> for Fail {
+    fn from(busy: Busy) -> Fail {
+        Fail::Locked(busy)
     }
 }
 

@@ -86,7 +86,7 @@ impl Engine {
         now: Millis,
         cursor: &mut ExpireCursor,
     ) -> Option<u64> {
-        let mut guard = world.lock(Slot::from_low_bits(cursor.slot));
+        let mut guard = world.try_lock(Slot::from_low_bits(cursor.slot))?;
         let mut databases = cursor.db..self.keyspace.databases();
         let db = databases.find(|&db| guard.aging(db) > 0)?;
         let from = if db == cursor.db { cursor.bucket } else { 0 };

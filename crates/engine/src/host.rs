@@ -72,6 +72,9 @@ pub trait Host: Send + Sync {
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail>;
     /// Has the thread of this client, whose `killed` flag is set, disconnect it.
     fn disconnect(&self, client: &ClientInfo);
+
+    /// Something was left to do: an I/O thread is to call [`crate::Engine::do_chores`] soon.
+    fn wake_for_chores(&self) {}
     /// Passes the answer on to a client that waits in a blocking command. Called with slots locked: it only leaves a message
     /// for the client's thread.
     fn answer(&self, client: &ClientInfo, answer: crate::Answer);

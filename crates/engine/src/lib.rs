@@ -12,6 +12,7 @@
 
 mod args;
 mod blocking;
+mod chores;
 mod client_memory;
 mod clients;
 mod command;

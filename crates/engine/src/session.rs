@@ -65,6 +65,11 @@ impl Session {
         }
     }
 
+    /// Whether the client's commands wait for EXEC.
+    pub fn is_in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
     /// Applies CLIENT REPLY to an answer that begins at `start`. Once for each command, when it is answered.
     #[inline]
     pub fn settle_reply(&mut self, reply: &mut tessera_resp::Reply, start: usize) {

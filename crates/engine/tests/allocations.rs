@@ -7,6 +7,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use tessera_engine::{Args, Turn};
 use tessera_resp::{Protocol, Reply, Span};
+use tessera_store::Patience;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
@@ -48,6 +49,8 @@ fn allocations(client: &mut Client, line: &str) -> usize {
         thread: 0,
         now: client.now,
         config: &config,
+        patience: &Patience::for_turn(),
+        others: None,
         hashes: &mut hashes,
         slots: &mut slots,
     };

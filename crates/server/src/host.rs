@@ -101,6 +101,12 @@ impl Host for Rim {
         self.0.disconnect(client);
     }
 
+    fn wake_for_chores(&self) {
+        if let Some(mailbox) = self.0.mailboxes.first() {
+            mailbox.wake();
+        }
+    }
+
     fn answer(&self, client: &ClientInfo, answer: Answer) {
         self.0.answer(client, answer);
     }

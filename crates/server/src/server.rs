@@ -14,6 +14,7 @@ use tessera_engine::{ClientInfo, ClientKind, Engine, Mode};
 use tessera_log::ReplId;
 use tessera_replication::SessionStatus;
 use tessera_slot::{Millis, Offset};
+use tessera_store::Patience;
 
 /// The version of Redis whose behaviour clients may count on.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
@@ -273,8 +274,10 @@ impl Server {
         if ttl == 0 || !is_unread() {
             *since = None;
         } else if now.since(*since.get_or_insert(now)) >= ttl {
+            // Where a command runs for long, the next second will do.
+            let patience = Patience::none();
+            let Ok(world) = self.engine.keyspace.enter_exclusive_within(&patience) else { return };
             *since = None;
-            let world = self.engine.keyspace.enter_exclusive();
             if is_unread() {
                 self.engine.log.deactivate();
                 tracing::info!(

@@ -22,9 +22,9 @@ use tessera_slot::{Slot, SlotState};
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Threads beside the I/O threads that run commands or walk the keyspace: the follower, the control thread, the
-/// snapshot thread, the expiry thread.
-const OTHER_THREADS: usize = 4;
+/// Threads beside the I/O threads that run commands or walk the keyspace: the follower, the control
+/// thread, the applier's, the snapshot thread, the expiry thread.
+const OTHER_THREADS: usize = 5;
 
 /// Why the server did not start, or stopped by itself. Printed as it is.
 #[derive(Debug, thiserror::Error)]
@@ -295,6 +295,7 @@ fn spawn_others(
     let follower = shared();
     threads.spawn("follow".to_owned(), move || Follower::run(follower, first))?;
     let (control, flag) = (shared(), Arc::clone(quit));
+    // The control thread starts the applier's, which has the number after its own.
     threads.spawn("control".to_owned(), move || {
         let (thread, bus) = (first + 1, (nodes_file, bus_listeners));
         let run = Control::run(runtime, control, thread, bus, flag);
@@ -304,9 +305,9 @@ fn spawn_others(
         }
     })?;
     let sync = shared();
-    threads.spawn("snapshot".to_owned(), move || sync.sync.run(&sync.engine, first + 2))?;
+    threads.spawn("snapshot".to_owned(), move || sync.sync.run(&sync.engine, first + 3))?;
     let expiry = shared();
-    threads.spawn("expire".to_owned(), move || expire::run(&expiry, first + 3))?;
+    threads.spawn("expire".to_owned(), move || expire::run(&expiry, first + 4))?;
     Ok(())
 }
 

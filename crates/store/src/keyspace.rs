@@ -4,13 +4,16 @@ use crate::access::{AccessClock, Lfu};
 use crate::discard::Discards;
 use crate::entry::Entry;
 use crate::hash::{KeyHash, MemberHash};
+use crate::patience::{Busy, Counted, Counts, Patience, WORLD_WAIT, WantedStates};
 use crate::rest::Rest;
 use crate::sample::NoneExpires;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
 use crate::snapshot::Snapshots;
 use crossbeam_utils::CachePadded;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
 use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{Millis, SLOT_COUNT, Slot, SlotState};
@@ -37,11 +40,24 @@ pub struct KeyspaceOptions {
     pub threads: usize,
 }
 
+/// A shard of the world lock.
+#[derive(Default)]
+struct Shard {
+    lock: RwLock<()>,
+    /// Its thread runs a command, and others meanwhile ([`Keyspace::interrupt`]). Only that thread
+    /// stores and reads it.
+    is_interrupted: AtomicBool,
+}
+
 /// All keys of a node.
 pub struct Keyspace {
     cells: Box<[SlotCell]>,
     hints: Box<[SlotHint]>,
-    world: Box<[CachePadded<RwLock<()>>]>,
+    world: Box<[CachePadded<Shard>]>,
+    /// Held while somebody gathers all shards, so that no two take them from each other.
+    turnstile: Mutex<()>,
+    wanted_states: WantedStates,
+    counts: Counts,
     hasher: KeyHasher,
     placement: Placement,
     databases: usize,
@@ -61,6 +77,9 @@ impl Keyspace {
             cells: (0..SLOT_COUNT).map(|_| SlotCell::default()).collect(),
             hints: (0..SLOT_COUNT).map(|_| SlotHint::default()).collect(),
             world: (0..options.threads.max(1)).map(|_| CachePadded::default()).collect(),
+            turnstile: Mutex::default(),
+            wanted_states: WantedStates::default(),
+            counts: Counts::default(),
             hasher: KeyHasher::new(options.seed),
             placement: options.placement,
             databases: options.databases.max(1),
@@ -118,13 +137,109 @@ impl Keyspace {
     #[inline]
     pub fn enter(&self, thread: usize) -> World<'_> {
         let shard = &self.world[thread % self.world.len()];
-        World { keyspace: self, hold: Hold::Shard(shard.read()) }
+        let lock = match shard.is_interrupted.load(Relaxed) {
+            false => shard.lock.read(),
+            // Who waits for the world alone waits for this thread, which must not wait for it.
+            true => shard.lock.read_recursive(),
+        };
+        World { keyspace: self, hold: Hold::Shard(lock) }
     }
 
-    /// Enters the world alone. Waits until all batches under way are through.
+    /// This thread, which is in the world with a long command, runs others until the guard is
+    /// dropped: it may enter the world again. It must take slots with [`World::lock_within`] only,
+    /// since some are locked by that command.
+    pub fn interrupt(&self, thread: usize) -> Interrupted<'_> {
+        let shard = &self.world[thread % self.world.len()];
+        Interrupted { shard, was: shard.is_interrupted.swap(true, Relaxed) }
+    }
+
+    /// Enters the world alone. Waits until all batches under way are through, however long that
+    /// takes; others go on meanwhile.
     pub fn enter_exclusive(&self) -> WorldExclusive<'_> {
-        let shards = self.world.iter().map(|shard| shard.write()).collect();
+        let mut slowest = 0;
+        loop {
+            // Nothing else is held while this one is waited for: only its own thread stands still.
+            let first = self.world[slowest].lock.write();
+            let turnstile = self.turnstile.lock();
+            match self.gather(slowest, Some(first), WORLD_WAIT) {
+                Ok(shards) => return self.alone(shards),
+                Err(busy) => slowest = busy,
+            }
+            drop(turnstile);
+        }
+    }
+
+    /// As [`Keyspace::enter_exclusive`], for a thread that does not wait for long.
+    ///
+    /// # Errors
+    /// If a batch under way does not come to its end.
+    pub fn enter_exclusive_within(&self, patience: &Patience) -> Result<WorldExclusive<'_>, Busy> {
+        if patience.is_unlimited() {
+            return Ok(self.enter_exclusive());
+        }
+        let wait = if patience.is_left() { WORLD_WAIT } else { Duration::ZERO };
+        let shards = self
+            .turnstile
+            .try_lock_for(wait)
+            .and_then(|_turnstile| self.gather(0, None, wait).ok());
+        match shards {
+            Some(shards) => Ok(self.alone(shards)),
+            None => {
+                patience.has_waited_in_vain();
+                Err(Busy::World)
+            }
+        }
+    }
+
+    /// Takes all shards of the world lock, of which `held` is the one with the number `at`. If one
+    /// is not to be had soon, all are given back, and its number is the error.
+    fn gather<'k>(
+        &'k self,
+        at: usize,
+        mut held: Option<RwLockWriteGuard<'k, ()>>,
+        wait: Duration,
+    ) -> Result<Vec<RwLockWriteGuard<'k, ()>>, usize> {
+        let shards = self.world.iter().enumerate();
+        shards
+            .map(|(index, shard)| match held.take_if(|_| index == at) {
+                Some(shard) => Ok(shard),
+                None => shard.lock.try_write_for(wait).ok_or(index),
+            })
+            .collect()
+    }
+
+    fn alone<'k>(&'k self, shards: Vec<RwLockWriteGuard<'k, ()>>) -> WorldExclusive<'k> {
         WorldExclusive(World { keyspace: self, hold: Hold::Alone(shards) })
+    }
+
+    /// Changes what this node may do with a slot's keys: at once, or, if somebody has the slot
+    /// locked, before anybody else has it. False: it was not at once.
+    pub fn set_state_soon(&self, slot: Slot, state: SlotState) -> bool {
+        if let Some(mut guard) = SlotGuard::try_new(self, slot) {
+            guard.set_state(state);
+            return true;
+        }
+        self.wanted_states.want(slot, state);
+        // It may have been let go meanwhile by somebody who did not see this.
+        SlotGuard::try_new(self, slot).is_some()
+    }
+
+    /// Gives slots that are free by now the states that are wanted of them. True: of none anything
+    /// is wanted any more.
+    pub fn settle_states(&self) -> bool {
+        let slots = self.wanted_states.slots();
+        slots.into_iter().for_each(|slot| drop(SlotGuard::try_new(self, slot)));
+        !self.wanted_states.any()
+    }
+
+    /// Whether nobody has this slot locked just now.
+    pub fn is_free(&self, slot: Slot) -> bool {
+        self.cell(slot).try_lock().is_some()
+    }
+
+    #[inline]
+    pub(crate) fn wanted_states(&self) -> &WantedStates {
+        &self.wanted_states
     }
 
     /// Chooses what the access clocks of entries mean: how often they are used, or (`None`) when.
@@ -231,15 +346,31 @@ impl Keyspace {
         &self.snapshots
     }
 
-    /// The number of keys of database 0 in a slot just now. Takes the slot's lock alone, so it may be called by
-    /// whoever holds no other slot's, in the world or out of it.
+    /// The number of keys of database 0 in a slot just now; if somebody has it locked, what was
+    /// last counted, and at least 1. To be called by whoever holds no slot's lock, in the world or
+    /// out of it.
     pub fn peek_len(&self, slot: Slot) -> usize {
-        self.cell(slot).lock().first.len()
+        match self.cell(slot).try_lock_for(crate::patience::WAIT) {
+            Some(data) => data.first.len(),
+            None => self.counts.last(slot).keys.max(1),
+        }
     }
 
     /// Whether database 0 had no keys in this slot when somebody last looked.
     pub(crate) fn seems_empty(&self, slot: Slot) -> bool {
         self.hint(slot).seems_empty()
+    }
+}
+
+/// A thread runs other commands in the middle of a long one.
+pub struct Interrupted<'k> {
+    shard: &'k Shard,
+    was: bool,
+}
+
+impl Drop for Interrupted<'_> {
+    fn drop(&mut self) {
+        self.shard.is_interrupted.store(self.was, Relaxed);
     }
 }
 
@@ -264,32 +395,81 @@ impl<'k> World<'k> {
         self.keyspace
     }
 
-    /// Locks one slot.
+    /// Locks one slot, however long that takes: for threads that serve no clients.
     #[inline]
     pub fn lock<'w>(&'w mut self, slot: Slot) -> SlotGuard<'w> {
         SlotGuard::new(self.keyspace, slot)
     }
 
+    /// Locks one slot if it is free.
+    #[inline]
+    pub fn try_lock<'w>(&'w mut self, slot: Slot) -> Option<SlotGuard<'w>> {
+        SlotGuard::try_new(self.keyspace, slot)
+    }
+
+    /// Locks one slot.
+    ///
+    /// # Errors
+    /// If somebody has it locked for longer than the thread waits.
+    #[inline]
+    pub fn lock_within<'w>(
+        &'w mut self,
+        slot: Slot,
+        patience: &Patience,
+    ) -> Result<SlotGuard<'w>, Busy> {
+        SlotGuard::within(self.keyspace, slot, patience)
+    }
+
     /// Locks several slots, in ascending order, each once.
-    pub fn lock_many<'w>(&'w mut self, slots: &mut Vec<Slot>) -> ManySlots<'w> {
+    ///
+    /// # Errors
+    /// If somebody has one of them locked for longer than the thread waits; then none is.
+    pub fn lock_many_within<'w>(
+        &'w mut self,
+        slots: &mut Vec<Slot>,
+        patience: &Patience,
+    ) -> Result<ManySlots<'w>, Busy> {
         slots.sort_unstable();
         slots.dedup();
-        ManySlots(slots.iter().map(|&slot| SlotGuard::new(self.keyspace, slot)).collect())
+        let lock = |&slot: &Slot| SlotGuard::within(self.keyspace, slot, patience);
+        slots.iter().map(lock).collect::<Result<_, _>>().map(ManySlots)
     }
 
-    /// Locks all slots, one after another, and calls `see` with each.
-    pub fn for_each_slot(&mut self, mut see: impl FnMut(&mut SlotGuard<'_>)) {
-        Slot::all().for_each(|slot| see(&mut self.lock(slot)));
+    /// Locks all slots, one after another, and calls `see` with each; passes over those that
+    /// somebody has locked for longer than the thread waits.
+    pub fn for_each_free_slot(
+        &mut self,
+        patience: &Patience,
+        mut see: impl FnMut(&mut SlotGuard<'_>),
+    ) {
+        for slot in Slot::all() {
+            if let Ok(mut guard) = self.lock_within(slot, patience) {
+                see(&mut guard);
+            }
+        }
     }
 
-    /// The number of keys of a database, and how many have an expiry. Each slot is counted at its own moment.
-    pub fn count(&mut self, db: usize) -> (u64, u64) {
-        let (mut keys, mut expiring) = (0, 0);
-        self.for_each_slot(|guard| {
-            keys += guard.len(db) as u64;
-            expiring += guard.expiring(db) as u64;
-        });
-        (keys, expiring)
+    /// Counts the keys of some databases. Each slot is counted at its own moment; one that somebody
+    /// has locked for long counts as it was counted last, which is only known of database 0.
+    pub fn count(&mut self, dbs: Range<usize>, patience: &Patience) -> Vec<Counted> {
+        let mut all = vec![Counted::default(); dbs.len()];
+        for slot in Slot::all() {
+            let counts = &self.keyspace.counts;
+            let Ok(guard) = SlotGuard::within(self.keyspace, slot, patience) else {
+                if dbs.start == 0 {
+                    all[0].add(counts.last(slot));
+                }
+                continue;
+            };
+            for (db, sum) in dbs.clone().zip(&mut all) {
+                let here = guard.counted(db);
+                sum.add(here);
+                if db == 0 {
+                    counts.note(slot, here);
+                }
+            }
+        }
+        all
     }
 }
 

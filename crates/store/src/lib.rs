@@ -7,7 +7,8 @@
 //! on: who is about to change an entry that the walk has not reached hands it over first.
 //!
 //! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be taken
-//! from it at a time; [`World::lock_many`] sorts.
+//! from it at a time; [`World::lock_many_within`] sorts. A thread that serves clients waits for a
+//! lock only for as long as its [`Patience`] lasts.
 //!
 //! Deliberately not here: commands, file formats, clocks, threads. Values other than strings are
 //! `tessera_collections`'. Everything public is safe to use.
@@ -21,6 +22,7 @@ mod hash;
 mod keyspace;
 mod lookup;
 mod marks;
+mod patience;
 mod rest;
 mod sample;
 mod scan;
@@ -36,10 +38,11 @@ pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value}
 pub use growth::make_room;
 pub use hash::{KeyHash, MemberHash};
 pub use keyspace::{
-    AllSlots, Flushed, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,
+    AllSlots, Flushed, Interrupted, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,
 };
 pub use lookup::{Found, Lookup, Vacant};
 pub use marks::{Version, WaiterId};
+pub use patience::{Busy, Counted, Patience};
 pub use sample::{Among, Survey};
 pub use scan::ScanCursor;
 pub use slot::{ManySlots, SlotGuard};

@@ -113,7 +113,7 @@ impl Keyspace {
             }
             let world = world.get_or_insert_with(|| self.enter(thread));
             let hash = KeyHash { slot: note.slot, code: note.code };
-            let mut guard = world.lock(note.slot);
+            let Some(mut guard) = world.try_lock(note.slot) else { return true };
             let Some(extent) = guard.fit_rested(note.db.into(), hash, note.extent) else {
                 return false;
             };

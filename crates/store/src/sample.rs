@@ -6,6 +6,7 @@
 
 use crate::entry::Entry;
 use crate::keyspace::{Keyspace, World};
+use crate::patience::Patience;
 use crate::slot::SlotGuard;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use tessera_slot::Slot;
@@ -79,7 +80,9 @@ impl Survey {
         let keyspace = world.keyspace();
         match among {
             Among::All if !exact && !keyspace.has_other_databases() => self.by_hints(keyspace),
-            Among::All => self.by_locks(world, among),
+            Among::All => {
+                self.by_locks(world, among);
+            }
             Among::Expiring => {
                 let none = keyspace.none_expires();
                 let _alone = none.survey.lock();
@@ -87,9 +90,11 @@ impl Survey {
                     return;
                 }
                 none.state.store(NoneExpires::SURVEYED, SeqCst);
-                self.by_locks(world, among);
-                let found =
-                    if self.0.is_empty() { NoneExpires::KNOWN } else { NoneExpires::UNKNOWN };
+                let has_seen_all = self.by_locks(world, among);
+                let found = match has_seen_all && self.0.is_empty() {
+                    true => NoneExpires::KNOWN,
+                    false => NoneExpires::UNKNOWN,
+                };
                 // Fails if a key got an expiry meanwhile.
                 let _ = none.state.compare_exchange(NoneExpires::SURVEYED, found, SeqCst, SeqCst);
             }
@@ -108,13 +113,18 @@ impl Survey {
         Slot::all().for_each(|slot| self.add(slot, 0, keyspace.hint(slot).bucket_count()));
     }
 
-    fn by_locks(&mut self, world: &mut World<'_>, among: Among) {
+    /// Passes over slots that somebody has locked for long. Whether there were none of them.
+    fn by_locks(&mut self, world: &mut World<'_>, among: Among) -> bool {
+        let (patience, mut has_seen_all) = (Patience::for_turn(), true);
         let others = world.keyspace().has_other_databases();
         for slot in Slot::all() {
             if !others && world.keyspace().seems_empty(slot) {
                 continue;
             }
-            let guard = world.lock(slot);
+            let Ok(guard) = world.lock_within(slot, &patience) else {
+                has_seen_all = false;
+                continue;
+            };
             for (db, table) in guard.data.tables() {
                 let has_any = match among {
                     Among::All => !table.is_empty(),
@@ -123,6 +133,7 @@ impl Survey {
                 self.add(slot, db, if has_any { table.bucket_count() } else { 0 });
             }
         }
+        has_seen_all
     }
 
     fn buckets(&self) -> u64 {

@@ -2,6 +2,7 @@
 
 use crate::entry::Entry;
 use crate::keyspace::World;
+use crate::patience::{Busy, Patience};
 use crate::slot::FIRST_BUCKETS;
 use std::cell::Cell;
 use tessera_collections::table::{Table, prefetch};
@@ -38,14 +39,19 @@ impl World<'_> {
     /// buckets were passed. An entry that is there from the first to the last step is shown at least once, within one call just once,
     /// though a slot with many buckets is not locked all the while.
     /// `one_slot`: stop at the end of the cursor's slot (for a scan of that slot alone).
+    ///
+    /// # Errors
+    /// If somebody has a slot locked for longer than the thread waits. What was shown counts for
+    /// nothing then.
     pub fn scan(
         &mut self,
         db: usize,
         cursor: ScanCursor,
         count: usize,
         one_slot: bool,
+        patience: &Patience,
         mut see: impl FnMut(&Entry),
-    ) -> ScanCursor {
+    ) -> Result<ScanCursor, Busy> {
         let (mut slot, mut position) = cursor.parts();
         let (shown, mut steps, limit) = (Cell::new(0), 0, count.saturating_mul(10));
         // A short scan would not come to what lies ahead.
@@ -57,7 +63,7 @@ impl World<'_> {
                     self.prefetch_ahead(slot);
                 }
                 let keyspace = self.keyspace();
-                let guard = self.lock(slot);
+                let guard = self.lock_within(slot, patience)?;
                 let (start, breath) = (position, steps + BREATH);
                 // Buckets may have been merged while the slot was free; no other bucket than the first can have been shown before.
                 let is_shown = |entry: &Entry| {
@@ -100,12 +106,12 @@ impl World<'_> {
             if position == 0 {
                 is_resumed = false;
                 if one_slot || slot == Slot::MAX {
-                    return ScanCursor(0);
+                    return Ok(ScanCursor(0));
                 }
                 slot = Slot::new(slot.number() + 1).expect("below the last slot");
             }
             if shown.get() >= count || steps >= limit {
-                return ScanCursor::of(slot, position);
+                return Ok(ScanCursor::of(slot, position));
             }
         }
     }

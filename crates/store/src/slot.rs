@@ -5,8 +5,10 @@ use crate::hash::KeyHash;
 use crate::keyspace::Keyspace;
 use crate::lookup::Lookup;
 use crate::marks::Marks;
+use crate::patience::{Busy, Counted, Patience, WAIT};
 use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use std::time::Duration;
 use tessera_collections::hasher::{HashCode, KeyHasher};
 use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
@@ -123,6 +125,15 @@ impl SlotCell {
     pub(crate) fn lock(&self) -> MutexGuard<'_, SlotData> {
         self.0.lock()
     }
+
+    #[inline]
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, SlotData>> {
+        self.0.try_lock()
+    }
+
+    pub(crate) fn try_lock_for(&self, wait: Duration) -> Option<MutexGuard<'_, SlotData>> {
+        self.0.try_lock_for(wait)
+    }
 }
 
 impl SlotData {
@@ -210,7 +221,64 @@ pub struct SlotGuard<'k> {
 impl<'k> SlotGuard<'k> {
     #[inline]
     pub(crate) fn new(keyspace: &'k Keyspace, slot: Slot) -> SlotGuard<'k> {
-        SlotGuard { keyspace, slot, data: keyspace.cell(slot).lock() }
+        SlotGuard::of(keyspace, slot, keyspace.cell(slot).lock())
+    }
+
+    /// Locks a slot if it is free.
+    #[inline]
+    pub(crate) fn try_new(keyspace: &'k Keyspace, slot: Slot) -> Option<SlotGuard<'k>> {
+        Some(SlotGuard::of(keyspace, slot, keyspace.cell(slot).try_lock()?))
+    }
+
+    /// Locks a slot within the patience of the thread.
+    #[inline]
+    pub(crate) fn within(
+        keyspace: &'k Keyspace,
+        slot: Slot,
+        patience: &Patience,
+    ) -> Result<SlotGuard<'k>, Busy> {
+        match keyspace.cell(slot).try_lock() {
+            Some(data) => Ok(SlotGuard::of(keyspace, slot, data)),
+            None => SlotGuard::await_free(keyspace, slot, patience),
+        }
+    }
+
+    #[cold]
+    fn await_free(
+        keyspace: &'k Keyspace,
+        slot: Slot,
+        patience: &Patience,
+    ) -> Result<SlotGuard<'k>, Busy> {
+        if patience.is_unlimited() {
+            return Ok(SlotGuard::new(keyspace, slot));
+        }
+        if !patience.is_left() {
+            return Err(Busy::Slot(slot));
+        }
+        match keyspace.cell(slot).try_lock_for(WAIT) {
+            Some(data) => Ok(SlotGuard::of(keyspace, slot, data)),
+            None => {
+                patience.has_waited_in_vain();
+                Err(Busy::Slot(slot))
+            }
+        }
+    }
+
+    /// Whoever has a slot locked gives it the state that is wanted of it.
+    #[inline]
+    fn of(keyspace: &'k Keyspace, slot: Slot, data: MutexGuard<'k, SlotData>) -> SlotGuard<'k> {
+        let mut guard = SlotGuard { keyspace, slot, data };
+        if keyspace.wanted_states().any() {
+            guard.take_wanted_state();
+        }
+        guard
+    }
+
+    #[cold]
+    fn take_wanted_state(&mut self) {
+        if let Some(state) = self.keyspace.wanted_states().take(self.slot) {
+            self.data.state = state;
+        }
     }
 
     /// Which slot this is.
@@ -247,6 +315,15 @@ impl<'k> SlotGuard<'k> {
     /// The number of keys in one database of whose elements some expire by themselves.
     pub fn aging(&self, db: usize) -> usize {
         self.data.table(db).map_or(0, Table::aging)
+    }
+
+    /// How many keys one database has.
+    pub(crate) fn counted(&self, db: usize) -> Counted {
+        self.data.table(db).map_or_else(Counted::default, |table| Counted {
+            keys: table.len(),
+            expiring: table.marked(),
+            aging: table.aging(),
+        })
     }
 
     /// Bytes of the buckets of one database.

@@ -18,8 +18,8 @@ use tessera_collections::capture::Part;
 use tessera_collections::{Collection, Expiry, Hash, HashLimits};
 use tessera_slot::Millis;
 use tessera_store::{
-    Entry, Found, Keyspace, KeyspaceOptions, Lookup, NewValue, Placement, Shown, Snapshot,
-    SnapshotSink, StringRef, World,
+    Entry, Found, Keyspace, KeyspaceOptions, Lookup, NewValue, Patience, Placement, Shown,
+    Snapshot, SnapshotSink, StringRef, World,
 };
 
 const WRITERS: usize = 3;
@@ -165,7 +165,9 @@ fn rename(shared: &Shared, world: &mut World<'_>, random: &mut Random) {
     if (from_db, &from) == (to_db, &to) {
         return;
     }
-    let mut slots = world.lock_many(&mut vec![from_hash.slot(), to_hash.slot()]);
+    let mut slots = world
+        .lock_many_within(&mut vec![from_hash.slot(), to_hash.slot()], &Patience::unlimited())
+        .expect("it waits as long as it takes");
     let found = slots.get(from_hash.slot()).lookup(from_db, &from, from_hash);
     let Lookup::Found(found) = found else { return };
     let (value, expiry) = found.remove();

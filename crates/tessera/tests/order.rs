@@ -2,12 +2,13 @@
 
 mod common;
 
+use common::cluster::{Cluster, tag_in};
 use common::eventually;
 use common::server::{Server, start};
 use common::wire::{Answer, Wire, command};
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Makes a server follow another, and waits until it does.
 fn follow(replica: &Server, primary: &Server) {
@@ -174,4 +175,64 @@ fn payload_length(replica: &mut TcpStream) -> usize {
             return length.parse().expect("a length");
         }
     }
+}
+
+#[test]
+fn a_slot_that_is_held_for_seconds_stops_neither_other_clients_nor_the_bus() {
+    const CLIENTS: usize = 8;
+    const HELD: Duration = Duration::from_secs(3);
+    // A third of the time for which the slot is held: a node that fell silent would be replaced.
+    let options = ["cluster-node-timeout 1000", "enable-debug-command yes", "io-threads 2"];
+    let mut cluster = Cluster::start(&options);
+    cluster.await_ok();
+    let before = cluster.shards();
+    let (primary, replica) = (before[0].primary, before[0].replicas[0]);
+    let tag = tag_in(&before[0].ranges);
+    let mut wires: Vec<Wire> =
+        (0..CLIENTS).map(|_| Wire::connect(primary).expect("it listens")).collect();
+    // A key of another slot of the same node.
+    let mut keys = (0..).map(|number| format!("t{number}")).filter(|key| *key != tag);
+    let is_there = |key: &String| !wires[0].say(&format!("GET {key}")).is_error("MOVED");
+    let free = keys.find(is_there).expect("the node has several slots");
+
+    let [mut holding, mut waiting, mut flushing] =
+        [(); 3].map(|()| Wire::connect(primary).expect("it listens"));
+    holding.send(&command(&["DEBUG", "HOLD", &tag, "3"])).expect("it is sent");
+    let started = Instant::now();
+    waiting.send(&command(&["INCR", &tag])).expect("it is sent");
+    std::thread::sleep(Duration::from_millis(100));
+    let (mut slowest, mut rounds) = (Duration::ZERO, 0);
+    while started.elapsed() < HELD - Duration::from_millis(500) {
+        for wire in &mut wires {
+            let asked = Instant::now();
+            let answer = wire.say(&format!("INCR {free}"));
+            assert!(answer.integer() > 0);
+            slowest = slowest.max(asked.elapsed());
+        }
+        rounds += 1;
+        if rounds == 20 {
+            flushing.send(&command(&["FLUSHALL"])).expect("it is sent");
+        }
+    }
+    // Then all others are served, all the while.
+    assert!(rounds > 100, "{rounds} rounds in {HELD:?}");
+    assert!(slowest < Duration::from_millis(700), "one command took {slowest:?}");
+    for port in cluster.ports() {
+        let info = Wire::connect(port).expect("it listens").say("CLUSTER INFO").text();
+        assert!(info.contains("cluster_state:ok"), "{port}: {info}");
+    }
+    // Their writes have reached the replica, whatever waits.
+    let mut reader = Wire::connect(replica).expect("it listens");
+    reader.say("READONLY");
+    let written = (rounds * CLIENTS) as i64;
+    let found = reader.say(&format!("GET {free}")).text().parse::<i64>().expect("a number");
+    assert!(found >= written - CLIENTS as i64, "{found} of {written}");
+
+    // When the slot is free, then what waited for it runs, and what waited for everything.
+    assert_eq!(holding.answer().expect("an answer").text(), "OK");
+    assert_eq!(waiting.answer().expect("an answer").integer(), 1);
+    assert_eq!(flushing.answer().expect("an answer").text(), "OK");
+    cluster.await_same_data(primary, replica);
+    let after = cluster.shards();
+    assert!(before.iter().zip(&after).all(|(was, is)| was.primary == is.primary), "{after:?}");
 }

@@ -1,7 +1,9 @@
 //! How waiting ends without being served.
 
 use super::{Answer, Waiter};
+use crate::chores::Chore;
 use crate::{ClientInfo, Engine, Fail, Session, ThreadStats};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
@@ -109,12 +111,17 @@ impl Engine {
     pub fn redirect_blocked(&self, thread: usize) {
         let Some(routing) = self.host().routing() else { return };
         let is_down = self.mode().any(crate::Mode::CLUSTER_DOWN);
+        let is_left = Cell::new(false);
         self.end_where(thread, |world, waiter| {
             if is_down {
                 return Some(Ending::Failed(Fail::text("CLUSTERDOWN The cluster is down")));
             }
             let slot = waiter.keys.first()?.hash.slot();
-            let SlotState::Remote { .. } = world.lock(slot).state() else { return None };
+            let Some(guard) = world.try_lock(slot) else {
+                is_left.set(true);
+                return None;
+            };
+            let SlotState::Remote { .. } = guard.state() else { return None };
             if waiter.readonly && routing.is_replicated_here(slot) {
                 return None;
             }
@@ -123,6 +130,9 @@ impl Engine {
                 routing.moved(slot, false).unwrap_or_else(|| unserved.to_owned()),
             )))
         });
+        if is_left.get() {
+            self.leave_chore(Chore::Redirect);
+        }
     }
 
     fn end_where(&self, thread: usize, choose: impl Fn(&mut World<'_>, &Waiter) -> Option<Ending>) {

@@ -1,6 +1,7 @@
 //! Serving those who wait, after a command that has fed their keys.
 
 use super::{After, Answer, Blocked, ReadyKey, Served, Waiter, wants_deletion};
+use crate::chores::Chore;
 use crate::command::Flags;
 use crate::cx::Propagate;
 use crate::db::{Db, Key, Locks};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 use tessera_config::Config;
 use tessera_resp::Reply;
 use tessera_slot::{Millis, Slot};
-use tessera_store::{WaiterId, World};
+use tessera_store::{Patience, WaiterId, World};
 
 /// What could not be done under a command's own locks.
 #[derive(Default)]
@@ -196,6 +197,7 @@ impl Engine {
             reply: &mut reply,
             config,
             now: db.now,
+            others: None,
             stats: db.told.stats,
             outcome: Outcome::Next,
             may_block: false,
@@ -241,10 +243,17 @@ impl Engine {
         others
     }
 
-    /// Takes a waiter out of all queues.
-    pub(crate) fn leave(&self, world: &mut World<'_>, waiter: &Waiter) {
+    /// Takes a waiter out of all queues. It may be in them no longer.
+    pub(crate) fn leave(&self, world: &mut World<'_>, waiter: &Arc<Waiter>) {
+        let mut has_left = true;
         for key in &waiter.keys {
-            self.blocking.leave_key(&mut world.lock(key.hash.slot()), key, waiter.id);
+            match world.try_lock(key.hash.slot()) {
+                Some(mut guard) => self.blocking.leave_key(&mut guard, key, waiter.id),
+                None => has_left = false,
+            }
+        }
+        if !has_left {
+            self.leave_chore(Chore::Leave(Arc::clone(waiter)));
         }
     }
 
@@ -258,8 +267,12 @@ impl Engine {
             for Overdue { key, waiter, behind } in std::mem::take(&mut left.keys) {
                 let mut slots = vec![key.hash.slot()];
                 slots.extend(waiter.also);
-                let locks = Locks::Many(world.lock_many(&mut slots));
-                let mut db = self.db_for_waiters(turn, locks);
+                let Ok(locked) = world.lock_many_within(&mut slots, turn.patience) else {
+                    let keys = vec![Overdue { key, waiter, behind }];
+                    self.leave_chore(Chore::Serve(Left { keys, leaving: Vec::new() }));
+                    continue;
+                };
+                let mut db = self.db_for_waiters(turn, Locks::Many(locked));
                 let mut work = VecDeque::new();
                 self.settle(&mut db, false, &mut work);
                 self.serve_key(&mut db, turn.config, (key, behind), &mut work, &mut left);
@@ -290,11 +303,17 @@ impl Engine {
             return;
         }
         let config = self.config();
-        let (hashes, slots) = (&mut Vec::new(), &mut Vec::new());
-        let turn = Turn { thread, now, config: &config, hashes, slots };
+        let (hashes, slots, patience) = (&mut Vec::new(), &mut Vec::new(), Patience::none());
+        let turn =
+            Turn { thread, now, config: &config, patience: &patience, others: None, hashes, slots };
         for (db, bytes) in news {
-            let key = ReadyKey { db, hash: self.keyspace.locate(&bytes), bytes: bytes.into() };
-            let mut locked = self.db_for_waiters(&turn, Locks::One(world.lock(key.hash.slot())));
+            let hash = self.keyspace.locate(&bytes);
+            let Some(guard) = world.try_lock(hash.slot()) else {
+                self.leave_chore(Chore::News(db, bytes));
+                continue;
+            };
+            let key = ReadyKey { db, hash, bytes: bytes.into() };
+            let mut locked = self.db_for_waiters(&turn, Locks::One(guard));
             let after = After { ready: vec![key], ..After::default() };
             let left = self.serve_waiters(&mut locked, &config, false, after);
             drop(locked);

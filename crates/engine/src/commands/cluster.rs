@@ -233,7 +233,7 @@ fn slot(arg: &[u8]) -> Result<Slot, Fail> {
 
 fn countkeysinslot(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_enabled(cx)?;
-    let keys = db.keys_in_slot(slot(args.at(2))?);
+    let keys = db.keys_in_slot(slot(args.at(2))?)?;
     cx.reply.integer(keys as i64);
     Ok(())
 }
@@ -246,7 +246,7 @@ fn getkeysinslot(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let slot = u16::try_from(number).ok().and_then(Slot::new).ok_or(invalid.clone())?;
     let limit = usize::try_from(limit).map_err(|_| invalid)?;
     let index = db.index;
-    let guard = db.world().lock(slot);
+    let guard = db.lock_slot(slot)?;
     cx.reply.array(limit.min(guard.len(index)));
     guard.keys(index, limit, |key| cx.reply.bulk(key));
     Ok(())

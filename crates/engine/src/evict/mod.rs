@@ -277,7 +277,7 @@ impl Engine {
         victim: &Victim,
     ) -> Option<u64> {
         let hash = self.keyspace.locate(&victim.key);
-        let mut guard = world.lock(hash.slot());
+        let mut guard = world.try_lock(hash.slot())?;
         let Lookup::Found(found) = guard.lookup(victim.db, &victim.key, hash) else { return None };
         if !pool.still_wants(victim, &found.entry()) {
             return None;

@@ -132,7 +132,10 @@ impl Pool {
         while seen < wanted && vain < DRAWS_IN_VAIN {
             let Some((slot, db, bucket)) = self.survey.draw(random()) else { break };
             let before = seen;
-            let guard = world.lock(slot);
+            let Some(guard) = world.try_lock(slot) else {
+                vain += 1;
+                continue;
+            };
             guard.sample(db, bucket, policy.among, |entry| {
                 seen += 1;
                 let score = match policy.by {

@@ -43,7 +43,7 @@ impl Engine {
             }
             false => self.try_exec(world, turn, session, &transaction, reply),
         };
-        if !matches!(ran, Err(Refusal::Wait)) && !session.watched.is_empty() {
+        if !matches!(ran, Err(Refusal::Wait(_))) && !session.watched.is_empty() {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.unwatch_all(world, session);
         }
@@ -59,9 +59,9 @@ impl Engine {
                 outcome
             }
             Err(Refusal::Fail(fail)) => self.refuse(session, reply, turn, Some(index), fail),
-            Err(Refusal::Wait) => {
+            Err(Refusal::Wait(park)) => {
                 session.set_transaction(Some(transaction));
-                Outcome::Wait(Park::WritesPaused)
+                Outcome::Wait(park)
             }
         }
     }
@@ -114,7 +114,10 @@ impl Engine {
         }
         let locks = if reach == Reach::Everything {
             *world = None;
-            let alone = self.keyspace.enter_exclusive();
+            let alone = match self.keyspace.enter_exclusive_within(turn.patience) {
+                Ok(alone) => alone,
+                Err(busy) => return Err(Refusal::Wait(Park::Locked(busy))),
+            };
             // The role may have changed while this one waited to be alone.
             let recheck = if session.is_primary {
                 Ok(())
@@ -128,7 +131,7 @@ impl Engine {
             Locks::All(AllSlots::new(alone))
         } else {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
-            lock_slots(world, turn, session)
+            lock_slots(world, turn, session)?
         };
         let mode = self.mode();
         let mut db = self.db(turn, session, mode, locks, transaction.flags());
@@ -278,17 +281,17 @@ fn lock_slots<'w, 'k>(
     world: &'w mut World<'k>,
     turn: &mut Turn<'_>,
     session: &Session,
-) -> Locks<'w, 'k> {
+) -> Result<Locks<'w, 'k>, Fail> {
     turn.slots.clear();
     turn.slots.extend(turn.hashes.iter().map(|hash| hash.slot()));
     turn.slots.extend(session.watched.iter().map(|watched| watched.slot()));
     turn.slots.sort_unstable();
     turn.slots.dedup();
-    match turn.slots[..] {
+    Ok(match turn.slots[..] {
         [] => Locks::World(world),
-        [slot] => Locks::One(world.lock(slot)),
-        _ => Locks::Many(world.lock_many(turn.slots)),
-    }
+        [slot] => Locks::One(world.lock_within(slot, turn.patience)?),
+        _ => Locks::Many(world.lock_many_within(turn.slots, turn.patience)?),
+    })
 }
 
 /// Lets go of the slots. Gives the world back if it was held alone.
@@ -302,6 +305,6 @@ pub(crate) fn aborted(refusal: Refusal) -> Refusal {
         Refusal::Fail(fail) => {
             Refusal::Fail(Fail::text(format!("EXECABORT Transaction discarded because of: {fail}")))
         }
-        Refusal::Wait => Refusal::Wait,
+        Refusal::Wait(park) => Refusal::Wait(park),
     }
 }

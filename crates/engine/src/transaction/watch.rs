@@ -1,6 +1,7 @@
 //! WATCH: which keys EXEC depends on, and whether they have changed.
 
 use crate::blocking::ReadyKey;
+use crate::chores::Chore;
 use crate::db::{Db, Key};
 use crate::{Engine, Session};
 use tessera_slot::{Millis, Slot};
@@ -92,8 +93,16 @@ impl Engine {
     /// The client watches nothing any more.
     pub(crate) fn unwatch_all(&self, world: &mut World<'_>, session: &mut Session) {
         for Watched { key, .. } in std::mem::take(&mut session.watched) {
-            world.lock(key.hash.slot()).unwatch(key.db, &key.bytes);
+            self.unwatch(world, key);
         }
         session.info.note_unwatched();
+    }
+
+    /// Somebody does not watch a key any more.
+    pub(crate) fn unwatch(&self, world: &mut World<'_>, key: ReadyKey) {
+        match world.try_lock(key.hash.slot()) {
+            Some(mut guard) => guard.unwatch(key.db, &key.bytes),
+            None => self.leave_chore(Chore::Unwatch(key)),
+        }
     }
 }

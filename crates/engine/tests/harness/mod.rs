@@ -16,7 +16,7 @@ use tessera_engine::{
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
 use tessera_slot::{Millis, Offset};
-use tessera_store::Flushed;
+use tessera_store::{Flushed, Patience};
 
 /// A rim that notes what it is asked to do.
 #[derive(Default)]
@@ -223,6 +223,8 @@ impl Client {
             thread: self.thread,
             now: self.now,
             config: &self.engine.config(),
+            patience: &Patience::for_turn(),
+            others: None,
             hashes: &mut Vec::new(),
             slots: &mut Vec::new(),
         };

@@ -1,22 +1,22 @@
 //! The control thread: a small async runtime with the bus' sockets and the timers of replication.
 
+use super::apply::{Applier, Task, is_for_applier};
 use super::filter::Verdict;
 use super::link::{self, Arrived, EVENTS, Inbox, Link};
 use super::strangers::Strangers;
 use super::{ClusterHandle, NodesFile, Work};
 use crate::accept::Listener;
-use crate::follow::Primary;
 use crate::logging::limited;
 use crate::server::Server;
 use crate::time;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::Acquire;
 use std::time::Duration;
 use tessera_cluster::{Effect, Event, LinkDownReason, LinkId, NodesConf, PrimaryLink};
 use tessera_engine::Mode;
 use tessera_replication::PingSchedule;
-use tessera_slot::{Millis, Offset, Slot, SlotSet};
+use tessera_slot::{Millis, Offset};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -49,7 +49,8 @@ pub(crate) struct Control {
     saved_at: Millis,
     /// What the core was last told of replication.
     told: (Option<Offset>, Option<PrimaryLink>),
-    resume_at: Option<Millis>,
+    /// What concerns this node's data and role; `None` outside cluster mode.
+    applier: Option<Arc<Applier>>,
     ping: PingSchedule,
     second_at: Millis,
     /// When the core wants to see the clock: the earliest that it has named since it last did.
@@ -73,6 +74,15 @@ impl Control {
         (file, listeners): (Option<NodesFile>, Vec<Listener>),
         quit: Arc<crate::server::Flag>,
     ) -> std::io::Result<()> {
+        let applier =
+            server.cluster.clone().map(|cluster| Applier::new(Arc::clone(&server), cluster));
+        let applier = applier.map(Arc::new);
+        let applying = applier.clone().map(|applier| {
+            let quit = Arc::clone(&quit);
+            let run = move || applier.run(thread + 1, &quit);
+            std::thread::Builder::new().name("apply".to_owned()).spawn(run)
+        });
+        let applying = applying.transpose()?;
         let (events, arriving) = mpsc::channel(EVENTS);
         let period = u64::from(server.engine.config().replication.repl_ping_replica_period) * 1000;
         let now = time::monotonic();
@@ -88,14 +98,19 @@ impl Control {
             save_failed: false,
             saved_at: Millis(0),
             told: (None, None),
-            resume_at: None,
+            applier: applier.clone(),
             ping: PingSchedule::new(now, period),
             second_at: now,
             tick_at: None,
             seen: None,
             quit,
         };
-        runtime.block_on(control.serve(arriving, listeners))
+        let served = runtime.block_on(control.serve(arriving, listeners));
+        if let (Some(applier), Some(applying)) = (applier, applying) {
+            applier.wake();
+            let _ = applying.join();
+        }
+        served
     }
 
     async fn serve(
@@ -111,8 +126,8 @@ impl Control {
         let cluster = self.server.cluster.clone();
         while !self.quit.is_set() {
             self.work();
-            if let (Some(cluster), Some(seen)) = (&cluster, self.seen.take()) {
-                cluster.beat(&self.server.engine, seen);
+            if let Some(seen) = self.seen.take() {
+                self.apply(Task::Beat(seen));
             }
             let due = self.due(cluster.as_deref());
             let sleep = tokio::time::sleep(Duration::from_millis(due));
@@ -170,7 +185,7 @@ impl Control {
     /// Milliseconds until something is due.
     fn due(&mut self, cluster: Option<&ClusterHandle>) -> u64 {
         let Some(cluster) = cluster else {
-            let is_quiet = self.resume_at.is_none() && self.server.follow.status().is_none();
+            let is_quiet = self.server.follow.status().is_none();
             return if is_quiet { QUIET_TICK } else { TICK };
         };
         // Every event moves the next time a little: the first one named is kept, so that a flood of events cannot
@@ -201,8 +216,8 @@ impl Control {
     /// What is due by the clock, and what replication has to tell the core.
     fn tick(&mut self, cluster: Option<&ClusterHandle>) {
         let now = time::monotonic();
-        if self.resume_at.is_some_and(|at| now >= at) {
-            self.resume_writes();
+        if let Some(applier) = &self.applier {
+            applier.tick(now);
         }
         if now >= self.second_at {
             self.second_at = now.plus(1000);
@@ -290,8 +305,8 @@ impl Control {
                     Work::Batch(batch) => {
                         batch.then.into_iter().for_each(|effect| self.carry_out(&cluster, effect));
                     }
-                    Work::Reply(client, value) => self.server.complete(&client, value),
-                    Work::Answer(client, answer) => self.server.answer(&client, answer),
+                    Work::Reply(client, value) => self.apply(Task::Reply(client, value)),
+                    Work::Answer(client, answer) => self.apply(Task::Answer(client, answer)),
                 }
             }
         }
@@ -344,9 +359,16 @@ impl Control {
         !self.save_failed
     }
 
+    /// Has something done about this node's data, role or answers.
+    fn apply(&self, task: Task) {
+        if let Some(applier) = &self.applier {
+            applier.take(self.thread, task);
+        }
+    }
+
     fn carry_out(&mut self, cluster: &ClusterHandle, effect: Effect) {
-        let engine = &self.server.engine;
         match effect {
+            effect if is_for_applier(&effect) => self.apply(Task::Effect(effect)),
             Effect::OpenLink { link, addr } => {
                 self.links.insert(link, link::open(link, addr, self.inbox.clone()));
             }
@@ -366,66 +388,10 @@ impl Control {
                     cluster.event(Event::LinkDown { link, reason: LinkDownReason::Other });
                 }
             }
-            Effect::SetSlots(changes) => {
-                let mut world = engine.keyspace.enter(self.thread);
-                for (range, state) in changes {
-                    range.slots().for_each(|slot| world.lock(slot).set_state(state));
-                }
-                drop(world);
-                engine.redirect_blocked(self.thread);
-            }
-            Effect::DropKeys(slots) => self.drop_keys(&slots),
-            Effect::DropAllKeys => {
-                let flushed = engine.keyspace.enter_exclusive().flush(None);
-                engine.keyspace.discards().flushed(flushed);
-            }
-            Effect::Follow { host, port, .. } => {
-                crate::host::follow(&self.server, Some(Primary { host: host.to_string(), port }));
-            }
-            Effect::Promote => crate::host::follow(&self.server, None),
-            Effect::Routing(view) => {
-                cluster.set_routing(engine, view);
-                engine.redirect_blocked(self.thread);
-                self.server.wake_waiting();
-            }
-            Effect::PauseWrites { until } => {
-                engine.set_mode(Mode::WRITES_PAUSED, true);
-                self.server.log_closed.store(true, Release);
-                // Whoever was in the middle of a write is through when the world has been alone.
-                drop(engine.keyspace.enter_exclusive());
-                self.resume_at = Some(until);
-                let offset = engine.log.offset();
-                cluster.event(Event::WritesPaused { offset });
-            }
-            Effect::ResumeWrites => self.resume_writes(),
             Effect::Published { .. } => {}
             Effect::Log { level, text, topic } => super::log::line(level, topic, &text),
+            _ => unreachable!("the applier has it"),
         }
-    }
-
-    fn resume_writes(&mut self) {
-        self.resume_at = None;
-        self.server.log_closed.store(false, Release);
-        self.server.engine.set_mode(Mode::WRITES_PAUSED, false);
-        self.server.wake_waiting();
-    }
-
-    /// Deletes the keys of slots that now belong to another node, here and on this node's replicas.
-    fn drop_keys(&self, slots: &SlotSet) {
-        let engine = &self.server.engine;
-        let mut world = engine.keyspace.enter_exclusive();
-        let mut flushed = tessera_store::Flushed::default();
-        let is_primary = !engine.mode().any(Mode::REPLICA);
-        for slot in slots.iter() {
-            if is_primary && engine.log.is_active() && !self.server.log_closed.load(Acquire) {
-                log_deletion(engine, &mut world, slot);
-            }
-            world.flush_slot(slot, None, &mut flushed);
-        }
-        drop(world);
-        engine.keyspace.discards().flushed(flushed);
-        self.server.feed_replicas(usize::MAX);
-        engine.stats.thread(self.thread).dirty.fetch_add(1, Relaxed);
     }
 }
 
@@ -435,17 +401,6 @@ fn is_news(told: Option<PrimaryLink>, link: PrimaryLink) -> bool {
         (Some(PrimaryLink::Up { .. }), PrimaryLink::Up { .. }) => false,
         (told, link) => told != Some(link),
     }
-}
-
-fn log_deletion(
-    engine: &tessera_engine::Engine,
-    world: &mut tessera_store::WorldExclusive<'_>,
-    slot: Slot,
-) {
-    let verb = tessera_engine::deletion(engine.config().memory.lazyfree_lazy_server_del);
-    world.lock(slot).keys(0, usize::MAX, |key| {
-        engine.log.append_command(0, &[verb, key]);
-    });
 }
 
 /// What is to be on disk before any of the work is done. A file holds all the promises of those

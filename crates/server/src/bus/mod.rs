@@ -5,6 +5,7 @@
 //! and owns the links (`link.rs`). A command whose effects must be carried out before its answer parks its client until
 //! then.
 
+mod apply;
 mod control;
 mod file;
 mod filter;
@@ -17,6 +18,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Acquire};
 use tessera_cluster::{
     Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Event, FailReason,
     PreferredEndpoint, RoutingView,
@@ -53,6 +55,8 @@ pub(crate) struct ClusterHandle {
     core: Mutex<Cluster>,
     /// In the order in which they are to be carried out; locked after `core`.
     work: Mutex<Queue>,
+    /// Tasks that the applier's thread has not done yet.
+    applying: AtomicUsize,
     /// Wakes the control thread: there is work, or something to look at.
     wake: Notify,
     /// What commands are routed by.
@@ -73,6 +77,7 @@ impl ClusterHandle {
         ClusterHandle {
             core: Mutex::new(core),
             work: Mutex::new(Queue { waiting: work, under_way: false }),
+            applying: AtomicUsize::new(0),
             wake: Notify::new(),
             routing: ArcSwapOption::empty(),
             filter: Default::default(),
@@ -108,6 +113,11 @@ impl ClusterHandle {
         self.hand_over(&mut core);
     }
 
+    /// Whether all is done that the core has wanted.
+    fn is_idle(&self, work: &Queue) -> bool {
+        work.waiting.is_empty() && !work.under_way && self.applying.load(Acquire) == 0
+    }
+
     /// Moves the core's batches to the control thread; true if there is nothing that it still has to do.
     fn hand_over(&self, core: &mut Cluster) -> bool {
         let mut work = self.work.lock();
@@ -116,7 +126,7 @@ impl ClusterHandle {
             work.waiting.push_back(Work::Batch(Box::new(batch)));
         }
         let any = work.waiting.len() > before;
-        let is_idle = work.waiting.is_empty() && !work.under_way;
+        let is_idle = self.is_idle(&work);
         drop(work);
         if any {
             self.wake.notify_one();
@@ -158,7 +168,7 @@ impl ClusterHandle {
         answer: Answer,
     ) -> Option<Answer> {
         let mut work = self.work.lock();
-        if work.waiting.is_empty() && !work.under_way {
+        if self.is_idle(&work) {
             return Some(answer);
         }
         work.waiting.push_back(Work::Answer(Arc::clone(client), answer));

@@ -9,7 +9,7 @@ use tessera_engine::{Args, Engine, Turn};
 use tessera_replication::LinkEvent;
 use tessera_resp::{Limits, Reply, RequestParser, Span, Step};
 use tessera_slot::{Millis, Slot};
-use tessera_store::{KeyHash, World};
+use tessera_store::{KeyHash, Patience, World};
 
 /// A primary is trusted with any length that fits the parser.
 const LIMITS: Limits = Limits { max_bulk: u32::MAX as u64, authenticated: true };
@@ -169,6 +169,8 @@ impl Follower {
                 thread: self.thread,
                 now: applying.now,
                 config: &applying.config,
+                patience: &Patience::unlimited(),
+                others: None,
                 hashes: &mut applying.hashes,
                 slots: &mut applying.slots,
             };

@@ -2,11 +2,12 @@
 //! then they are run.
 
 use super::conn::{Conn, Parsed, Phase};
+use super::long::Long;
 use super::thread::IoThread;
 use crate::logging::limited;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
+use tessera_engine::{Args, Engine, Outcome, Prepared, Turn};
 use tessera_resp::{ArgRange, Span};
 use tessera_slot::Slot;
 use tessera_store::{KeyHash, MemberHash};
@@ -143,6 +144,7 @@ impl IoThread {
         engine.make_room(&mut world, self.index, self.now, &self.config);
         let mut world = Some(world);
         let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
+        let patience = &self.patience;
         let mut run = 0u64;
         let mut parks = Vec::new();
         for request in requests.iter() {
@@ -158,9 +160,27 @@ impl IoThread {
                 conn.reply.buf = buffer;
             }
             let (bytes, session, reply) = conn.parts(request.start, request.len);
-            let mut turn =
-                Turn { thread: self.index, now: self.now, config: &self.config, hashes, slots };
             let args = Args::new(bytes, request.args.of(spans));
+            if request.prepared.yields() && !session.is_in_transaction() {
+                self.long.push_back(Long {
+                    conn: request.conn,
+                    bytes: bytes.to_vec(),
+                    spans: request.args.of(spans).to_vec(),
+                    prepared: request.prepared,
+                });
+                conn.rewind();
+                conn.held = true;
+                continue;
+            }
+            let mut turn = Turn {
+                thread: self.index,
+                now: self.now,
+                config: &self.config,
+                patience,
+                others: None,
+                hashes,
+                slots,
+            };
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
@@ -201,7 +221,7 @@ impl IoThread {
                     conn.phase = Phase::Closing;
                 }
                 Outcome::Wait(park) => {
-                    if park != Park::WritesPaused {
+                    if !park.runs_again() {
                         conn.executed(end);
                     }
                     conn.waiting = Some(park);
@@ -231,6 +251,7 @@ impl IoThread {
         }
         parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
+        self.run_long();
     }
 
     /// Carries out the commands that the engine left to the rim.

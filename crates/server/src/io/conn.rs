@@ -257,6 +257,13 @@ impl Conn {
         self.done = end;
     }
 
+    /// The next command in the input, of so many bytes, has been executed. Nothing behind it is
+    /// parsed.
+    pub(super) fn skip(&mut self, len: usize) {
+        self.done += len;
+        self.parsed = self.done;
+    }
+
     /// Forgets what was parsed but not executed: it is parsed again when the client goes on.
     pub(crate) fn rewind(&mut self) {
         for (start, line) in std::mem::take(&mut self.lines) {

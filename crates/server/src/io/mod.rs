@@ -9,6 +9,7 @@
 mod batch;
 mod conn;
 mod linger;
+mod long;
 mod mailbox;
 mod thread;
 mod timers;

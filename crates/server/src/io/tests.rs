@@ -13,6 +13,7 @@ use tessera_slot::Millis;
 
 mod fairness;
 mod foreign;
+mod held;
 mod interleaved;
 mod killed;
 

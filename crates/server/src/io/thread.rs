@@ -3,6 +3,7 @@
 use super::batch::Batch;
 use super::conn::{Conn, Phase, ReadOutcome, Spare};
 use super::linger::Lingering;
+use super::long::Long;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
 use crate::logging::{Limit, limited};
@@ -12,15 +13,16 @@ use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_engine::{Answer, ClientInfo, Park, Session, client_memory_limit};
 use tessera_slot::Millis;
+use tessera_store::Patience;
 
 /// Events taken from epoll at a time.
-const EVENTS: usize = 256;
+pub(super) const EVENTS: usize = 256;
 /// Connections accepted in one turn from one listener.
 const ACCEPTS: usize = 64;
 /// How long nothing is accepted after that has failed, milliseconds.
@@ -73,6 +75,16 @@ impl Conns {
         Some(conn)
     }
 
+    /// Takes a connection out for a while; its index stays its own.
+    pub(super) fn take(&mut self, index: usize) -> Option<Box<Conn>> {
+        self.slots.get_mut(index)?.take()
+    }
+
+    /// Puts it back.
+    pub(super) fn put_back(&mut self, index: usize, conn: Box<Conn>) {
+        self.slots[index] = Some(conn);
+    }
+
     /// The index of a client's connection.
     fn of_client(&self, client: u64) -> Option<usize> {
         self.by_client.get(&client).copied()
@@ -111,7 +123,7 @@ pub(crate) struct IoThread {
     /// A connection has got so much input in this turn that the memory of clients is looked at before it is run.
     much_input: bool,
     /// Connections whose input changed in this turn.
-    touched: Vec<usize>,
+    pub(super) touched: Vec<usize>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<usize>,
     /// Connections that wait for something.
@@ -128,6 +140,14 @@ pub(crate) struct IoThread {
     read_budget: usize,
     /// Turns in which not all could be read.
     turns: usize,
+    /// How long this thread still waits, in this turn, for what others have locked.
+    pub(super) patience: Patience,
+    /// When commands that need the world alone try again.
+    pub(super) retry_world_at: Millis,
+    /// Commands that let others run meanwhile: each runs when no batch is under way.
+    pub(super) long: VecDeque<Long>,
+    /// Such a command is running.
+    pub(super) is_interrupted: bool,
     /// Commands left to the rim by the present batch.
     pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
     /// A client that waited has got its answer in this turn.
@@ -188,6 +208,10 @@ impl IoThread {
             shares: SHARES,
             read_budget: READ_BUDGET,
             turns: 0,
+            patience: Patience::for_turn(),
+            retry_world_at: Millis(0),
+            long: VecDeque::new(),
+            is_interrupted: false,
             rim: Vec::new(),
             answers_waiters: false,
             feeds: Vec::new(),
@@ -255,7 +279,7 @@ impl IoThread {
 
     /// Waits until something is to be done, and does it. `events` is room for what epoll tells.
     pub(super) fn step(&mut self, events: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
-        let wait = self.wait_ms();
+        let wait = if self.is_interrupted { 0 } else { self.wait_ms() };
         let timeout =
             Timespec { tv_sec: (wait / 1000) as i64, tv_nsec: (wait % 1000) as i64 * 1_000_000 };
         events.clear();
@@ -266,6 +290,7 @@ impl IoThread {
         }
         self.now = time::unix();
         self.steady = time::monotonic();
+        self.patience.renew();
         self.load_config();
         if let Some(cluster) = &self.server.cluster {
             let node_timeout = self.config.cluster.node_timeout;
@@ -295,6 +320,9 @@ impl IoThread {
         }
         let before = self.server.engine.log.offset();
         self.wake_resting();
+        if self.server.engine.has_chores() {
+            self.server.engine.do_chores(self.index, self.now);
+        }
         if self.accept_at.is_some_and(|at| self.steady >= at) {
             self.accept_at = None;
             self.watch_listeners(EventFlags::IN);
@@ -306,11 +334,8 @@ impl IoThread {
         for index in std::mem::take(&mut self.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
-                if !conn.dirty {
-                    conn.dirty = true;
-                    self.dirty.push(index);
-                }
             }
+            self.mark_dirty(index);
         }
         // What a waiter is answered, another thread has written, which may not have fed the replicas yet.
         let has_news = std::mem::take(&mut self.answers_waiters);
@@ -329,6 +354,16 @@ impl IoThread {
         }
         self.free_elsewhere(Vec::new());
         self.conns.end_turn();
+    }
+
+    /// Has a connection flushed at the end of the turn.
+    pub(super) fn mark_dirty(&mut self, index: usize) {
+        if let Some(conn) = self.conns.get_mut(index)
+            && !conn.dirty
+        {
+            conn.dirty = true;
+            self.dirty.push(index);
+        }
     }
 
     /// Lets the clients go on that had their share of the last turn.
@@ -363,11 +398,10 @@ impl IoThread {
             return self.on_accept((token - LISTENER) as usize);
         }
         let index = token as usize;
-        let Some(conn) = self.conns.get_mut(index) else { return };
-        if flags.contains(EventFlags::OUT) && !conn.dirty {
-            conn.dirty = true;
-            self.dirty.push(index);
+        if flags.contains(EventFlags::OUT) {
+            self.mark_dirty(index);
         }
+        let Some(conn) = self.conns.get_mut(index) else { return };
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
@@ -506,7 +540,7 @@ impl IoThread {
         conn.info().end_ack_wait();
         let start = conn.reply.buf.len();
         answer(conn);
-        if park != Park::WritesPaused {
+        if !park.runs_again() {
             conn.session.settle_reply(&mut conn.reply, start);
             conn.info().commands.fetch_add(1, Relaxed);
         }

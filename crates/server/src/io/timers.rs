@@ -5,11 +5,16 @@ use super::thread::IoThread;
 use crate::logging::limited;
 use std::sync::Arc;
 use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
+use tessera_store::Busy;
 
 /// How often all connections are looked at, milliseconds.
 const SCAN_PERIOD: u64 = 1000;
 /// How long no clients are chosen to be evicted after it was of no use, milliseconds.
 const FUTILE_EVICTION_PERIOD: u64 = 100;
+/// After how long a command tries again whose slot somebody had locked, milliseconds.
+const RETRY: u64 = 1;
+/// The same for one that needs the world alone, for which all threads stop for a moment.
+const RETRY_WORLD: u64 = 20;
 /// The longest sleep while clients wait for something that nobody announces, milliseconds.
 const PARKED_WAIT: u64 = 100;
 
@@ -30,8 +35,15 @@ impl IoThread {
         }
         for index in &self.parked {
             let Some(conn) = self.conns.get_mut(*index) else { continue };
-            if let Some(Park::Acknowledged { deadline: Some(deadline), .. }) = conn.waiting {
-                wait = wait.min(deadline.since(now));
+            match conn.waiting {
+                Some(Park::Acknowledged { deadline: Some(deadline), .. }) => {
+                    wait = wait.min(deadline.since(now));
+                }
+                Some(Park::Locked(Busy::Slot(_))) => wait = wait.min(RETRY),
+                Some(Park::Locked(Busy::World)) => {
+                    wait = wait.min(self.retry_world_at.since(now).max(RETRY));
+                }
+                _ => {}
             }
         }
         if let Some((deadline, _)) = self.deadlines.first() {
@@ -40,11 +52,15 @@ impl IoThread {
         if !self.feeds.is_empty() {
             wait = wait.min(PARKED_WAIT);
         }
+        if self.server.engine.has_chores() {
+            wait = wait.min(RETRY);
+        }
         wait
     }
 
     /// Lets clients go on whose condition has come true.
     pub(super) fn look_at_parked(&mut self) {
+        let may_retry_world = self.steady >= self.retry_world_at;
         for index in self.parked.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             match conn.waiting {
@@ -77,6 +93,17 @@ impl IoThread {
                         && engine.pause_end(self.now).is_none()
                     {
                         // The command itself is still in the input, and runs now.
+                        self.complete(index, |_| {});
+                    }
+                }
+                Some(Park::Locked(Busy::Slot(slot))) => {
+                    if self.server.engine.keyspace.is_free(slot) {
+                        self.complete(index, |_| {});
+                    }
+                }
+                Some(Park::Locked(Busy::World)) => {
+                    if may_retry_world {
+                        self.retry_world_at = self.steady.plus(RETRY_WORLD);
                         self.complete(index, |_| {});
                     }
                 }

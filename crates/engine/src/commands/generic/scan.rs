@@ -7,7 +7,7 @@ use crate::{Args, Cx, Db, Done};
 use tessera_config::Glob;
 use tessera_resp::Reply;
 use tessera_slot::{SLOT_COUNT, Slot};
-use tessera_store::{Entry, ScanCursor};
+use tessera_store::{Busy, Entry, ScanCursor};
 
 pub(super) const RANDOMKEY: Command = Command::new("randomkey", 1, random_key)
     .flags(READ)
@@ -39,7 +39,7 @@ fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let filter = Filter { pattern: element_scan::pattern(args.at(1)), kind: None };
     let mut found = Found::default();
     // Those whose time has come are left to others: all slots together may hold any number of them.
-    walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {});
+    walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {})?;
     found.become_answer(cx.reply);
     Ok(())
 }
@@ -101,6 +101,9 @@ impl Found {
 
 /// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown those of the keys
 /// that match whose time has come.
+///
+/// # Errors
+/// If somebody has a slot locked for longer than the thread waits.
 fn walk(
     db: &mut Db<'_, '_>,
     cursor: ScanCursor,
@@ -108,9 +111,10 @@ fn walk(
     filter: &Filter<'_>,
     found: &mut Found,
     mut due: impl FnMut(&[u8]),
-) -> ScanCursor {
+) -> Result<ScanCursor, Busy> {
     let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
-    db.world().scan(index, cursor, count, false, |entry| {
+    let patience = db.patience;
+    db.world().scan(index, cursor, count, false, patience, |entry| {
         if !filter.lets_through(entry) {
             return;
         }
@@ -128,7 +132,7 @@ fn scan(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let filter = Filter { pattern: options.pattern, kind: options.kind };
     let mut found = Found::default();
     let mut due: Vec<Vec<u8>> = Vec::new();
-    let next = walk(db, cursor, options.count, &filter, &mut found, |key| due.push(key.to_vec()));
+    let next = walk(db, cursor, options.count, &filter, &mut found, |key| due.push(key.to_vec()))?;
     due.iter().for_each(|key| db.remove_due(key));
     cx.reply.array(2);
     cx.reply.bulk(itoa::Buffer::new().format(next.0).as_bytes());
@@ -143,13 +147,13 @@ const PATIENCE: usize = 100;
 
 fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     for _ in 0..PATIENCE {
-        let Some(slot) = random_slot(db, cx) else {
+        let Some(slot) = random_slot(db, cx)? else {
             cx.reply.null();
             return Ok(());
         };
         let (index, now, shows_expired) = (db.index, db.now, db.is_live(Some(db.now)));
         let (engine, mut key, mut due) = (cx.engine, None, None);
-        let guard = db.world().lock(slot);
+        let guard = db.lock_slot(slot)?;
         // Some buckets of a table that is not empty may be.
         while !guard.is_empty(index)
             && !guard.random_entry(index, engine.random(), |entry| {
@@ -167,45 +171,46 @@ fn random_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
             return Ok(());
         }
     }
-    first_key(db, cx);
-    Ok(())
+    first_key(db, cx)
 }
 
 /// Answers the first key whose time has not come: nearly all others wait to be removed.
-fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) {
+fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) -> Done {
     let mut cursor = ScanCursor::default();
     loop {
         let mut found = Found::default();
-        cursor = walk(db, cursor, 1, &Filter::default(), &mut found, |_| {});
+        cursor = walk(db, cursor, 1, &Filter::default(), &mut found, |_| {})?;
         if found.count > 0 {
             cx.reply.bulk(found.first());
-            return;
+            return Ok(());
         }
         if cursor == ScanCursor::default() {
             cx.reply.null();
-            return;
+            return Ok(());
         }
     }
 }
 
 /// A slot with keys of the database. Where most slots have some, any will do; else they are counted, so that a
 /// sparse database is picked from evenly too.
-fn random_slot(db: &mut Db<'_, '_>, cx: &Cx<'_>) -> Option<Slot> {
+fn random_slot(db: &mut Db<'_, '_>, cx: &Cx<'_>) -> Result<Option<Slot>, Busy> {
     let index = db.index;
     for _ in 0..LUCK {
         let slot = Slot::from_low_bits((cx.engine.random() >> 40) as u16);
-        if !db.world().lock(slot).is_empty(index) {
-            return Some(slot);
+        if db.lock_slot(slot).is_ok_and(|guard| !guard.is_empty(index)) {
+            return Ok(Some(slot));
         }
     }
     let mut lens = Vec::with_capacity(SLOT_COUNT);
-    db.world().for_each_slot(|guard| lens.push(guard.len(index) as u64));
+    for slot in Slot::all() {
+        lens.push(db.lock_slot(slot)?.len(index) as u64);
+    }
     let total: u64 = lens.iter().sum();
-    let mut pick = (cx.engine.random() >> 16).checked_rem(total)?;
-    let (at, _) = lens.iter().enumerate().find(|(_, len)| {
+    let Some(mut pick) = (cx.engine.random() >> 16).checked_rem(total) else { return Ok(None) };
+    let found = lens.iter().enumerate().find(|(_, len)| {
         let here = pick < **len;
         pick = pick.saturating_sub(**len);
         here
-    })?;
-    Slot::new(at as u16)
+    });
+    Ok(found.and_then(|(at, _)| Slot::new(at as u16)))
 }

@@ -41,8 +41,9 @@ pub(super) const SWAPDB: Command = Command::new("swapdb", 3, swapdb)
     .doc(SERVER, "4.0.0", "O(1)", "Exchanges two databases.", "index1 index2");
 
 fn dbsize(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
-    let index = db.index;
-    cx.reply.integer(db.world().count(index).0 as i64);
+    let (index, patience) = (db.index, db.patience);
+    let counted = db.world().count(index..index + 1, patience);
+    cx.reply.integer(counted[0].keys as i64);
     Ok(())
 }
 

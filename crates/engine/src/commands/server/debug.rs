@@ -98,6 +98,13 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
                 "Describes the table of a large value.",
                 "key [FULL]",
             ),
+        Command::new("hold", 4, hold).flags(FLAGS.or(Flags::YIELDS)).keys(2, 2, 1).doc(
+            SERVER,
+            "7.2.4",
+            "O(1)",
+            "Keeps the slot of a key locked for some seconds, as a long script does.",
+            "key seconds",
+        ),
         Command::new("jmap", 2, jmap).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -310,6 +317,25 @@ fn jmap(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 fn set_active_expire(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     cx.engine.active_expiry.store(args.at(2) != b"0", Relaxed);
+    cx.reply.ok();
+    Ok(())
+}
+
+/// How long DEBUG HOLD sleeps before it lets others run.
+const HOLD_PAUSE: Duration = Duration::from_micros(500);
+
+fn hold(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
+    check_allowed(cx)?;
+    let seconds: Option<f64> =
+        std::str::from_utf8(args.at(3)).ok().and_then(|text| text.parse().ok());
+    let time = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = time.ok_or(Fail::NotFloat)?.as_micros() as u64;
+    let host = cx.engine.host();
+    let started = host.clock_us();
+    while host.clock_us().saturating_sub(started) < time {
+        host.stall(HOLD_PAUSE)?;
+        cx.let_others_run();
+    }
     cx.reply.ok();
     Ok(())
 }

@@ -1,8 +1,10 @@
 use super::*;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Release;
 use tessera_cluster::Cluster;
 use tessera_config::Config;
 use tessera_log::ReplId;
+use tessera_slot::SlotSet;
 
 /// The control thread of a server in cluster mode, which nobody runs.
 fn control() -> Control {
@@ -11,7 +13,8 @@ fn control() -> Control {
     let cluster_config = crate::bus::cluster_config(&config);
     let core = Cluster::new(cluster_config, None, time::now(), 1).expect("no file, no error");
     let cluster = Arc::new(ClusterHandle::new(core));
-    let server = Server::without_threads(config, Some(cluster));
+    let server = Server::without_threads(config, Some(Arc::clone(&cluster)));
+    let applier = Applier::new(Arc::clone(&server), cluster);
     Control {
         server,
         thread: 0,
@@ -24,7 +27,7 @@ fn control() -> Control {
         save_failed: false,
         saved_at: Millis(0),
         told: (None, None),
-        resume_at: None,
+        applier: Some(Arc::new(applier)),
         ping: PingSchedule::new(Millis(0), 1000),
         second_at: Millis(0),
         tick_at: None,
@@ -60,7 +63,7 @@ fn keys_of_lost_slots_are_dropped_and_replicas_told_unless_the_history_has_ended
         let slot = control.server.put(b"key");
         let end = engine.log.offset();
         control.server.log_closed.store(log_closed, Release);
-        control.drop_keys(&SlotSet::from_iter([slot]));
+        control.applier.as_ref().expect("of a cluster").drop_keys(0, &SlotSet::from_iter([slot]));
         assert_eq!(engine.keyspace.peek_len(slot), 0);
         assert_eq!(engine.log.offset() == end, log_closed, "closed: {log_closed}");
     }

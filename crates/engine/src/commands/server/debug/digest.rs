@@ -125,13 +125,16 @@ pub(super) fn digest(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done 
     let (mut digest, now) = (Digest::default(), db.now);
     for index in 0..db.keyspace().databases() {
         let (mut keys, mut is_empty) = (Digest::default(), true);
-        db.world().scan(index, ScanCursor::default(), usize::MAX, false, |entry| {
-            is_empty = false;
-            let mut part = Digest::default();
-            part.chain(entry.key());
-            part.add_value(entry, now);
-            keys.join_digest(part);
-        });
+        let patience = db.patience;
+        let scanned =
+            db.world().scan(index, ScanCursor::default(), usize::MAX, false, patience, |entry| {
+                is_empty = false;
+                let mut part = Digest::default();
+                part.chain(entry.key());
+                part.add_value(entry, now);
+                keys.join_digest(part);
+            });
+        scanned?;
         if !is_empty {
             digest.chain(&(index as u32).to_be_bytes());
             digest.0.iter_mut().zip(keys.0).for_each(|(digest, keys)| *digest ^= keys);
@@ -179,7 +182,7 @@ pub(super) fn populate(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> 
         let mut value = format!("value:{at}").into_bytes();
         value.resize(size.filter(|&size| size > 0).unwrap_or(value.len()), 0);
         let hash = db.keyspace().locate(&key);
-        if let Lookup::Vacant(vacant) = db.world().lock(hash.slot()).lookup(index, &key, hash) {
+        if let Lookup::Vacant(vacant) = db.lock_slot(hash.slot())?.lookup(index, &key, hash) {
             vacant.insert(NewValue::String(&value), None, access);
         }
     }

@@ -88,7 +88,7 @@ pub(super) fn htstats(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> D
         .ok_or(Fail::text("ERR Out of range database"))?;
     let (mut keys, mut expiring, mut bytes, mut used) = (0, 0, 0, 0);
     for slot in Slot::all() {
-        let guard = db.world().lock(slot);
+        let guard = db.lock_slot(slot)?;
         keys += guard.len(index);
         expiring += guard.expiring(index);
         used += usize::from(guard.len(index) > 0);

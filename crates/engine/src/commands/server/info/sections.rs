@@ -4,6 +4,7 @@ use super::{Lines, Section};
 use crate::clients::ClientKind;
 use crate::{Cx, Db, Mode};
 use std::sync::atomic::Ordering::Relaxed;
+use tessera_store::Counted;
 
 const fn section(
     name: &'static str,
@@ -277,15 +278,9 @@ fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
 }
 
 fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
-    let mut counts = vec![(0, 0, 0); db.keyspace().databases()];
-    db.world().for_each_slot(|guard| {
-        for (index, (keys, expiring, aging)) in counts.iter_mut().enumerate() {
-            *keys += guard.len(index);
-            *expiring += guard.expiring(index);
-            *aging += guard.aging(index);
-        }
-    });
-    for (index, (keys, expiring, aging)) in counts.into_iter().enumerate() {
+    let (databases, patience) = (db.keyspace().databases(), db.patience);
+    let counts = db.world().count(0..databases, patience);
+    for (index, Counted { keys, expiring, aging }) in counts.into_iter().enumerate() {
         if keys > 0 {
             lines.add(
                 format!("db{index}"),

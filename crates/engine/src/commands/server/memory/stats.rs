@@ -91,7 +91,8 @@ fn databases(db: &mut Db<'_, '_>) -> Vec<DbOverhead> {
     let mut all: Vec<DbOverhead> = (0..count)
         .map(|index| DbOverhead { index, keys: 0, tables: 0, main: 0, expires: 0 })
         .collect();
-    db.world().for_each_slot(|guard| {
+    let patience = db.patience;
+    db.world().for_each_free_slot(patience, |guard| {
         for of in &mut all {
             let keys = guard.len(of.index) as u64;
             if keys > 0 {
