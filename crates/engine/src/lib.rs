@@ -30,7 +30,6 @@ pub mod hll;
 mod host;
 mod notify;
 mod pause;
-pub mod payload;
 mod replica_keys;
 mod session;
 mod stats;

@@ -31,6 +31,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("collections", &[]),
     ("store", &["slot", "collections"]),
     ("rdb", &["slot", "collections"]),
+    ("dataset", &["slot", "config", "collections", "store", "rdb"]),
     ("log", &["slot"]),
     ("cluster", &["slot", "resp"]),
     ("replication", &["slot", "resp", "log"]),
@@ -44,6 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "collections",
             "store",
             "rdb",
+            "dataset",
             "log",
             "script",
             "cluster",
@@ -59,6 +61,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "collections",
             "store",
             "rdb",
+            "dataset",
             "log",
             "cluster",
             "replication",
@@ -70,7 +73,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["slot", "resp"]),
     ("tessera", &["server", "cli", "config", "store"]),
     ("bench", &["slot", "cli"]),
-    ("fuzz", &["slot", "resp", "config", "collections", "store", "rdb", "cluster", "engine"]),
+    (
+        "fuzz",
+        &["slot", "resp", "config", "collections", "store", "rdb", "dataset", "cluster", "engine"],
+    ),
 ];
 
 /// Crates below the rim: time, randomness, files, sockets and threads are arguments or somebody
@@ -82,6 +88,7 @@ const BELOW_THE_RIM: &[&str] = &[
     "collections",
     "store",
     "rdb",
+    "dataset",
     "log",
     "cluster",
     "replication",

@@ -4,7 +4,7 @@ use super::rdb::{LIMITS, PAYLOADS, seal};
 use crate::{Meter, Vary};
 use tessera_collections::AnyCollection;
 use tessera_config::Config;
-use tessera_engine::payload::{CollectionPayload, Thresholds, take_in};
+use tessera_dataset::{CollectionPayload, Thresholds, take_in};
 use tessera_rdb::{Compression, dump, parse_dump};
 use tessera_store::Value;
 

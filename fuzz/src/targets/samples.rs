@@ -110,8 +110,8 @@ mod tests {
     fn the_samples_are_valid() {
         for payload in PAYLOADS.iter() {
             let value = tessera_rdb::parse_dump(payload, LIMITS).expect("a valid payload");
-            let thresholds = tessera_engine::payload::Thresholds::of(&Default::default());
-            tessera_engine::payload::take_in(value, &thresholds).expect("a valid value");
+            let thresholds = tessera_dataset::Thresholds::of(&Default::default());
+            tessera_dataset::take_in(value, &thresholds).expect("a valid value");
         }
     }
 }

@@ -5,12 +5,10 @@ use crate::server::random_id;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
 use tessera_cluster::{Event, PrimaryLink};
-use tessera_engine::payload::{Refused, Thresholds, take_in};
+use tessera_dataset::{LoadOptions, Loaded, Notice, Target};
 use tessera_engine::{Engine, Mode};
-use tessera_rdb::{Entry, Eviction, Item, Limits, Reader};
 use tessera_replication::{LinkEvent, Position};
-use tessera_slot::{Millis, Offset};
-use tessera_store::{Keyspace, Lookup, NewValue, Value};
+use tessera_slot::Offset;
 
 const NOT_WANTED: &str = "another primary is to be followed";
 
@@ -105,93 +103,25 @@ impl Follower {
     }
 }
 
-/// What a payload brought.
-struct Loaded {
-    keys: u64,
-    /// The database in which the stream behind it begins.
-    stream_db: usize,
-}
-
 /// Reads a whole RDB stream into the keyspace.
 fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loaded, String> {
-    let thresholds = Thresholds::of(&engine.config());
-    let keyspace = &engine.keyspace;
-    let mut reader =
-        Reader::new(&mut *payload, Limits { string: u64::from(u32::MAX) - (64 << 10) })
-            .map_err(|error| error.to_string())?;
-    let (mut db, mut keys, mut stream_db) = (0, 0, 0);
-    let known = |db: usize| match keyspace.databases() {
-        databases if db < databases => Ok(db),
-        databases => Err(format!(
-            "the data has a database {db}, this server has {databases} (directive 'databases')"
-        )),
-    };
-    loop {
-        match reader.next_item().map_err(|error| error.to_string())? {
-            Item::SelectDb(index) => db = known(index as usize)?,
-            Item::Entry(Entry { key, expires_at, value, eviction }) => {
-                match take_in(value, &thresholds) {
-                    Ok(value) => {
-                        let access = access(keyspace, eviction);
-                        store(keyspace, thread, db, &key, value, expires_at, access);
-                        keys += 1;
-                    }
-                    Err(Refused::Empty) => {
-                        tracing::warn!(
-                            "Passing over key '{}' without elements",
-                            key.escape_ascii()
-                        );
-                    }
-                    Err(error) => return Err(format!("key '{}': {error}", key.escape_ascii())),
-                }
-            }
-            Item::End => break,
-            Item::Function(_) => {
-                tracing::warn!("The primary has functions, which this version does not keep");
-            }
-            Item::Aux { name, value } if name == b"repl-stream-db" => {
-                // What is no such number comes from a primary that selects first.
-                let number = std::str::from_utf8(&value).ok().and_then(|text| text.parse().ok());
-                stream_db = known(number.unwrap_or(0))?;
-            }
-            Item::Aux { .. } | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
+    let options = LoadOptions::of(&engine.config(), crate::time::unix());
+    let mut target = Target::Shared { keyspace: &engine.keyspace, thread };
+    let notice = |notice: Notice<'_>| match notice {
+        Notice::EmptyKey(key) => {
+            tracing::warn!("Passing over key '{}' without elements", key.escape_ascii());
         }
-    }
-    drop(reader);
+        Notice::Function => {
+            tracing::warn!("The primary has functions, which this version does not keep");
+        }
+    };
+    let loaded = tessera_dataset::load(&mut *payload, &mut target, &options, notice)
+        .map_err(|error| error.to_string())?;
     // The payload's end mark may come after the data's own end: only then is the link ready to go on.
     match payload.read(&mut [0]) {
-        Ok(0) => Ok(Loaded { keys, stream_db }),
+        Ok(0) => Ok(loaded),
         Ok(_) => Err("bytes after the end of the data".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// The access clock of a key of which the payload says this.
-fn access(keyspace: &Keyspace, eviction: Option<Eviction>) -> u32 {
-    let (idle, counter) = match eviction {
-        None => (None, None),
-        Some(Eviction::Idle(seconds)) => (Some(seconds), None),
-        Some(Eviction::Frequency(counter)) => (None, Some(counter)),
-    };
-    keyspace.access_of(idle, counter, crate::time::unix())
-}
-
-fn store(
-    keyspace: &Keyspace,
-    thread: usize,
-    db: usize,
-    key: &[u8],
-    value: Value,
-    expiry: Option<Millis>,
-    access: u32,
-) {
-    let hash = keyspace.locate(key);
-    let mut world = keyspace.enter(thread);
-    let mut guard = world.lock(hash.slot());
-    let value = NewValue::Owned(value);
-    match guard.lookup(db, key, hash) {
-        Lookup::Found(mut found) => found.replace(value, expiry, access),
-        Lookup::Vacant(vacant) => vacant.insert(value, expiry, access),
     }
 }
 

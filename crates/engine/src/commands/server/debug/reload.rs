@@ -1,15 +1,14 @@
-//! DEBUG RELOAD: all data is written as RDB, dropped, and read back. Everything is in memory and with the world locked: for tests.
+//! DEBUG RELOAD: all data is written as RDB, dropped, and read back. Everything is in memory and with
+//! the world locked: for tests.
 
 use super::check_allowed;
-use crate::payload::{Payload, Refused, Thresholds, take_in};
 use crate::{Args, Cx, Db, Done, Fail};
 use std::io;
 use tessera_config::Config;
-use tessera_rdb::{
-    Checksum, Compression, Item, Limits, Options, Reader, Version, Writer, encode_entry,
-};
-use tessera_slot::Slot;
-use tessera_store::{Lookup, NewValue, WorldExclusive};
+use tessera_dataset::{EntryFormat, Existing, LoadOptions, Target, load};
+use tessera_rdb::{Checksum, Version, Writer};
+use tessera_slot::{Millis, Slot};
+use tessera_store::WorldExclusive;
 
 pub(super) fn reload(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
@@ -29,32 +28,29 @@ pub(super) fn reload(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
             ));
         }
     }
-    let access = db.access();
+    let now = db.now;
     let world = db.exclusive();
-    let file = write(world, cx.config).expect("memory takes all bytes");
+    let file = write(world, cx.config, now).expect("memory takes all bytes");
     if flush {
         let flushed = world.flush(None);
         cx.engine.host().free_later(flushed);
     }
-    read(world, &file, cx.config, access, merge)
+    let existing = if merge { Existing::Replace } else { Existing::Refuse };
+    let options = LoadOptions { existing, ..LoadOptions::of(cx.config, now) };
+    load(&*file, &mut Target::Alone(world), &options, |_| {})
         .map_err(|error| Fail::text(format!("ERR Error trying to load the RDB dump: {error}")))?;
     cx.reply.ok();
     Ok(())
 }
 
 /// The whole keyspace as a file of the newest version, which holds most.
-fn write(world: &mut WorldExclusive<'_>, config: &Config) -> io::Result<Vec<u8>> {
-    let compression =
-        if config.persistence.rdbcompression { Compression::Lzf } else { Compression::Off };
-    let options = Options { version: Version::V80, compression };
-    let mut writer = Writer::new(Vec::new(), options.version, Checksum::On)?;
+fn write(world: &mut WorldExclusive<'_>, config: &Config, now: Millis) -> io::Result<Vec<u8>> {
+    let format = EntryFormat::of(config, world.keyspace(), Version::V80, now);
+    let mut writer = Writer::new(Vec::new(), Version::V80, Checksum::On)?;
     for db in 0..world.keyspace().databases() {
         let mut entries = Vec::new();
         for slot in Slot::all() {
-            world.lock(slot).for_each(db, |entry| {
-                let payload = Payload::of(entry);
-                encode_entry(&mut entries, entry.key(), entry.expiry(), None, payload, options);
-            });
+            world.lock(slot).for_each(db, |entry| format.encode(&mut entries, entry));
         }
         if !entries.is_empty() {
             writer.select_db(db as u32)?;
@@ -62,40 +58,4 @@ fn write(world: &mut WorldExclusive<'_>, config: &Config) -> io::Result<Vec<u8>>
         }
     }
     writer.finish()
-}
-
-fn read(
-    world: &mut WorldExclusive<'_>,
-    file: &[u8],
-    config: &Config,
-    access: u32,
-    merge: bool,
-) -> Result<(), String> {
-    let (thresholds, mut db) = (Thresholds::of(config), 0);
-    let limits = Limits { string: u64::from(u32::MAX) };
-    let mut reader = Reader::new(file, limits).map_err(|error| error.to_string())?;
-    loop {
-        match reader.next_item().map_err(|error| error.to_string())? {
-            Item::SelectDb(index) => db = index as usize,
-            Item::Entry(entry) => {
-                let value = match take_in(entry.value, &thresholds) {
-                    Ok(value) => NewValue::Owned(value),
-                    Err(Refused::Empty) => continue,
-                    Err(error) => return Err(error.to_string()),
-                };
-                let hash = world.keyspace().locate(&entry.key);
-                match world.lock(hash.slot()).lookup(db, &entry.key, hash) {
-                    Lookup::Vacant(vacant) => vacant.insert(value, entry.expires_at, access),
-                    Lookup::Found(mut found) if merge => {
-                        found.replace(value, entry.expires_at, access);
-                    }
-                    Lookup::Found(_) => {
-                        return Err(format!("key '{}' is there already", entry.key.escape_ascii()));
-                    }
-                }
-            }
-            Item::End => return Ok(()),
-            _ => {}
-        }
-    }
 }

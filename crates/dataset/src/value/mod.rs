@@ -1,10 +1,10 @@
-//! Values of the keyspace as RDB files have them: for snapshots, full synchronisations, DUMP and RESTORE.
+//! Values of the keyspace as RDB has them.
 //!
-//! [`Payload`] writes an entry's value, straight from its encoding; [`put_part`] what a snapshot shows of a large one. [`take_in`] makes a value of what a file holds. Every blob is
-//! checked through and through there, whoever has sent it (`sanitize-dump-payload` cannot lower that): structure, order, doubles, counts.
-//! So what comes in is as good as what commands have made, and thresholds of this server decide its encoding.
-//!
-//! Deliberately not here: file formats (`rdb`), and which entry goes where.
+//! [`Payload`] writes an entry's value, [`put_part`] what a snapshot shows of a large one.
+//! [`take_in`] makes a value of what a file holds. Every blob is checked through and through there,
+//! whoever has sent it (`sanitize-dump-payload` cannot lower that): structure, order, doubles,
+//! counts. So what comes in is as good as what commands have made, and thresholds of this server
+//! decide its encoding.
 
 mod hash;
 mod list;
@@ -13,7 +13,7 @@ mod set;
 mod sorted_set;
 mod stream;
 
-pub use parts::{large_value_type, put_part};
+pub(crate) use parts::{large_value_type, put_part};
 use tessera_collections::set::Limits as SetLimits;
 use tessera_collections::sorted_set::Limits as SortedSetLimits;
 use tessera_collections::{

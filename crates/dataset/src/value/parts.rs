@@ -10,7 +10,7 @@ use tessera_slot::Millis;
 use tessera_store::LargeHead;
 
 /// The type as which a large value is written.
-pub fn large_value_type(head: &LargeHead, version: Version) -> ValueType {
+pub(crate) fn large_value_type(head: &LargeHead, version: Version) -> ValueType {
     match head.kind {
         Kind::String => ValueType::String,
         Kind::List => ValueType::ListQuicklist,
@@ -22,7 +22,7 @@ pub fn large_value_type(head: &LargeHead, version: Version) -> ValueType {
 }
 
 /// Appends a part of a collection, in the order in which they are shown.
-pub fn put_part(head: &LargeHead, part: Part<'_>, encoder: &mut Encoder<'_>) {
+pub(crate) fn put_part(head: &LargeHead, part: Part<'_>, encoder: &mut Encoder<'_>) {
     match part {
         Part::Length(count) | Part::Consumers(count) => encoder.length(count),
         Part::ListNode(node) => list::put_node(node, encoder),

@@ -1,31 +1,53 @@
 //! What a snapshot shows, as bytes of an RDB file.
 //!
-//! Writers encode what they hand over themselves ([`Handed`]), the snapshot's thread what the walk shows ([`Scribe`]). Large values come part by
-//! part, and are written as they come; but a large string that is to be compressed is first put together, and compressed when nothing is
-//! locked.
+//! Writers encode what they hand over themselves ([`PreservedEntries`]), the thread that walks
+//! encodes what the walk shows ([`SnapshotEncoder`]). Large values come part by part, and are written
+//! as they come. A large string that is to be compressed is first put together, and compressed when
+//! nothing is locked.
 //!
 //! Deliberately not here: where the bytes go.
 
-use super::CHUNK;
-use crate::time;
+use crate::Payload;
+use crate::value::{large_value_type, put_part};
 use parking_lot::Mutex;
+use tessera_config::Config;
 use tessera_config::table::memory::MaxmemoryPolicy;
-use tessera_engine::Engine;
-use tessera_engine::payload::{Payload, large_value_type, put_part};
 use tessera_rdb::{Compression, Encoder, Eviction, Options, Version, encode_entry, encode_head};
 use tessera_slot::Millis;
-use tessera_store::{Entry, LargeHead, Lfu, Shown, SnapshotSink};
+use tessera_store::{Entry, Keyspace, LargeHead, Lfu, Shown, SnapshotSink};
 
-/// Entries that writers handed over, encoded, in the order of their databases' numbers within a batch.
-pub(super) struct Handed {
-    pub(super) entries: Mutex<Vec<(usize, Vec<u8>)>>,
-    pub(super) manner: Manner,
+/// Bytes of entries that are kept together.
+const CHUNK: usize = 64 << 10;
+
+/// Entries that writers have handed over before they changed them, encoded, with their databases.
+pub struct PreservedEntries {
+    /// A leaf: nothing is locked while it is held.
+    entries: Mutex<Vec<(usize, Vec<u8>)>>,
+    format: EntryFormat,
+}
+
+impl PreservedEntries {
+    /// None yet.
+    pub fn new(format: EntryFormat) -> PreservedEntries {
+        PreservedEntries { entries: Mutex::default(), format }
+    }
+
+    /// How they are written.
+    pub fn format(&self) -> EntryFormat {
+        self.format
+    }
+
+    /// Takes those that have come since the last call.
+    pub fn take(&self) -> Vec<(usize, Vec<u8>)> {
+        std::mem::take(&mut *self.entries.lock())
+    }
 }
 
 /// How entries are written.
-#[derive(Clone, Copy)]
-pub(super) struct Manner {
-    pub(super) options: Options,
+#[derive(Clone, Copy, Debug)]
+pub struct EntryFormat {
+    /// Version and compression.
+    pub options: Options,
     /// What the policy of eviction knows about keys goes with them.
     clock: Clock,
     /// When the snapshot was begun.
@@ -33,30 +55,37 @@ pub(super) struct Manner {
 }
 
 /// What the access clocks of entries are to whoever reads the snapshot.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Clock {
     Unused,
     Idle,
     Frequency(Lfu),
 }
 
-impl Manner {
-    pub(super) fn of(engine: &Engine, version: Version) -> Manner {
-        let config = engine.config();
+impl EntryFormat {
+    /// As the configuration wants entries, in this version of the format. `now` is the time, Unix
+    /// ms, by which idle times are judged.
+    pub fn of(config: &Config, keyspace: &Keyspace, version: Version, now: Millis) -> EntryFormat {
         let policy = config.memory.maxmemory_policy;
         let compression = match config.persistence.rdbcompression {
             true => Compression::Lzf,
             false => Compression::Off,
         };
-        Manner {
+        EntryFormat {
             options: Options { version, compression },
-            clock: match (engine.keyspace.lfu(), policy) {
+            clock: match (keyspace.lfu(), policy) {
                 (Some(lfu), _) => Clock::Frequency(lfu),
                 (None, MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru) => Clock::Idle,
                 (None, _) => Clock::Unused,
             },
-            now: time::unix(),
+            now,
         }
+    }
+
+    /// Appends an entry.
+    pub fn encode(self, out: &mut Vec<u8>, entry: &Entry) {
+        let (payload, eviction) = (Payload::of(entry), self.eviction(entry.access()));
+        encode_entry(out, entry.key(), entry.expiry(), eviction, payload, self.options);
     }
 
     fn eviction(self, access: u32) -> Option<Eviction> {
@@ -71,31 +100,27 @@ impl Manner {
     }
 }
 
-impl SnapshotSink for Handed {
+impl SnapshotSink for PreservedEntries {
     fn preserve(&self, db: usize, entry: &Entry) {
         let mut entries = self.entries.lock();
         if entries.last().is_none_or(|(last, bytes)| *last != db || bytes.len() >= CHUNK) {
             entries.push((db, Vec::with_capacity(256)));
         }
         let (_, bytes) = entries.last_mut().expect("just pushed");
-        encode(bytes, entry, self.manner);
+        self.format.encode(bytes, entry);
     }
-}
-
-fn encode(out: &mut Vec<u8>, entry: &Entry, manner: Manner) {
-    let (payload, eviction) = (Payload::of(entry), manner.eviction(entry.access()));
-    encode_entry(out, entry.key(), entry.expiry(), eviction, payload, manner.options);
 }
 
 /// Encoded entries by their databases, in the order in which they are written.
 #[derive(Default)]
-pub(super) struct Batch {
-    pub(super) entries: Vec<(usize, Vec<u8>)>,
+pub struct EncodedBatch {
+    /// The entries.
+    pub entries: Vec<(usize, Vec<u8>)>,
     /// How much has been encoded, or copied: it measures for how long the world has been entered.
-    pub(super) bytes: usize,
+    pub bytes: usize,
 }
 
-impl Batch {
+impl EncodedBatch {
     /// Adds to what is of this database.
     fn add(&mut self, db: usize, encode: impl FnOnce(&mut Vec<u8>)) {
         if self.entries.last().is_none_or(|(last, _)| *last != db) {
@@ -115,31 +140,33 @@ struct LargeValue {
     text: Option<Vec<u8>>,
 }
 
-/// Makes bytes of what the walk shows.
-pub(super) struct Scribe {
-    manner: Manner,
+/// Makes bytes of what the walk of a snapshot shows.
+pub struct SnapshotEncoder {
+    format: EntryFormat,
     large: Option<LargeValue>,
     /// A large string that has come whole, with its database. It is compressed when nobody waits for it.
     whole: Option<(usize, Vec<u8>)>,
 }
 
-impl Scribe {
-    pub(super) fn new(manner: Manner) -> Scribe {
-        Scribe { manner, large: None, whole: None }
+impl SnapshotEncoder {
+    /// Nothing has been shown yet.
+    pub fn new(format: EntryFormat) -> SnapshotEncoder {
+        SnapshotEncoder { format, large: None, whole: None }
     }
 
-    /// Whether a large string waits for [`Scribe::finish_string`].
-    pub(super) fn has_string(&self) -> bool {
+    /// Whether a large string waits for [`SnapshotEncoder::finish_string`].
+    pub fn has_string(&self) -> bool {
         self.whole.is_some()
     }
 
-    pub(super) fn take(&mut self, batch: &mut Batch, shown: Shown<'_>) {
-        let manner = self.manner;
+    /// Appends what the walk shows.
+    pub fn take(&mut self, batch: &mut EncodedBatch, shown: Shown<'_>) {
+        let format = self.format;
         match (shown, &mut self.large) {
-            (Shown::Entry(db, entry), _) => batch.add(db, |out| encode(out, entry, manner)),
+            (Shown::Entry(db, entry), _) => batch.add(db, |out| format.encode(out, entry)),
             (Shown::Large(head), large) => {
-                let large = large.insert(LargeValue::of(head, manner));
-                batch.add(head.db, |out| large.encode_head(out, manner));
+                let large = large.insert(LargeValue::of(head, format));
+                batch.add(head.db, |out| large.encode_head(out, format));
             }
             (Shown::Text(bytes), Some(LargeValue { text: Some(text), .. })) => {
                 text.extend_from_slice(bytes);
@@ -149,7 +176,7 @@ impl Scribe {
                 batch.add(large.head.db, |out| out.extend_from_slice(bytes));
             }
             (Shown::Part(part), Some(LargeValue { head, .. })) => batch.add(head.db, |out| {
-                put_part(head, part, &mut Encoder::new(out, manner.options));
+                put_part(head, part, &mut Encoder::new(out, format.options));
             }),
             (Shown::End, large) => {
                 let large = large.take();
@@ -160,24 +187,24 @@ impl Scribe {
     }
 
     /// Writes a large string that has come whole.
-    pub(super) fn finish_string(&mut self, batch: &mut Batch) {
+    pub fn finish_string(&mut self, batch: &mut EncodedBatch) {
         if let Some((db, text)) = self.whole.take() {
-            batch.add(db, |out| Encoder::new(out, self.manner.options).string(&text));
+            batch.add(db, |out| Encoder::new(out, self.format.options).string(&text));
         }
     }
 }
 
 impl LargeValue {
-    fn of(head: &LargeHead, manner: Manner) -> LargeValue {
-        let is_compressed = head.is_string() && manner.options.compression != Compression::Off;
+    fn of(head: &LargeHead, format: EntryFormat) -> LargeValue {
+        let is_compressed = head.is_string() && format.options.compression != Compression::Off;
         let text = is_compressed.then(|| Vec::with_capacity(head.len));
         LargeValue { head: head.clone(), text }
     }
 
-    fn encode_head(&self, out: &mut Vec<u8>, manner: Manner) {
-        let (head, options) = (&self.head, manner.options);
+    fn encode_head(&self, out: &mut Vec<u8>, format: EntryFormat) {
+        let (head, options) = (&self.head, format.options);
         let value_type = large_value_type(head, options.version);
-        let eviction = manner.eviction(head.access);
+        let eviction = format.eviction(head.access);
         encode_head(out, &head.key, head.expiry, eviction, value_type, options);
         if head.is_string() && self.text.is_none() {
             Encoder::new(out, options).length(head.len as u64);
