@@ -1,16 +1,19 @@
 //! Batches: requests of all ready connections are parsed and looked up, what they will touch is prefetched, and only
 //! then they are run.
 
-use super::conn::{Conn, Parsed, Phase};
+use super::conn::{Conn, Parsed, Phase, Spare};
 use super::long::Long;
 use super::thread::IoThread;
 use crate::logging::limited;
+use crate::server::Server;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
-use tessera_engine::{Args, Engine, Outcome, Prepared, Turn};
+use tessera_config::Config;
+use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
 use tessera_resp::{ArgRange, Span};
-use tessera_slot::Slot;
-use tessera_store::{KeyHash, MemberHash};
+use tessera_slot::{Millis, Slot};
+use tessera_store::{KeyHash, MemberHash, World};
 
 /// Requests that are prefetched together: enough to hide the latency of memory, few enough for the
 /// first-level cache.
@@ -29,6 +32,85 @@ struct Request {
     /// Its arguments, in `Batch::spans`.
     args: ArgRange,
     prepared: Prepared,
+}
+
+impl Request {
+    /// Where it ends in the connection's input.
+    fn end(&self) -> usize {
+        self.start + self.len
+    }
+
+    /// Has the connection wait until this request runs by itself; it stays in the input.
+    fn set_aside(&self, conn: &mut Conn, spans: &[Span]) -> Long {
+        let (bytes, _, _) = conn.parts(self.start, self.len);
+        let (bytes, spans) = (bytes.to_vec(), self.args.of(spans).to_vec());
+        conn.rewind();
+        conn.held = true;
+        Long { conn: self.conn, bytes, spans, prepared: self.prepared }
+    }
+
+    /// The rim carries the request out, when the batch is through.
+    fn leave_to_rim(&self, conn: &mut Conn) {
+        conn.executed(self.end());
+        // What follows in the stream is not for the command table, or must wait.
+        conn.rewind();
+        conn.held = true;
+    }
+
+    /// The client waits, with all that it has sent after this.
+    fn wait(&self, conn: &mut Conn, park: Park) {
+        if !park.runs_again() {
+            conn.executed(self.end());
+        }
+        conn.waiting = Some(park);
+        conn.rewind();
+    }
+
+    /// The connection ends after what has been answered.
+    #[cold]
+    fn end_connection(&self, conn: &mut Conn, outcome: Outcome) {
+        if outcome == Outcome::Foreign {
+            limited!(
+                warn,
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands \
+                 to this server, as a web page can have a browser do. Connection from {} is closed.",
+                conn.info().addr
+            );
+        }
+        conn.executed(self.end());
+        conn.phase = Phase::Closing;
+    }
+}
+
+/// What sending much output in the middle of a batch needs of the thread.
+struct Output<'a> {
+    server: &'a Arc<Server>,
+    config: &'a Arc<Config>,
+    steady: Millis,
+    spare: &'a mut Spare,
+    shares: &'a mut u32,
+    resting: &'a mut Vec<usize>,
+}
+
+impl Output<'_> {
+    /// Sends what a client has been answered so far, with nothing locked. Who has had its share of
+    /// the turn rests; who is over its limit is closed at the end of the turn.
+    #[cold]
+    fn send_much(&mut self, conn: &mut Conn, index: usize, world: &mut Option<World<'_>>) {
+        let is_over = conn.is_over_limit(self.config, self.steady);
+        if !is_over {
+            *world = None;
+            // As at the end of the turn: replicas first.
+            self.server.feed_replicas(usize::MAX);
+            // A broken connection is found again at the end of the turn: what it has asked for is run.
+            let _ = conn.send_replies(self.spare);
+        }
+        *self.shares = self.shares.saturating_sub(1);
+        if is_over || conn.has_had_its_share() || *self.shares == 0 {
+            conn.rest();
+            self.resting.push(index);
+        }
+    }
 }
 
 /// A thread's batch, and what executing it needs room for.
@@ -138,19 +220,37 @@ impl IoThread {
         if self.batch.requests.is_empty() {
             return;
         }
-        let engine = &*self.server.engine;
         let started = Instant::now();
+        let mut parks = Vec::new();
+        let run = self.run_requests(&mut parks);
+        let stats = self.server.engine.stats.thread(self.index);
+        stats.bump(|stats| &stats.commands, run);
+        let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
+        for request in &self.batch.requests {
+            stats.bump(|stats| &stats.by_command[request.prepared.index as usize].nanos, nanos);
+        }
+        parks.into_iter().for_each(|(park, index)| self.park(park, index));
+        self.run_rim();
+        self.run_long();
+    }
+
+    /// Runs the requests of the batch; gives how many have run. `parks` gets the connections that
+    /// wait.
+    fn run_requests(&mut self, parks: &mut Vec<(Park, usize)>) -> u64 {
+        let engine = &*self.server.engine;
         let mut world = engine.keyspace.enter(self.index);
         engine.make_room(&mut world, self.index, self.now, &self.config);
         let mut world = Some(world);
         let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
-        let patience = &self.patience;
-        let mut run = 0u64;
-        let mut parks = Vec::new();
+        let mut run = 0;
         for request in requests.iter() {
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
             // CLIENT KILL earlier in this batch counts.
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
+                continue;
+            }
+            if request.prepared.yields() && !conn.session.is_in_transaction() {
+                self.long.push_back(request.set_aside(conn, spans));
                 continue;
             }
             if conn.reply.buf.capacity() == 0
@@ -160,98 +260,51 @@ impl IoThread {
                 conn.reply.buf = buffer;
             }
             let (bytes, session, reply) = conn.parts(request.start, request.len);
-            let args = Args::new(bytes, request.args.of(spans));
-            if request.prepared.yields() && !session.is_in_transaction() {
-                self.long.push_back(Long {
-                    conn: request.conn,
-                    bytes: bytes.to_vec(),
-                    spans: request.args.of(spans).to_vec(),
-                    prepared: request.prepared,
-                });
-                conn.rewind();
-                conn.held = true;
-                continue;
-            }
             let mut turn = Turn {
                 thread: self.index,
                 now: self.now,
                 config: &self.config,
-                patience,
+                patience: &self.patience,
                 others: None,
                 hashes,
                 slots,
             };
+            let args = Args::new(bytes, request.args.of(spans));
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
-            let end = request.start + request.len;
             match outcome {
                 Outcome::Next => {
-                    conn.executed(end);
+                    conn.executed(request.end());
                     if conn.has_much_output() {
-                        // Who is over the limit is closed at the end of the turn.
-                        let is_over = conn.is_over_limit(&self.config, self.steady);
-                        if !is_over {
-                            // Nothing is locked while it is sent.
-                            world = None;
-                            // As at the end of the turn: replicas first.
-                            self.server.feed_replicas(usize::MAX);
-                            // A broken connection is found again at the end of the turn: what it has asked for is run.
-                            let _ = conn.send_replies(&mut self.spare);
-                        }
-                        self.shares = self.shares.saturating_sub(1);
-                        if is_over || conn.has_had_its_share() || self.shares == 0 {
-                            conn.rest();
-                            self.resting.push(request.conn);
-                        }
+                        let mut output = Output {
+                            server: &self.server,
+                            config: &self.config,
+                            steady: self.steady,
+                            spare: &mut self.spare,
+                            shares: &mut self.shares,
+                            resting: &mut self.resting,
+                        };
+                        output.send_much(conn, request.conn, &mut world);
                     }
-                }
-                Outcome::Close => {
-                    conn.executed(end);
-                    conn.phase = Phase::Closing;
-                }
-                Outcome::Foreign => {
-                    limited!(
-                        warn,
-                        "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands \
-                         to this server, as a web page can have a browser do. Connection from {} is closed.",
-                        conn.info().addr
-                    );
-                    conn.executed(end);
-                    conn.phase = Phase::Closing;
-                }
-                Outcome::Wait(park) => {
-                    if !park.runs_again() {
-                        conn.executed(end);
-                    }
-                    conn.waiting = Some(park);
-                    conn.rewind();
-                    parks.push((park, request.conn));
                 }
                 Outcome::Rim => {
-                    let command: Vec<Vec<u8>> = args.from(0).map(<[u8]>::to_vec).collect();
-                    conn.executed(end);
+                    let command = args.from(0).map(<[u8]>::to_vec).collect();
                     self.rim.push((request.conn, command));
-                    // What follows in the stream is not for the command table, or must wait.
-                    conn.rewind();
-                    conn.held = true;
+                    request.leave_to_rim(conn);
                 }
+                Outcome::Wait(park) => {
+                    request.wait(conn, park);
+                    parks.push((park, request.conn));
+                }
+                Outcome::Close | Outcome::Foreign => request.end_connection(conn, outcome),
             }
             if !conn.dirty {
                 conn.dirty = true;
                 self.dirty.push(request.conn);
             }
         }
-        drop(world);
-        let stats = engine.stats.thread(self.index);
-        stats.bump(|stats| &stats.commands, run);
-        let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
-        for request in requests.iter() {
-            stats.bump(|stats| &stats.by_command[request.prepared.index as usize].nanos, nanos);
-        }
-        parks.into_iter().for_each(|(park, index)| self.park(park, index));
-        self.run_rim();
-        self.run_long();
+        run
     }
 
     /// Carries out the commands that the engine left to the rim.
