@@ -271,6 +271,7 @@ fn many_threads(seed: u64) {
             .map(|number| {
                 let (mut client, stop) = (main.another(), &stop);
                 client.thread = 1 + number as usize % 2;
+                client.is_patient = number == 0;
                 scope.spawn(move || {
                     let (mut got, mut random) = (Vec::new(), seed * 7 + number + 1);
                     while !stop.load(Relaxed) {
@@ -281,6 +282,9 @@ fn many_threads(seed: u64) {
                         let reply = client.run_as(Some(&BTAKE), line);
                         if !reply.is_empty() {
                             got.push(reply);
+                            continue;
+                        }
+                        if matches!(client.outcome, Outcome::Wait(Park::Locked(_))) {
                             continue;
                         }
                         let id = client.session.info.id;
@@ -302,6 +306,9 @@ fn many_threads(seed: u64) {
                                     .is_some()
                             {
                                 break;
+                            }
+                            if client.engine.has_chores() {
+                                client.engine.do_chores(client.thread, client.now);
                             }
                             std::thread::yield_now();
                         }
@@ -331,6 +338,7 @@ fn many_threads(seed: u64) {
             taken.extend(waiter.join().expect("a waiter ends"));
         }
     });
+    main.engine.do_chores(0, main.now);
     let mut values: Vec<String> =
         taken.iter().map(|reply| reply.split('|').nth(4).expect("a value").to_owned()).collect();
     for key in ["x", "y", "z"] {

@@ -10,6 +10,13 @@ use tessera_store::{Busy, World};
 /// The thread that holds slots. Clients are thread 0.
 const HOLDER: usize = 1;
 
+/// A client of a new server whose thread does not wait for long.
+fn impatient() -> Client {
+    let mut client = Client::new();
+    client.is_patient = false;
+    client
+}
+
 fn slot_of(client: &Client, key: &str) -> Slot {
     client.engine.keyspace.locate(key.as_bytes()).slot()
 }
@@ -41,7 +48,7 @@ fn a_command_waits_for_a_held_slot_and_runs_when_it_is_free() {
         ("SCAN 0 COUNT 100000", "$1|1", "*2|$1|0|*2|$1|a|$1|b"),
         ("EVICTED", "$1|1", "-ERR unknown command 'EVICTED', with args beginning with: "),
     ] {
-        let mut client = Client::new();
+        let mut client = impatient();
         client.expect(&[("MSET a 1 b 5", "+OK")]);
         let mut log = client.follow();
         let found = run_held(&mut client, "a", line);
@@ -68,7 +75,7 @@ fn a_command_waits_for_a_held_slot_and_runs_when_it_is_free() {
 
 #[test]
 fn what_counts_keys_does_not_wait() {
-    let mut client = Client::new();
+    let mut client = impatient();
     client.expect(&[("MSET a 1 b 5", "+OK"), ("DBSIZE", ":2")]);
     assert_eq!(run_held(&mut client, "a", "DBSIZE"), (":2".to_owned(), Outcome::Next));
     let (info, outcome) = run_held(&mut client, "a", "INFO keyspace");
@@ -79,7 +86,7 @@ fn what_counts_keys_does_not_wait() {
 
 #[test]
 fn a_transaction_waits_as_a_whole_and_keeps_what_it_watches() {
-    let mut client = Client::new();
+    let mut client = impatient();
     client.expect(&[
         ("MSET a 1 b 5", "+OK"),
         ("WATCH b", "+OK"),
@@ -98,7 +105,7 @@ fn a_transaction_waits_as_a_whole_and_keeps_what_it_watches() {
 #[test]
 fn what_needs_the_world_alone_waits_for_a_long_command() {
     for line in ["FLUSHALL", "SWAPDB 0 1"] {
-        let mut client = Client::new();
+        let mut client = impatient();
         client.expect(&[("SET a 1", "+OK")]);
         let engine = client.engine.clone();
         let long: World<'_> = engine.keyspace.enter(HOLDER);
@@ -113,7 +120,7 @@ fn what_needs_the_world_alone_waits_for_a_long_command() {
 #[test]
 fn who_waits_at_a_held_slot_leaves_it_later() {
     // Clients that time out, or are gone, and one that watches.
-    let mut client = Client::new();
+    let mut client = impatient();
     let (mut late, mut gone, mut watcher) = (client.another(), client.another(), client.another());
     late.run("BLPOP q 1");
     gone.run("BLPOP q 0");
@@ -142,7 +149,7 @@ fn who_waits_at_a_held_slot_leaves_it_later() {
 
 #[test]
 fn a_waiter_whose_destination_is_held_is_served_when_it_is_free() {
-    let mut client = Client::new();
+    let mut client = impatient();
     let mut waiter = client.another();
     waiter.run("BLMOVE q d LEFT LEFT 0");
     assert_eq!(run_held(&mut client, "d", "RPUSH q x"), (":1".to_owned(), Outcome::Next));
@@ -158,7 +165,7 @@ fn a_waiter_whose_destination_is_held_is_served_when_it_is_free() {
 
 #[test]
 fn keys_of_a_held_slot_neither_expire_nor_are_evicted_and_the_walk_goes_on() {
-    let mut client = Client::new();
+    let mut client = impatient();
     client.expect(&[("SET a 1 PX 5", "+OK"), ("SET b 1 PX 5", "+OK")]);
     client.now = client.now.plus(10);
     let engine = client.engine.clone();

@@ -144,6 +144,8 @@ pub struct Client {
     pub thread: usize,
     /// What the last command left to be done.
     pub outcome: Outcome,
+    /// Whether its thread waits for slots that others hold, however long.
+    pub is_patient: bool,
 }
 
 /// When tests begin: 1.7 × 10^12 ms since 1970.
@@ -192,6 +194,7 @@ impl Client {
             now: START,
             thread: 0,
             outcome: Outcome::Next,
+            is_patient: true,
         }
     }
 
@@ -218,12 +221,13 @@ impl Client {
         }
         let args = Args::new(&bytes, &spans);
         let mut reply = Reply::new(self.protocol);
-        let mut world = None;
+        let (mut world, impatient) = (None, Patience::for_turn());
+        let unlimited = Patience::unlimited();
         let mut turn = Turn {
             thread: self.thread,
             now: self.now,
             config: &self.engine.config(),
-            patience: &Patience::for_turn(),
+            patience: if self.is_patient { &unlimited } else { &impatient },
             others: None,
             hashes: &mut Vec::new(),
             slots: &mut Vec::new(),
