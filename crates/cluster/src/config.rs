@@ -55,6 +55,11 @@ pub struct ClusterConfig {
     pub allow_replica_migration: bool,
     /// `repl-ping-replica-period`, in milliseconds.
     pub repl_ping_period: u64,
+    /// `cluster-manual-failover-timeout`: a manual failover is given up after this long.
+    pub manual_failover_timeout: u64,
+    /// `cluster-blacklist-ttl`, in milliseconds: how long gossip may not bring a forgotten node
+    /// back.
+    pub blacklist_ttl: u64,
     /// `cluster-fast-failover`: a process that its host reports as gone is failed at once.
     pub fast_failover: bool,
 }
@@ -82,6 +87,8 @@ impl Default for ClusterConfig {
             migration_barrier: 1,
             allow_replica_migration: true,
             repl_ping_period: 10_000,
+            manual_failover_timeout: 5000,
+            blacklist_ttl: 60_000,
             fast_failover: true,
         }
     }

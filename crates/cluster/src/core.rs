@@ -291,6 +291,11 @@ impl Cluster {
         }
     }
 
+    /// The port on which this node's bus listens, by its configuration.
+    pub fn bus_port(&self) -> u16 {
+        self.config.bus_port()
+    }
+
     /// nodes.conf, if it says something that was not given yet to be written at leisure. To be
     /// asked for at the end; before that it comes with a batch.
     pub fn last_save(&mut self) -> Option<NodesConf> {

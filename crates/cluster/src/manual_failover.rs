@@ -5,9 +5,7 @@ use crate::core::Cluster;
 use crate::{Effect, LogLevel};
 use tessera_slot::{Millis, NodeId, Offset};
 
-/// A manual failover is given up after this long, in milliseconds.
-const LIMIT: u64 = 5000;
-/// Writes stay paused at most this many limits.
+/// Writes stay paused at most this many times the timeout of a manual failover.
 const PAUSE_LIMITS: u64 = 2;
 
 /// This node's part in a manual failover.
@@ -62,18 +60,22 @@ impl Cluster {
         self.manual = ManualFailover::None;
     }
 
+    /// The moment at which so many timeouts of a manual failover that begins now are over.
+    fn manual_failover_end(&self, timeouts: u64) -> Millis {
+        self.now.mono.plus(self.config.manual_failover_timeout.saturating_mul(timeouts))
+    }
+
     /// CLUSTER FAILOVER: asks the primary to pause.
     pub(crate) fn begin_manual_failover(&mut self, primary: NodeId) {
         self.reset_manual_failover();
-        let end = self.now.mono.plus(LIMIT);
-        self.manual = ManualFailover::CatchingUp { end, target: None };
+        self.manual = ManualFailover::CatchingUp { end: self.manual_failover_end(1), target: None };
         self.send_to(primary, Body::MfStart);
     }
 
     /// CLUSTER FAILOVER FORCE: stands without the primary's consent.
     pub(crate) fn begin_forced_failover(&mut self) {
         self.reset_manual_failover();
-        self.manual = ManualFailover::Ready { end: self.now.mono.plus(LIMIT) };
+        self.manual = ManualFailover::Ready { end: self.manual_failover_end(1) };
         self.restart_election();
     }
 
@@ -89,10 +91,9 @@ impl Cluster {
             return;
         }
         self.reset_manual_failover();
-        let now = self.now.mono;
-        self.manual =
-            ManualFailover::Yielding { replica: sender, end: now.plus(LIMIT), paused: false };
-        self.out.push(Effect::PauseWrites { until: now.plus(LIMIT * PAUSE_LIMITS) });
+        let end = self.manual_failover_end(1);
+        self.manual = ManualFailover::Yielding { replica: sender, end, paused: false };
+        self.out.push(Effect::PauseWrites { until: self.manual_failover_end(PAUSE_LIMITS) });
         let name = self.name_of(sender);
         self.log(LogLevel::Notice, format!("Manual failover requested by replica {name}."));
     }

@@ -2,9 +2,9 @@
 
 mod common;
 
-use common::{Node, header, id, sent, three_shards};
+use common::{Node, config, header, id, sent, three_shards};
 use tessera_cluster::bus::{Body, Extension, Header, MessageFlags, Packet, PingKind};
-use tessera_cluster::{Effect, Event, LinkId};
+use tessera_cluster::{ClusterConfig, Effect, Event, LinkId};
 use tessera_resp::Value;
 use tessera_slot::{Slot, SlotRange, SlotSet, SlotState};
 
@@ -302,4 +302,38 @@ fn a_replica_is_in_its_primarys_shard_before_it_has_said_so() {
     shards.sort();
     let name = |byte| id(byte).to_string();
     assert_eq!(shards, [vec![name(1)], vec![name(2), name(4)], vec![name(3)]]);
+}
+
+#[test]
+fn a_forgotten_node_is_banned_for_as_long_as_is_configured() {
+    for ttl in [1000, 3000] {
+        let mut node = Node::from_conf(&three_shards(1));
+        let config = ClusterConfig { blacklist_ttl: ttl, ..config() };
+        node.handle(Event::ConfigChanged(Box::new(config)));
+        let forget = format!("forget {}", id(2));
+        assert_eq!(node.command(&forget), Value::ok());
+        node.pass(ttl - 100);
+        assert_eq!(node.command(&forget), Value::ok(), "it is still banned");
+        node.pass(200);
+        assert_eq!(node.error(&forget), format!("ERR Unknown node {}", id(2)));
+    }
+}
+
+#[test]
+fn a_manual_failover_is_given_up_after_as_long_as_is_configured() {
+    for timeout in [1000, 3000] {
+        let mut node = Node::from_conf(&three_shards(4));
+        let config = ClusterConfig { manual_failover_timeout: timeout, ..config() };
+        node.handle(Event::ConfigChanged(Box::new(config)));
+        assert_eq!(node.command("failover force"), Value::ok());
+        let gives_up = |node: &mut Node| {
+            node.effects().iter().any(|effect| {
+                matches!(effect, Effect::Log { text, .. } if text == "Manual failover timed out.")
+            })
+        };
+        node.pass(timeout);
+        assert!(!gives_up(&mut node), "{timeout}");
+        node.pass(200);
+        assert!(gives_up(&mut node), "{timeout}");
+    }
 }

@@ -24,7 +24,7 @@ pub use command_line::{CommandLine, command_line};
 pub use glob::{Glob, glob_match};
 pub use parse::{IncludeError, Loaded, ParseError, RenamedCommand, Source, load};
 pub use set::{SetContext, SetError};
-pub use table::{Directive, directives, find};
+pub use table::{Directive, Effect, directives, find};
 
 use table::{cluster, data, general, memory, network, observe, persistence, replication, tls};
 
@@ -128,12 +128,10 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let defaults = self.defaults();
         directives()
-            .filter(|directive| !directive.spec.effective && !directive.same(self, &defaults))
+            .filter(|directive| !directive.is_effective() && !directive.same(self, &defaults))
             // Who turns snapshots off gets what they want from a server that has none.
             .filter(|directive| directive.name != "save" || !self.persistence.save.0.is_empty())
-            .map(|directive| {
-                format!("'{}' is accepted but has no effect in this version", directive.name)
-            })
+            .map(Directive::warning)
             .collect()
     }
 }

@@ -15,7 +15,10 @@ static TEXT: &[(&str, &str)] = &[
     ("DELSLOTSRANGE <start> <end> [<start> <end> ...]", "The same for ranges, ends included."),
     ("FAILOVER [FORCE|TAKEOVER]", "Let this replica take over from its primary."),
     ("FLUSHSLOTS", "Make all slots of this node unassigned."),
-    ("FORGET <node-id>", "Remove a node from this node's table, and ban it for a minute."),
+    (
+        "FORGET <node-id>",
+        "Remove a node from this node's table, and keep it out of gossip for a while.",
+    ),
     ("GETKEYSINSLOT <slot> <count>", "Names of keys that this node holds in a slot."),
     ("INFO", "State, slots, epochs and message counts."),
     ("KEYSLOT <key>", "The slot that a key belongs to."),

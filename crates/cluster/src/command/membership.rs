@@ -10,9 +10,6 @@ use std::net::IpAddr;
 use tessera_resp::Value;
 use tessera_slot::{Epoch, NodeId, SlotSet};
 
-/// How long gossip may not bring a forgotten node back, in milliseconds.
-const BAN: u64 = 60_000;
-
 pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]) -> Answer {
     let port = integer(argv[1])
         .ok_or_else(|| format!("ERR Invalid base port specified: {}", printable(argv[1])))?;
@@ -47,7 +44,7 @@ pub(super) fn forget(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8
     if cluster.nodes.me().is_replica_of(id) {
         return Err("ERR Can't forget my master!".to_owned());
     }
-    let until = cluster.now.mono.plus(BAN);
+    let until = cluster.now.mono.plus(cluster.config.blacklist_ttl);
     cluster.banned.insert(id, until);
     cluster.remove_node(id);
     ok()

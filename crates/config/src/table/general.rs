@@ -1,7 +1,7 @@
 //! The process: databases, logging, scripts, access.
 
 use super::{
-    COUNT, FLAG, INT_MAX, LONG_COUNT, Spec, TEXT, checked, checks, choice, family, integer,
+    COUNT, Effect, FLAG, INT_MAX, LONG_COUNT, Spec, TEXT, checked, checks, choice, family, integer,
 };
 use crate::special::{OomScores, ShutdownOptions};
 use crate::value::{Kind, choices};
@@ -140,18 +140,21 @@ family! {
         /// File that holds the process id while the server runs; empty: none, unless daemonized.
         pidfile: String = String::new(), "pidfile", TEXT.immutable().effective();
         /// Who supervises the process and is told when it is ready.
-        supervised: Supervised = Supervised::No, "supervised", choice(Supervised::WORDS).immutable();
+        supervised: Supervised = Supervised::No,
+            "supervised", choice(Supervised::WORDS).immutable();
         /// Number of databases, chosen by SELECT; one in cluster mode.
         databases: u32 = 16, "databases", integer(1, INT_MAX).immutable().effective();
         /// Working directory: all relative paths of data files start here. Once it has gone
         /// there, the server puts the absolute path here, as CONFIG GET and REWRITE show it.
-        dir: String = ".".to_owned(), "dir", TEXT.protected().deny_loading().effective();
-        /// How often per second background work runs, 1 to 500.
+        dir: String = ".".to_owned(),
+            "dir", TEXT.protected().deny_loading().takes(Effect::Directory);
+        /// How often per second expired keys and values at rest are looked for, 1 to 500.
         hz: u32 = 10, "hz", COUNT.effective();
         /// Raise `hz` with the number of clients.
         dynamic_hz: bool = true, "dynamic-hz", FLAG;
         /// How much is logged.
-        loglevel: LogLevel = LogLevel::Notice, "loglevel", choice(LogLevel::WORDS).effective();
+        loglevel: LogLevel = LogLevel::Notice,
+            "loglevel", choice(LogLevel::WORDS).takes(Effect::LogLevel);
         /// File to log to; empty: standard output.
         logfile: String = String::new(), "logfile", TEXT.immutable().effective();
         /// The form of log lines.
@@ -214,7 +217,7 @@ family! {
         /// How long a script or command may run before others are answered -BUSY, in
         /// milliseconds; 0: without limit.
         busy_reply_threshold: u64 = 5000,
-            "busy-reply-threshold", LONG_COUNT.also(&["lua-time-limit"]).effective();
+            "busy-reply-threshold", LONG_COUNT.also(&["lua-time-limit"]);
         /// File of ACL users; empty: they stand in the configuration.
         aclfile: String = String::new(), "aclfile", TEXT.immutable().protects(NO_ACL);
         /// Entries kept of refused commands and logins.

@@ -35,12 +35,41 @@ pub struct Spec {
     pub protected: bool,
     /// Whether CONFIG SET is refused while the server loads its data.
     pub deny_loading: bool,
-    /// Whether this server acts upon it.
-    pub effective: bool,
+    /// How a change of it takes effect; `None`: this server does not act upon it.
+    pub effect: Option<Effect>,
     /// What it asks for that this version does not have.
     pub lacking: Option<Lacking>,
     /// Other names for the same directive.
     pub aliases: &'static [&'static str],
+}
+
+/// How a server takes up the new value of a directive.
+///
+/// [`Effect::Listen`], [`Effect::Directory`] and [`Effect::Descriptors`] can fail, so a server
+/// prepares them before it sets anything.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Effect {
+    /// By reading the configuration each time that it goes by it. An immutable directive is read
+    /// when the server starts.
+    Read,
+    /// At the next start. CONFIG SET refuses another value.
+    Restart,
+    /// It listens for clients on other sockets.
+    Listen,
+    /// It works in another directory.
+    Directory,
+    /// It gets a file descriptor for each client.
+    Descriptors,
+    /// It writes more or less into its log.
+    LogLevel,
+    /// It keeps more or less history for replicas.
+    Backlog,
+    /// It accepts or refuses writes of clients while it is a replica.
+    ReadOnly,
+    /// It counts anew whether there are enough good replicas for writes.
+    GoodReplicas,
+    /// The cluster's core is given its directives anew.
+    Cluster,
 }
 
 /// A feature that a directive asks for and that this version does not have.
@@ -65,7 +94,7 @@ impl Spec {
             sensitive: false,
             protected: false,
             deny_loading: false,
-            effective: false,
+            effect: None,
             lacking: None,
             aliases: &[],
         }
@@ -91,8 +120,13 @@ impl Spec {
         Spec { deny_loading: true, ..self }
     }
 
+    /// Marks a directive whose readers go by the configuration.
     const fn effective(self) -> Spec {
-        Spec { effective: true, ..self }
+        self.takes(Effect::Read)
+    }
+
+    const fn takes(self, effect: Effect) -> Spec {
+        Spec { effect: Some(effect), ..self }
     }
 
     const fn protects(self, reason: &'static str) -> Spec {
@@ -182,6 +216,18 @@ impl Directive {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether this server acts upon it.
+    pub fn is_effective(&self) -> bool {
+        self.spec.effect.is_some()
+    }
+
+    /// What the log says about a value that is accepted and not acted upon.
+    pub fn warning(&self) -> String {
+        let name = self.name;
+        let reason = if self.wants_storage() { ": nothing is saved" } else { "" };
+        format!("'{name}' is accepted but has no effect in this version{reason}")
     }
 
     /// Whether it asks for data on disk, which this version does not have.

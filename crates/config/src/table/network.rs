@@ -1,6 +1,8 @@
 //! Sockets, connections and their buffers.
 
-use super::{COUNT, FLAG, INT_MAX, LIST, PORT, SIZE_MAX, Spec, TEXT, bytes, family, integer};
+use super::{
+    COUNT, Effect, FLAG, INT_MAX, LIST, PORT, SIZE_MAX, Spec, TEXT, bytes, family, integer,
+};
 use crate::special::{BindAddresses, OutputLimits};
 use crate::value::{Bytes, FileMode, Kind};
 
@@ -14,9 +16,9 @@ family! {
     /// Sockets, connections and their buffers.
     Network in network {
         /// TCP port to listen on; 0: none.
-        port: u16 = 6379, "port", PORT.effective();
+        port: u16 = 6379, "port", PORT.takes(Effect::Listen);
         /// Addresses to listen on.
-        bind: BindAddresses = BindAddresses::default(), "bind", LIST.effective();
+        bind: BindAddresses = BindAddresses::default(), "bind", LIST.takes(Effect::Restart);
         /// Address that outgoing connections start from; empty: the system's choice.
         bind_source_addr: String = String::new(), "bind-source-addr", TEXT;
         /// Path of the unix socket; empty: none.
@@ -35,11 +37,12 @@ family! {
         /// Seconds between TCP keep-alive probes; 0: none.
         tcp_keepalive: u32 = 300, "tcp-keepalive", COUNT.effective();
         /// Most clients at a time.
-        maxclients: u32 = 10_000, "maxclients", integer(1, UINT_MAX).effective();
+        maxclients: u32 = 10_000, "maxclients", integer(1, UINT_MAX).takes(Effect::Descriptors);
         /// Threads that serve clients. The default is the number of cores.
-        io_threads: u16 = 1, "io-threads", integer(1, IO_THREADS_MAX as i64).immutable().effective();
-        /// Read in I/O threads too. They always do here.
-        io_threads_do_reads: bool = true, "io-threads-do-reads", FLAG.immutable().hidden().effective();
+        io_threads: u16 = 1,
+            "io-threads", integer(1, IO_THREADS_MAX as i64).immutable().effective();
+        /// Read in I/O threads too. They always do here, so `no` has no effect.
+        io_threads_do_reads: bool = true, "io-threads-do-reads", FLAG.immutable().hidden();
         /// Events that make another I/O thread worth while.
         events_per_io_thread: u32 = 2, "events-per-io-thread", COUNT.hidden();
         /// Commands of a batch whose keys are prefetched together; 0 or 1: none.

@@ -49,9 +49,9 @@ family! {
         dbfilename: String = "dump.rdb".to_owned(),
             "dbfilename", checked(checks::db_file_name).protected();
         /// Compress strings in snapshots (LZF).
-        rdbcompression: bool = true, "rdbcompression", FLAG;
+        rdbcompression: bool = true, "rdbcompression", FLAG.effective();
         /// Put a checksum at the end of snapshots.
-        rdbchecksum: bool = true, "rdbchecksum", FLAG.immutable();
+        rdbchecksum: bool = true, "rdbchecksum", FLAG.immutable().effective();
         /// Remove snapshot files of a full sync when nothing else needs them.
         rdb_del_sync_files: bool = false, "rdb-del-sync-files", FLAG;
         /// Flush a snapshot to disk in portions while it is written.

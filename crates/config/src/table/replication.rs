@@ -1,6 +1,6 @@
 //! Primary and replica.
 
-use super::{COUNT, FLAG, INT_MAX, LIST, LONG_COUNT, PORT, SECRET, SIZE_MAX, TEXT};
+use super::{COUNT, Effect, FLAG, INT_MAX, LIST, LONG_COUNT, PORT, SECRET, SIZE_MAX, TEXT};
 use super::{bytes, choice, family, integer};
 use crate::special::ReplicaOf;
 use crate::value::{Bytes, Secret, choices};
@@ -33,12 +33,13 @@ family! {
             "masteruser", TEXT.sensitive().also(&["primaryuser"]).effective();
         /// A replica refuses writes of clients.
         replica_read_only: bool = true,
-            "replica-read-only", FLAG.also(&["slave-read-only"]).effective();
+            "replica-read-only", FLAG.also(&["slave-read-only"]).takes(Effect::ReadOnly);
         /// A replica answers also while it has lost its primary.
         replica_serve_stale_data: bool = true,
             "replica-serve-stale-data", FLAG.also(&["slave-serve-stale-data"]).effective();
         /// Rank for a promotion, the lowest first; 0: never.
-        replica_priority: u32 = 100, "replica-priority", COUNT.also(&["slave-priority"]).effective();
+        replica_priority: u32 = 100,
+            "replica-priority", COUNT.also(&["slave-priority"]).effective();
         /// A replica leaves evictions to its primary.
         replica_ignore_maxmemory: bool = true,
             "replica-ignore-maxmemory", FLAG.also(&["slave-ignore-maxmemory"]).effective();
@@ -56,14 +57,14 @@ family! {
         replica_ignore_disk_write_errors: bool = false, "replica-ignore-disk-write-errors", FLAG;
         /// Bytes of history kept for partial resyncs.
         repl_backlog_size: Bytes = Bytes::mib(10),
-            "repl-backlog-size", bytes(1, SIZE_MAX).effective();
+            "repl-backlog-size", bytes(1, SIZE_MAX).takes(Effect::Backlog);
         /// Seconds after which a history without replicas is dropped; 0: never.
-        repl_backlog_ttl: u64 = 3600, "repl-backlog-ttl", LONG_COUNT;
+        repl_backlog_ttl: u64 = 3600, "repl-backlog-ttl", LONG_COUNT.effective();
         /// Seconds of silence after which the other side is taken for lost.
         repl_timeout: u32 = 60, "repl-timeout", integer(1, INT_MAX).effective();
         /// Seconds between pings to replicas.
         repl_ping_replica_period: u32 = 10, "repl-ping-replica-period",
-            integer(1, INT_MAX).also(&["repl-ping-slave-period"]).effective();
+            integer(1, INT_MAX).also(&["repl-ping-slave-period"]).takes(Effect::Cluster);
         /// Let TCP collect small packets to replicas.
         repl_disable_tcp_nodelay: bool = false, "repl-disable-tcp-nodelay", FLAG;
         /// Send a full sync without writing a file.
@@ -79,9 +80,10 @@ family! {
         dual_channel_replication_enabled: bool = false, "dual-channel-replication-enabled", FLAG;
         /// Replicas without which writes are refused; 0: none.
         min_replicas_to_write: u32 = 0,
-            "min-replicas-to-write", COUNT.also(&["min-slaves-to-write"]).effective();
+            "min-replicas-to-write",
+            COUNT.also(&["min-slaves-to-write"]).takes(Effect::GoodReplicas);
         /// Seconds of silence after which a replica does not count for that.
         min_replicas_max_lag: u32 = 10,
-            "min-replicas-max-lag", COUNT.also(&["min-slaves-max-lag"]).effective();
+            "min-replicas-max-lag", COUNT.also(&["min-slaves-max-lag"]).takes(Effect::GoodReplicas);
     }
 }

@@ -53,6 +53,8 @@ struct Queue {
 pub(crate) struct ClusterHandle {
     /// The core. Whoever has changed it moves its batches into `work` before letting go.
     core: Mutex<Cluster>,
+    /// Where the bus listens, from the start on.
+    bus_port: u16,
     /// In the order in which they are to be carried out; locked after `core`.
     work: Mutex<Queue>,
     /// Tasks that the applier's thread has not done yet.
@@ -75,6 +77,7 @@ impl ClusterHandle {
             work.push_back(Work::Batch(Box::new(batch)));
         }
         ClusterHandle {
+            bus_port: core.bus_port(),
             core: Mutex::new(core),
             work: Mutex::new(Queue { waiting: work, under_way: false }),
             applying: AtomicUsize::new(0),
@@ -98,7 +101,10 @@ impl ClusterHandle {
 
     /// The directives have changed.
     pub(crate) fn configure(&self, config: &Config) {
-        self.event(Event::ConfigChanged(Box::new(cluster_config(config))));
+        let mut config = cluster_config(config);
+        // The clients' port may have changed, from which it was derived.
+        config.cluster_port = self.bus_port;
+        self.event(Event::ConfigChanged(Box::new(config)));
     }
 
     /// Whether nobody may synchronise with this node: a replica may have the data that it has lost.
@@ -273,6 +279,8 @@ pub(crate) fn cluster_config(config: &Config) -> ClusterConfig {
         migration_barrier: cluster.migration_barrier,
         allow_replica_migration: cluster.allow_replica_migration,
         repl_ping_period: u64::from(config.replication.repl_ping_replica_period) * 1000,
+        manual_failover_timeout: u64::from(cluster.manual_failover_timeout),
+        blacklist_ttl: cluster.blacklist_ttl.saturating_mul(1000),
         fast_failover: cluster.fast_failover,
     }
 }
