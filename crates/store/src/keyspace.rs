@@ -4,6 +4,7 @@ use crate::access::{AccessClock, Lfu};
 use crate::discard::Discards;
 use crate::entry::Entry;
 use crate::hash::{KeyHash, MemberHash};
+use crate::held::{Held, Outside};
 use crate::patience::{Busy, Counted, Counts, Patience, WORLD_WAIT, WantedStates};
 use crate::rest::Rest;
 use crate::sample::NoneExpires;
@@ -142,7 +143,7 @@ impl Keyspace {
             // Who waits for the world alone waits for this thread, which must not wait for it.
             true => shard.lock.read_recursive(),
         };
-        World { keyspace: self, hold: Hold::Shard(lock) }
+        World { keyspace: self, hold: Hold::Shard(lock), _held: Held::new() }
     }
 
     /// This thread, which is in the world with a long command, runs others until the guard is
@@ -150,7 +151,8 @@ impl Keyspace {
     /// since some are locked by that command.
     pub fn interrupt(&self, thread: usize) -> Interrupted<'_> {
         let shard = &self.world[thread % self.world.len()];
-        Interrupted { shard, was: shard.is_interrupted.swap(true, Relaxed) }
+        let was = shard.is_interrupted.swap(true, Relaxed);
+        Interrupted { shard, was, _outside: Outside::new() }
     }
 
     /// Enters the world alone. Waits until all batches under way are through, however long that
@@ -209,7 +211,7 @@ impl Keyspace {
     }
 
     fn alone<'k>(&'k self, shards: Vec<RwLockWriteGuard<'k, ()>>) -> WorldExclusive<'k> {
-        WorldExclusive(World { keyspace: self, hold: Hold::Alone(shards) })
+        WorldExclusive(World { keyspace: self, hold: Hold::Alone(shards), _held: Held::new() })
     }
 
     /// Changes what this node may do with a slot's keys: at once, or, if somebody has the slot
@@ -366,6 +368,7 @@ impl Keyspace {
 pub struct Interrupted<'k> {
     shard: &'k Shard,
     was: bool,
+    _outside: Outside,
 }
 
 impl Drop for Interrupted<'_> {
@@ -379,6 +382,7 @@ impl Drop for Interrupted<'_> {
 pub struct World<'k> {
     keyspace: &'k Keyspace,
     hold: Hold<'k>,
+    _held: Held,
 }
 
 /// How much of the world lock is held.
@@ -513,7 +517,7 @@ impl<'k> WorldExclusive<'k> {
             }
             hold @ Hold::Shard(_) => hold,
         };
-        World { keyspace, hold }
+        World { keyspace, hold, _held: Held::new() }
     }
 
     /// Locks one slot; nobody contends for it.

@@ -19,6 +19,7 @@ mod discard;
 mod entry;
 mod growth;
 mod hash;
+mod held;
 mod keyspace;
 mod lookup;
 mod marks;
@@ -37,6 +38,7 @@ pub use discard::Discards;
 pub use entry::{CollectionMut, CollectionRef, Entry, NewValue, StringRef, Value};
 pub use growth::make_room;
 pub use hash::{KeyHash, MemberHash};
+pub use held::assert_unlocked;
 pub use keyspace::{
     AllSlots, Flushed, Interrupted, Keyspace, KeyspaceOptions, Placement, World, WorldExclusive,
 };
