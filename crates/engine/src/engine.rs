@@ -2,7 +2,6 @@
 
 use crate::{Clients, Host, Stats};
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use tessera_config::Config;
@@ -94,8 +93,6 @@ pub struct Engine {
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
     config_version: AtomicU64,
-    /// Held while the configuration is changed.
-    pub(crate) config_lock: Mutex<()>,
     mode: AtomicU32,
     host: OnceLock<Arc<dyn Host>>,
     random: AtomicU64,
@@ -145,7 +142,6 @@ impl Engine {
             renamed,
             config: ArcSwap::from_pointee(options.config),
             config_version: AtomicU64::new(0),
-            config_lock: Mutex::new(()),
             mode: AtomicU32::new(if cluster { Mode::CLUSTER.0 } else { 0 }),
             host: OnceLock::new(),
             random: AtomicU64::new(options.seed | 1),
@@ -180,7 +176,8 @@ impl Engine {
         self.config_version.load(Relaxed)
     }
 
-    /// Replaces the configuration. The caller holds `config_lock`, or is alone.
+    /// Replaces the configuration. One thread does so ([`Engine::carry_out`]), or whoever is alone:
+    /// a change that another one made meanwhile would be lost.
     pub fn set_config(&self, config: Config) {
         self.keyspace.set_lfu(crate::evict::lfu(&config));
         self.config.store(Arc::new(config));

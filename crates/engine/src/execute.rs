@@ -23,7 +23,7 @@ pub(crate) const TOLD: Flags = Flags::WRITE.or(Flags::MAY_REPLICATE);
 pub struct Prepared {
     /// Its entry in the command table; `None`: unknown.
     pub command: Option<&'static Command>,
-    /// The entry's index, for counters.
+    /// The entry's index, of no meaning where there is no entry: see [`ThreadStats::of`].
     pub index: u32,
     /// Where its first key belongs, if it has one that is always in the same place.
     pub first: Option<KeyHash>,

@@ -1,8 +1,11 @@
 //! What commands need of the world outside.
 
-use crate::{Args, ClientInfo, Fail, Outcome};
+use crate::{Args, ClientInfo, Deferred, Fail, Outcome};
 use std::sync::Arc;
+use std::time::Duration;
 use tessera_cluster::RoutingView;
+use tessera_config::special::ReplicaOf;
+use tessera_config::{Config, Directive};
 use tessera_resp::{Reply, Value};
 use tessera_slot::Offset;
 use tessera_store::Flushed;
@@ -44,7 +47,67 @@ pub enum DebugRequest {
     CloseOnDrop(bool),
 }
 
-/// The rim, as commands see it. Nothing here blocks for long.
+/// A change of the configuration that cannot fail any more. Dropping it undoes what was prepared.
+pub trait ConfigChange {
+    /// Carries it out. The new configuration is set already.
+    fn commit(self: Box<Self>);
+}
+
+/// How much happens in a second, over the last moments.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Rates {
+    /// Commands.
+    pub commands: f64,
+    /// Bytes received, those of replication included.
+    pub bytes_in: f64,
+    /// Bytes sent, those of replication included.
+    pub bytes_out: f64,
+    /// Bytes received from the primary.
+    pub repl_in: f64,
+    /// Bytes sent to replicas.
+    pub repl_out: f64,
+}
+
+/// Processor time of some threads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct CpuTime {
+    /// In the kernel.
+    pub system: Duration,
+    /// In the program.
+    pub user: Duration,
+}
+
+/// What only the rim knows of the process and the machine.
+#[derive(Clone, PartialEq, Debug, Default)]
+pub struct Facts {
+    /// The system's name, release and machine.
+    pub os: String,
+    /// The process id.
+    pub process_id: u32,
+    /// The program's path.
+    pub executable: String,
+    /// The configuration file's path; empty: none.
+    pub config_file: String,
+    /// Threads that serve clients; 0: there is no rim to tell.
+    pub io_threads: usize,
+    /// Clients that wait for something else than keys.
+    pub waiting_clients: usize,
+    /// Resident memory of the process, bytes; `None`: unknown.
+    pub resident: Option<u64>,
+    /// Memory of the machine, bytes.
+    pub total_memory: u64,
+    /// Processor time of the process.
+    pub cpu: CpuTime,
+    /// Processor time of its children.
+    pub cpu_children: CpuTime,
+    /// Processor time of the calling thread: there is no main thread.
+    pub cpu_thread: CpuTime,
+    /// How much is going on.
+    pub rates: Rates,
+}
+
+/// The rim, as commands see it. Nothing here blocks for long, unless it says that it is called with
+/// nothing locked.
 pub trait Host: Send + Sync {
     /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`. A client that may not wait is answered at once, also
     /// while the node is still busy with what the answer tells.
@@ -94,24 +157,36 @@ pub trait Host: Send + Sync {
     fn replication(&self) -> Replication;
     /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than `wanted`.
     fn acknowledged(&self, offset: Offset, wanted: usize) -> usize;
-    /// CONFIG REWRITE.
+    /// Whom this node follows, from the moment in which a client has ordered it.
+    fn followed(&self) -> ReplicaOf {
+        ReplicaOf::default()
+    }
+    /// Takes away what is to be carried out when nothing is locked. The client gets the answer of
+    /// [`Engine::carry_out`](crate::Engine::carry_out) as from [`Host::answer`]. Called with locks
+    /// held, so it only leaves a message for another thread. A host without such a thread gives it
+    /// back, and the caller carries it out itself.
+    fn defer(&self, client: &Arc<ClientInfo>, deferred: Deferred) -> Option<Deferred> {
+        let _ = client;
+        Some(deferred)
+    }
+    /// CONFIG REWRITE. Called with nothing locked.
     ///
     /// # Errors
     /// Why the file could not be written, as the text behind `ERR `: `The server is running without a config file`,
     /// or `Rewriting config file: ` and the reason.
     fn rewrite_config(&self) -> Result<(), String>;
-    /// Carries out what a changed configuration needs.
+    /// Prepares for the configuration that is about to be set; `changed` are the directives whose
+    /// values it changes. May complete values, such as a relative path. Called with nothing locked.
     ///
     /// # Errors
-    /// The directive that cannot take effect, and why; the configuration is then put back.
-    fn apply_config(
+    /// The directive that cannot take effect, and why; nothing has changed then.
+    fn prepare_config(
         &self,
-        changed: &[&'static str],
-        config: &tessera_config::Config,
-    ) -> Result<(), (String, String)>;
-    /// Lines of INFO that only the rim knows: (section, name, value). A line whose name the section has already takes its
-    /// place (`used_memory_rss`, `instantaneous_ops_per_sec`, `config_file` …); others are added at the section's end.
-    fn info(&self) -> Vec<(&'static str, &'static str, String)>;
+        changed: &[&'static Directive],
+        config: &mut Config,
+    ) -> Result<Box<dyn ConfigChange + '_>, (&'static str, String)>;
+    /// What only the rim knows of the process and the machine.
+    fn facts(&self) -> Facts;
     /// A monotonic clock, microseconds, for work that may take only so long. A rim without one has no such limits.
     fn clock_us(&self) -> u64 {
         0
@@ -120,11 +195,11 @@ pub trait Host: Send + Sync {
     ///
     /// # Errors
     /// If this rim does not do such things.
-    fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
+    fn stall(&self, time: Duration) -> Result<(), Fail> {
         let _ = time;
         Err(Fail::text("ERR DEBUG SLEEP is not supported here"))
     }
-    /// Other subcommands of DEBUG that only the rim can carry out.
+    /// Other subcommands of DEBUG that only the rim can carry out. Called with nothing locked.
     ///
     /// # Errors
     /// If this rim does not do such things.

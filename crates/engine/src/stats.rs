@@ -1,5 +1,6 @@
 //! Counters. Each I/O thread has its own, so that counting never contends.
 
+use crate::Prepared;
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -18,41 +19,110 @@ pub struct CommandStats {
     pub failed: AtomicU64,
 }
 
-/// Counters of one thread; only that thread stores.
-#[derive(Debug)]
-pub struct ThreadStats {
-    /// Commands run.
-    pub commands: AtomicU64,
-    /// Reads that found their key.
-    pub hits: AtomicU64,
-    /// Reads that did not.
-    pub misses: AtomicU64,
-    /// Keys removed because their time had come.
-    pub expired: AtomicU64,
-    /// Fields of hashes removed because their time had come.
-    pub expired_fields: AtomicU64,
-    /// Keys removed for want of memory.
-    pub evicted: AtomicU64,
-    /// Error replies.
-    pub errors: AtomicU64,
-    /// Bytes received.
-    pub net_in: AtomicU64,
-    /// Bytes sent.
-    pub net_out: AtomicU64,
-    /// Connections accepted.
-    pub connections: AtomicU64,
-    /// Connections refused for `maxclients`.
-    pub rejected_connections: AtomicU64,
-    /// Clients disconnected for `maxmemory-clients`.
-    pub evicted_clients: AtomicU64,
-    /// Clients disconnected for `client-query-buffer-limit`.
-    pub query_limit_disconnections: AtomicU64,
-    /// Clients disconnected for `client-output-buffer-limit`.
-    pub output_limit_disconnections: AtomicU64,
-    /// Changes since the start, for `rdb_changes_since_last_save`.
-    pub dirty: AtomicU64,
-    /// By index into the command table.
-    pub by_command: Box<[CommandStats]>,
+/// Declares the counters of a thread, and which of them CONFIG RESETSTAT sets to zero.
+macro_rules! thread_stats {
+    (
+        reset { $($(#[doc = $doc:literal])+ $counter:ident,)* }
+        kept { $($(#[doc = $kept_doc:literal])+ $kept:ident,)* }
+    ) => {
+        /// Counters of one thread; only that thread stores.
+        #[derive(Debug)]
+        pub struct ThreadStats {
+            $($(#[doc = $doc])+ pub $counter: AtomicU64,)*
+            $($(#[doc = $kept_doc])+ pub $kept: AtomicU64,)*
+            /// By index into the command table.
+            pub by_command: Box<[CommandStats]>,
+        }
+
+        impl ThreadStats {
+            fn new() -> ThreadStats {
+                ThreadStats {
+                    $($counter: AtomicU64::new(0),)*
+                    $($kept: AtomicU64::new(0),)*
+                    by_command: (0..crate::commands::count())
+                        .map(|_| CommandStats::default())
+                        .collect(),
+                }
+            }
+
+            /// Sets to zero what CONFIG RESETSTAT is about.
+            fn reset(&self) {
+                $(self.$counter.store(0, Relaxed);)*
+                self.by_command.iter().for_each(CommandStats::reset);
+            }
+        }
+    };
+}
+
+thread_stats! {
+    reset {
+        /// Commands run.
+        commands,
+        /// Reads that found their key.
+        hits,
+        /// Reads that did not.
+        misses,
+        /// Keys removed because their time had come.
+        expired,
+        /// Fields of hashes removed because their time had come.
+        expired_fields,
+        /// Walks in search of expired keys that ended because their time was up.
+        expiry_cut_short,
+        /// Keys removed for want of memory.
+        evicted,
+        /// Error replies.
+        errors,
+        /// Commands of the primary's stream that failed here.
+        unexpected_errors,
+        /// Bytes received, but for those of `net_repl_in`.
+        net_in,
+        /// Bytes sent, but for those of `net_repl_out`.
+        net_out,
+        /// Bytes received from the primary.
+        net_repl_in,
+        /// Bytes sent to replicas.
+        net_repl_out,
+        /// Reads from clients' sockets.
+        reads,
+        /// Writes to clients' sockets.
+        writes,
+        /// Connections accepted.
+        connections,
+        /// Connections refused for `maxclients`, or by protected mode.
+        rejected_connections,
+        /// Clients disconnected for `maxmemory-clients`.
+        evicted_clients,
+        /// Clients disconnected for `client-query-buffer-limit`.
+        query_limit_disconnections,
+        /// Clients disconnected for `client-output-buffer-limit`.
+        output_limit_disconnections,
+        /// Full synchronisations of replicas begun.
+        full_syncs,
+        /// Partial synchronisations granted.
+        partial_syncs,
+        /// Partial synchronisations refused.
+        refused_partial_syncs,
+    }
+    kept {
+        /// Changes since the start, for `rdb_changes_since_last_save`.
+        dirty,
+    }
+}
+
+impl CommandStats {
+    /// Adds time that runs of the command took. Only the thread of these counters does so.
+    #[inline]
+    pub fn took(&self, nanos: u64) {
+        bump(&self.nanos, nanos);
+    }
+
+    fn all(&self) -> [&AtomicU64; 4] {
+        [&self.calls, &self.nanos, &self.rejected, &self.failed]
+    }
+
+    fn reset(&self) {
+        self.all().iter().for_each(|counter| counter.store(0, Relaxed));
+    }
 }
 
 /// Adds to a counter that only this thread stores to.
@@ -62,25 +132,10 @@ pub(crate) fn bump(counter: &AtomicU64, by: u64) {
 }
 
 impl ThreadStats {
-    fn new() -> ThreadStats {
-        ThreadStats {
-            commands: AtomicU64::new(0),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            expired: AtomicU64::new(0),
-            evicted: AtomicU64::new(0),
-            expired_fields: AtomicU64::new(0),
-            errors: AtomicU64::new(0),
-            net_in: AtomicU64::new(0),
-            net_out: AtomicU64::new(0),
-            connections: AtomicU64::new(0),
-            rejected_connections: AtomicU64::new(0),
-            evicted_clients: AtomicU64::new(0),
-            query_limit_disconnections: AtomicU64::new(0),
-            output_limit_disconnections: AtomicU64::new(0),
-            dirty: AtomicU64::new(0),
-            by_command: (0..crate::commands::count()).map(|_| CommandStats::default()).collect(),
-        }
+    /// The counters of a request's command; `None`: it is in no table.
+    #[inline]
+    pub fn of(&self, prepared: &Prepared) -> Option<&CommandStats> {
+        prepared.command.is_some().then(|| &self.by_command[prepared.index as usize])
     }
 
     /// Adds to one of this thread's counters.
@@ -147,39 +202,16 @@ impl Stats {
     pub fn of_command(&self, index: usize) -> [u64; 4] {
         let mut sums = [0; 4];
         for thread in &self.threads {
-            let command = &thread.by_command[index];
-            let all = [&command.calls, &command.nanos, &command.rejected, &command.failed];
-            for (sum, counter) in sums.iter_mut().zip(all) {
+            for (sum, counter) in sums.iter_mut().zip(thread.by_command[index].all()) {
                 *sum += counter.load(Relaxed);
             }
         }
         sums
     }
 
-    /// Sets all counters to zero. What threads count at the same moment may be lost or survive.
-    pub fn reset(&self) {
+    /// CONFIG RESETSTAT. What threads count at the same moment may be lost or survive.
+    pub(crate) fn reset(&self) {
         self.error_codes.lock().clear();
-        for thread in &self.threads {
-            let all = [
-                &thread.commands,
-                &thread.hits,
-                &thread.misses,
-                &thread.expired,
-                &thread.evicted,
-                &thread.expired_fields,
-                &thread.errors,
-                &thread.net_in,
-                &thread.net_out,
-                &thread.connections,
-                &thread.rejected_connections,
-                &thread.query_limit_disconnections,
-                &thread.output_limit_disconnections,
-            ];
-            all.iter().for_each(|counter| counter.store(0, Relaxed));
-            for command in &thread.by_command {
-                let all = [&command.calls, &command.nanos, &command.rejected, &command.failed];
-                all.iter().for_each(|counter| counter.store(0, Relaxed));
-            }
-        }
+        self.threads.iter().for_each(|thread| thread.reset());
     }
 }

@@ -3,6 +3,7 @@
 mod harness;
 
 use harness::{Client, START};
+use std::sync::atomic::Ordering::Relaxed;
 use tessera_engine::{Mode, Outcome, Park};
 
 #[test]
@@ -31,6 +32,83 @@ fn the_configuration_is_set_whole_or_not_at_all() {
         // Nothing changes, so nothing has to be applied.
         ("config set timeout 5", "+OK"),
     ]);
+}
+
+#[test]
+fn what_can_fail_is_prepared_before_anything_is_set() {
+    let mut client = Client::new();
+    *client.host.stubborn.lock().unwrap() = Some("port");
+    client.run("config set timeout 7 port 7");
+    assert_eq!(*client.host.calls.lock().unwrap(), [r#"prepare ["timeout", "port"]"#]);
+    assert_eq!(client.engine.config().network.timeout, 0);
+    client.host.calls.lock().unwrap().clear();
+    assert_eq!(client.run("config set timeout 7"), "+OK");
+    assert_eq!(*client.host.calls.lock().unwrap(), [r#"prepare ["timeout"]"#, "commit"]);
+}
+
+#[test]
+fn whom_a_node_follows_is_shown_as_its_directive() {
+    let mut client = Client::new();
+    client.expect(&[("config get slaveof", "*2|$7|slaveof|$3|h 7")]);
+}
+
+#[test]
+fn a_client_waits_for_what_is_done_when_nothing_is_locked() {
+    let mut client = Client::new();
+    client.host.busy.store(true, Relaxed);
+    assert_eq!(client.run("config set timeout 5"), "");
+    assert_eq!(client.outcome, Outcome::Wait(Park::Elsewhere));
+    assert_eq!(client.engine.config().network.timeout, 0, "nothing has been done yet");
+    let deferred = client.host.deferred.lock().unwrap().pop().expect("it was left");
+    let answer = client.engine.carry_out(1, deferred);
+    assert_eq!(answer.bytes, b"+OK\r\n");
+    assert_eq!(client.engine.config().network.timeout, 5);
+}
+
+#[test]
+fn a_transaction_is_answered_with_what_is_done_when_nothing_is_locked() {
+    let mut client = Client::new();
+    client.host.busy.store(true, Relaxed);
+    client.expect(&[
+        ("multi", "+OK"),
+        ("set a 1", "+QUEUED"),
+        ("config set timeout 5", "+QUEUED"),
+        ("config get timeout", "+QUEUED"),
+        ("config set timeout x", "+QUEUED"),
+        ("config rewrite", "+QUEUED"),
+        ("get a", "+QUEUED"),
+        ("exec", ""),
+    ]);
+    assert_eq!(client.outcome, Outcome::Wait(Park::Elsewhere));
+    let deferred = client.host.deferred.lock().unwrap().pop().expect("it was left");
+    assert!(!deferred.concerns_cluster());
+    let answer = client.engine.carry_out(1, deferred);
+    let answer = String::from_utf8(answer.bytes).expect("text").replace("\r\n", "|");
+    let expected = "*6|+OK|+OK|*2|$7|timeout|$1|5|-ERR CONFIG SET failed (possibly related to argument \
+                    'timeout') - argument couldn't be parsed into an integer|-ERR The server is running without \
+                    a config file|$1|1|";
+    assert_eq!(answer, expected);
+    client.host.busy.store(false, Relaxed);
+    let stats = client.run("info errorstats commandstats");
+    assert!(stats.contains("errorstat_ERR:count=2|"), "{stats}");
+    for failed in ["cmdstat_config|set:calls=2,", "cmdstat_config|rewrite:calls=1,"] {
+        let line = stats.split_once(failed).expect("it has run").1;
+        assert_eq!(
+            line.split_once("|").expect("a line").0.split(',').next_back(),
+            Some("failed_calls=1")
+        );
+    }
+}
+
+#[test]
+fn an_unknown_command_is_charged_to_nobody() {
+    let mut client = Client::new();
+    let args = tessera_engine::Args::new(b"nosuch", &[tessera_resp::Span { start: 0, len: 6 }]);
+    let prepared = client.engine.prepare(args);
+    assert!(client.engine.stats.thread(0).of(&prepared).is_none());
+    client.run("nosuch");
+    let stats = client.run("info commandstats");
+    assert!(!stats.contains("cmdstat_ping"), "{stats}");
 }
 
 #[test]
@@ -125,7 +203,8 @@ fn sections_of_info() {
         "redis_mode:standalone|",
         "uptime_in_days:1|",
         "config_file:/etc/x.conf|",
-        "extra:7|",
+        "instantaneous_ops_per_sec:12|",
+        "instantaneous_input_kbps:2.00|",
         "role:master|",
         "cluster_enabled:0|",
         "db0:keys=2,expires=1,avg_ttl=0,keys_with_volatile_items=0|",

@@ -131,6 +131,8 @@ pub(crate) struct After {
     pub(crate) leaving: Vec<Arc<Waiter>>,
     /// The client wants to wait.
     pub(crate) request: Option<Request>,
+    /// What is to be carried out when nothing is locked: of a transaction's commands only.
+    pub(crate) gaps: Vec<crate::deferred::Gap>,
 }
 
 /// A client that waits.

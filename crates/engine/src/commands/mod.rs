@@ -21,6 +21,8 @@ mod stream;
 mod string;
 mod transaction;
 
+pub(crate) use server::config as server_config;
+
 pub use renamed::check_renamed;
 pub(crate) use renamed::{Missing, Renamed, full_name, not_available};
 pub use server::COMPATIBLE_VERSION;

@@ -1,7 +1,7 @@
 //! Administration of the server.
 
 mod command;
-mod config;
+pub(crate) mod config;
 mod database;
 mod debug;
 mod docs;

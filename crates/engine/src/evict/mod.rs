@@ -117,6 +117,7 @@ impl Eviction {
     /// Counts anew (CONFIG RESETSTAT).
     pub(crate) fn reset(&self) {
         self.exceeded.store(0, Relaxed);
+        self.exceeded_since.store(0, Relaxed);
     }
 }
 

@@ -4,6 +4,7 @@ use super::{Queued, Transaction};
 use crate::blocking::After;
 use crate::command::{Group, Keys};
 use crate::db::{Db, Locks};
+use crate::deferred::{Deferred, Gap};
 use crate::execute::{Call, Refusal};
 use crate::{Answer, Engine, Fail, Mode, Outcome, Park, ReplyMode, Session, Turn};
 use std::ops::Range;
@@ -13,6 +14,14 @@ use tessera_store::{AllSlots, KeyHash, World};
 
 /// A queued command with the range of its keys' places; an error is its reply.
 type Planned<'q> = (&'q Queued, Result<Range<usize>, Fail>);
+
+/// What a transaction that has run leaves behind.
+#[derive(Default)]
+struct Ran {
+    outcome: Outcome,
+    /// What is to be carried out when nothing is locked, and where its replies belong.
+    gaps: Vec<Gap>,
+}
 
 /// What a transaction has to lock.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,7 +48,7 @@ impl Engine {
         let ran = match transaction.is_broken {
             true => {
                 self.fail_broken(turn, index, reply);
-                Ok(Outcome::Next)
+                Ok(Ran::default())
             }
             false => self.try_exec(world, turn, session, &transaction, reply),
         };
@@ -51,12 +60,10 @@ impl Engine {
         session.info.last_command.store(index as usize + 1, Relaxed);
         let counters = &self.stats.thread(turn.thread).by_command[index as usize];
         match ran {
-            Ok(outcome) => {
+            Ok(ran) => {
                 crate::stats::bump(&counters.calls, 1);
-                if transaction.concerns_cluster() && !session.is_primary {
-                    return self.answer_after_cluster(session, reply, start, outcome);
-                }
-                outcome
+                let concerns_cluster = transaction.concerns_cluster() && !session.is_primary;
+                self.answer_exec(turn, session, reply, start, ran, concerns_cluster)
             }
             Err(Refusal::Fail(fail)) => self.refuse(session, reply, turn, Some(index), fail),
             Err(Refusal::Wait(park)) => {
@@ -66,28 +73,41 @@ impl Engine {
         }
     }
 
-    /// Keeps the answer of a transaction with CLUSTER commands back until the node has done what
-    /// these want: a change of slots or epochs is told to its client when it is on disk, as outside
-    /// of transactions.
-    #[cold]
-    fn answer_after_cluster(
+    /// Answers EXEC, if all that its commands want is done by now. A change of slots or epochs is
+    /// told to its client when it is on disk, as outside of transactions; and what its commands
+    /// have left for when nothing is locked is still to be carried out.
+    fn answer_exec(
         &self,
+        turn: &Turn<'_>,
         session: &mut Session,
         reply: &mut Reply,
         start: usize,
-        outcome: Outcome,
+        Ran { outcome, gaps }: Ran,
+        concerns_cluster: bool,
     ) -> Outcome {
+        if gaps.is_empty() && !concerns_cluster {
+            return outcome;
+        }
         let answer = Answer {
             bytes: reply.buf.split_off(start),
             offset: session.last_write,
             close: outcome == Outcome::Close,
         };
-        if let Some(answer) = self.host().after_cluster(&session.info, answer) {
-            reply.buf.extend_from_slice(&answer.bytes);
-            return outcome;
-        }
-        session.keep_whole_answer();
-        Outcome::Wait(Park::Elsewhere)
+        let answer = if gaps.is_empty() {
+            self.host().after_cluster(&session.info, answer)
+        } else {
+            let gaps = gaps.into_iter().map(|gap| Gap { at: gap.at - start, ..gap }).collect();
+            let mut deferred = Deferred::new(answer, reply.protocol, gaps);
+            deferred.concerns_cluster = concerns_cluster;
+            let given_back = self.host().defer(&session.info, deferred);
+            given_back.map(|deferred| self.carry_out(turn.thread, deferred))
+        };
+        let Some(answer) = answer else {
+            session.keep_whole_answer();
+            return Outcome::Wait(Park::Elsewhere);
+        };
+        reply.buf.extend_from_slice(&answer.bytes);
+        outcome
     }
 
     /// EXEC of a transaction with a command that was refused: it has run, and failed.
@@ -105,7 +125,7 @@ impl Engine {
         session: &mut Session,
         transaction: &Transaction,
         reply: &mut Reply,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Ran, Refusal> {
         let (plan, reach) = self.plan(turn.hashes, &transaction.queue);
         let is_cluster = self.mode().any(Mode::CLUSTER) && !session.is_primary;
         if is_cluster && turn.hashes.windows(2).any(|pair| pair[0].slot() != pair[1].slot()) {
@@ -153,14 +173,15 @@ impl Engine {
         if has_changed {
             reply.null_array();
             *world = give_back(db, turn).or(world.take());
-            return Ok(Outcome::Next);
+            return Ok(Ran::default());
         }
-        let (outcome, has_changed, after) =
+        let (outcome, has_changed, mut after) =
             self.run_plan(&mut db, turn, session, plan, reply, mode);
         if let Some(unit) = db.unit.take() {
             unit.append_to(&self.log);
         }
         db.index = session.db;
+        let gaps = std::mem::take(&mut after.gaps);
         let left = self.serve_after(
             &mut db,
             turn,
@@ -179,7 +200,7 @@ impl Engine {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.serve_left(world, turn, left);
         }
-        Ok(outcome)
+        Ok(Ran { outcome, gaps })
     }
 
     /// Finds the places of all keys, and what has to be locked for all commands together.
@@ -250,7 +271,8 @@ impl Engine {
                 Outcome::Wait(_) | Outcome::Rim | Outcome::Next => {}
                 Outcome::Foreign => unreachable!("no such command is queued"),
             }
-            if reply.buf.len() == start {
+            let is_deferred = called.after.as_ref().is_some_and(|after| !after.gaps.is_empty());
+            if reply.buf.len() == start && !is_deferred {
                 // It goes on elsewhere and nobody waits for it, or it has switched replies off. EXEC has
                 // announced an answer of each.
                 reply.ok();
@@ -262,6 +284,7 @@ impl Engine {
             if let Some(after) = called.after {
                 all.ready.extend(after.ready);
                 all.leaving.extend(after.leaving);
+                all.gaps.extend(after.gaps);
             }
             let hashes = db.hashes;
             for hash in hashes {

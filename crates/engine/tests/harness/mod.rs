@@ -8,10 +8,11 @@ pub mod reply;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use tessera_cluster::RoutingView;
-use tessera_config::Config;
+use tessera_config::special::{PrimaryAddress, ReplicaOf};
+use tessera_config::{Config, Directive};
 use tessera_engine::{
-    Answer, Args, ClientInfo, Command, Engine, EngineOptions, Fail, Host, Outcome, Prepared,
-    Replication, Session, ShutdownMode, Turn,
+    Answer, Args, ClientInfo, Command, ConfigChange, Deferred, Engine, EngineOptions, Facts, Fail,
+    Host, Outcome, Prepared, Rates, Replication, Session, ShutdownMode, Turn,
 };
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
@@ -33,8 +34,19 @@ pub struct FakeHost {
     pub routing: Mutex<Option<Arc<RoutingView>>>,
     /// The node has not done yet what CLUSTER commands want.
     pub busy: AtomicBool,
-    /// The directive that cannot be applied.
+    /// The directive that cannot take effect.
     pub stubborn: Mutex<Option<&'static str>>,
+    /// What is to be carried out when nothing is locked; only while the node is busy.
+    pub deferred: Mutex<Vec<Deferred>>,
+}
+
+/// A change of the configuration, which is noted when it is carried out.
+struct FakeChange<'h>(&'h FakeHost);
+
+impl ConfigChange for FakeChange<'_> {
+    fn commit(self: Box<Self>) {
+        self.0.note("commit");
+    }
 }
 
 impl FakeHost {
@@ -97,20 +109,31 @@ impl Host for FakeHost {
     fn rewrite_config(&self) -> Result<(), String> {
         Err("The server is running without a config file".to_owned())
     }
-    fn apply_config(&self, changed: &[&'static str], _: &Config) -> Result<(), (String, String)> {
-        self.note(format!("apply {changed:?}"));
+    fn prepare_config(
+        &self,
+        changed: &[&'static Directive],
+        _: &mut Config,
+    ) -> Result<Box<dyn ConfigChange + '_>, (&'static str, String)> {
+        let names: Vec<&str> = changed.iter().map(|directive| directive.name).collect();
+        self.note(format!("prepare {names:?}"));
         match *self.stubborn.lock().unwrap() {
-            Some(name) if changed.contains(&name) => {
-                Err((name.to_owned(), "it will not".to_owned()))
-            }
-            _ => Ok(()),
+            Some(name) if names.contains(&name) => Err((name, "it will not".to_owned())),
+            _ => Ok(Box::new(FakeChange(self))),
         }
     }
-    fn info(&self) -> Vec<(&'static str, &'static str, String)> {
-        vec![
-            ("server", "config_file", "/etc/x.conf".to_owned()),
-            ("stats", "extra", "7".to_owned()),
-        ]
+    fn followed(&self) -> ReplicaOf {
+        ReplicaOf(Some(PrimaryAddress { host: "h".to_owned(), port: 7 }))
+    }
+    fn defer(&self, _: &Arc<ClientInfo>, deferred: Deferred) -> Option<Deferred> {
+        if !self.busy.load(Relaxed) {
+            return Some(deferred);
+        }
+        self.deferred.lock().unwrap().push(deferred);
+        None
+    }
+    fn facts(&self) -> Facts {
+        let rates = Rates { commands: 12.4, bytes_in: 2048.0, ..Rates::default() };
+        Facts { config_file: "/etc/x.conf".to_owned(), rates, ..Facts::default() }
     }
     fn stall(&self, time: std::time::Duration) -> Result<(), Fail> {
         self.note(format!("stall {time:?}"));

@@ -3,8 +3,10 @@
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, Flags};
 use crate::commands::{container, help};
-use crate::{Args, Cx, Db, Done, Fail, Mode};
+use crate::deferred::Task;
+use crate::{Args, Cx, Db, Done, Engine, Fail, Mode};
 use tessera_config::{SetContext, SetError};
+use tessera_resp::Reply;
 
 const ADMIN: Flags = ALWAYS.or(Flags::ADMIN).or(Flags::NOSCRIPT);
 const ALL_NODES: &[&str] = &["request_policy:all_nodes", "response_policy:all_succeeded"];
@@ -68,52 +70,66 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 }
 
 fn get(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    let patterns: Vec<&[u8]> = args.from(2).collect();
-    // Not the turn's own: a CONFIG SET just before, in the same pipeline, counts.
-    let found = cx.engine.config().get(&patterns);
-    cx.reply.map(found.len());
-    for (name, value) in found {
-        cx.reply.bulk(name.as_bytes());
-        cx.reply.bulk(&value);
+    if cx.may_block || cx.session.is_primary {
+        let patterns: Vec<&[u8]> = args.from(2).collect();
+        show(cx.engine, &patterns, cx.reply);
+        return Ok(());
     }
-    Ok(())
+    // A CONFIG SET before it in the same transaction is carried out first.
+    cx.defer(Task::GetConfig { patterns: args.from(2).map(<[u8]>::to_vec).collect() })
+}
+
+/// Answers the directives that match. They are not the turn's own: a CONFIG SET just before counts.
+pub(crate) fn show<P: AsRef<[u8]>>(engine: &Engine, patterns: &[P], reply: &mut Reply) {
+    let mut config = (*engine.config()).clone();
+    // REPLICAOF and failovers change it, too.
+    config.replication.replicaof = engine.host().followed();
+    let found = config.get(patterns);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(name.as_bytes());
+        reply.bulk(&value);
+    }
 }
 
 fn set(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     if args.len() % 2 == 1 {
         return Err(Fail::Arity("config|set".into()));
     }
-    let pairs: Vec<(&[u8], &[u8])> =
-        (2..args.len()).step_by(2).map(|at| (args.at(at), args.at(at + 1))).collect();
-    let engine = cx.engine;
-    let context = SetContext {
-        loading: engine.mode().any(Mode::LOADING),
+    let pair = |at: usize| (args.at(at).to_vec(), args.at(at + 1).to_vec());
+    cx.defer(Task::SetConfig {
+        pairs: (2..args.len()).step_by(2).map(pair).collect(),
+        loading: cx.engine.mode().any(Mode::LOADING),
         local_client: cx.session.info.local,
-    };
-    let _one_at_a_time = engine.config_lock.lock();
-    let before = engine.config();
-    let mut after = (*before).clone();
-    let changed = after.set(&pairs, context).map_err(|error| Fail::text(error.to_string()))?;
-    let names: Vec<&'static str> = changed.iter().map(|directive| directive.name).collect();
-    engine.set_config(after.clone());
-    if let Err((name, reason)) = engine.host().apply_config(&names, &after) {
-        engine.set_config((*before).clone());
-        return Err(Fail::text(SetError::Refused { name, reason }.to_string()));
+    })
+}
+
+/// Sets directives, all or none: what can fail is prepared before anything changes.
+pub(crate) fn change(
+    engine: &Engine,
+    pairs: &[(Vec<u8>, Vec<u8>)],
+    context: SetContext,
+) -> Result<(), Fail> {
+    let mut config = (*engine.config()).clone();
+    let changed = config.set(pairs, context).map_err(|error| Fail::text(error.to_string()))?;
+    if changed.is_empty() {
+        return Ok(());
     }
-    cx.reply.ok();
+    let prepared = engine.host().prepare_config(&changed, &mut config);
+    let change = prepared.map_err(|(name, reason)| {
+        Fail::text(SetError::Refused { name: name.to_owned(), reason }.to_string())
+    })?;
+    engine.set_config(config);
+    change.commit();
     Ok(())
 }
 
 fn rewrite(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
-    cx.engine.host().rewrite_config().map_err(|reason| Fail::text(format!("ERR {reason}")))?;
-    cx.reply.ok();
-    Ok(())
+    cx.defer(Task::RewriteConfig)
 }
 
 fn resetstat(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
-    cx.engine.stats.reset();
-    cx.engine.eviction.reset();
-    cx.engine.keyspace.discards().reset_freed();
+    cx.engine.reset_stats();
     cx.reply.ok();
     Ok(())
 }

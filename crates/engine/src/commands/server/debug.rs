@@ -9,6 +9,7 @@ mod values;
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, Flags};
 use crate::commands::{container, help};
+use crate::deferred::Task;
 use crate::{Args, Cx, Db, DebugRequest, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -280,32 +281,24 @@ fn error(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 fn log(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     let line = String::from_utf8_lossy(args.at(2)).into_owned();
-    cx.engine.host().debug(DebugRequest::Log(line))?;
-    cx.reply.ok();
-    Ok(())
+    cx.defer(Task::Debug(DebugRequest::Log(line)))
 }
 
 fn change_repl_id(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     check_allowed(cx)?;
-    cx.engine.host().debug(DebugRequest::ChangeReplicationId)?;
-    cx.reply.ok();
-    Ok(())
+    cx.defer(Task::Debug(DebugRequest::ChangeReplicationId))
 }
 
 fn drop_packets(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     let kind =
         i32::try_from(crate::commands::integer(args.at(2))?).map_err(|_| Fail::NotInteger)?;
-    cx.engine.host().debug(DebugRequest::DropPackets(kind))?;
-    cx.reply.ok();
-    Ok(())
+    cx.defer(Task::Debug(DebugRequest::DropPackets(kind)))
 }
 
 fn close_on_drop(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
-    cx.engine.host().debug(DebugRequest::CloseOnDrop(args.at(2) != b"0"))?;
-    cx.reply.ok();
-    Ok(())
+    cx.defer(Task::Debug(DebugRequest::CloseOnDrop(args.at(2) != b"0")))
 }
 
 fn jmap(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {

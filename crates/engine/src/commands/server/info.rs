@@ -4,7 +4,8 @@ mod sections;
 
 use super::{ALWAYS, SERVER};
 use crate::command::Command;
-use crate::{Args, Cx, Db, Done};
+use crate::metrics::Source;
+use crate::{Args, Cx, Db, Done, Facts, Metrics};
 use sections::SECTIONS;
 
 pub(super) const INFO: Command = Command::new("info", -1, info)
@@ -21,7 +22,7 @@ struct Section {
     /// Whether it is shown when none is asked for.
     usual: bool,
     /// Its lines.
-    lines: fn(&mut Db<'_, '_>, &Cx<'_>, &mut Lines),
+    lines: fn(&mut Db<'_, '_>, &Cx<'_>, &Facts, &mut Lines),
 }
 
 /// Names and values, in order.
@@ -33,22 +34,10 @@ impl Lines {
         self.0.push((name.into(), value.to_string()));
     }
 
-    /// Sets a value that is known better, or adds it.
-    fn put(&mut self, name: &str, value: String) {
-        match self.0.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.0.push((name.to_owned(), value)),
-        }
-    }
-
-    /// Puts what the rim knows; where the same is shown for people too, that follows.
-    fn know(&mut self, name: &str, value: &str) {
-        self.put(name, value.to_owned());
-        let for_people = format!("{name}_human");
-        let shown = self.0.iter_mut().find(|(known, _)| *known == for_people);
-        if let (Some((_, shown)), Ok(bytes)) = (shown, value.parse()) {
-            *shown = sections::human(bytes);
-        }
+    /// Adds these metrics.
+    fn metrics(&mut self, metrics: Metrics, cx: &Cx<'_>, facts: &Facts) {
+        let source = Source { engine: cx.engine, facts, now: cx.now };
+        metrics.iter().for_each(|metric| self.add(metric.name, metric.read(&source)));
     }
 }
 
@@ -66,13 +55,11 @@ fn wanted(args: Args<'_>) -> impl Fn(&Section) -> bool {
 
 fn info(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let wanted = wanted(args);
-    let from_the_rim = cx.engine.host().info();
+    let facts = cx.engine.host().facts();
     let mut text = String::new();
     for section in SECTIONS.iter().filter(|section| wanted(section)) {
         let mut lines = Lines::default();
-        (section.lines)(db, cx, &mut lines);
-        let known = from_the_rim.iter().filter(|(of, _, _)| of.eq_ignore_ascii_case(section.name));
-        known.for_each(|(_, name, value)| lines.know(name, value));
+        (section.lines)(db, cx, &facts, &mut lines);
         if !text.is_empty() {
             text.push_str("\r\n");
         }

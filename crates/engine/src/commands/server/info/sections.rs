@@ -1,16 +1,17 @@
-//! What each section of INFO says. Lines that only the rim knows have a neutral value here, which the rim replaces.
+//! What each section of INFO says.
 
 use super::{Lines, Section};
 use crate::clients::ClientKind;
-use crate::{Cx, Db, Mode};
+use crate::{Cx, Db, Facts, Mode, metrics};
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 use tessera_store::Counted;
 
 const fn section(
     name: &'static str,
     heading: &'static str,
     usual: bool,
-    lines: fn(&mut Db<'_, '_>, &Cx<'_>, &mut Lines),
+    lines: fn(&mut Db<'_, '_>, &Cx<'_>, &Facts, &mut Lines),
 ) -> Section {
     Section { name, heading, usual, lines }
 }
@@ -23,10 +24,10 @@ pub(super) const SECTIONS: &[Section] = &[
     section("stats", "Stats", true, stats),
     section("replication", "Replication", true, replication),
     section("cpu", "CPU", true, cpu),
-    section("modules", "Modules", true, |_, _, _| {}),
+    section("modules", "Modules", true, |_, _, _, _| {}),
     section("commandstats", "Commandstats", false, command_stats),
     section("errorstats", "Errorstats", true, error_stats),
-    section("latencystats", "Latencystats", false, |_, _, _| {}),
+    section("latencystats", "Latencystats", false, |_, _, _, _| {}),
     section("cluster", "Cluster", true, cluster),
     section("keyspace", "Keyspace", true, keyspace),
 ];
@@ -38,7 +39,7 @@ fn directive(cx: &Cx<'_>, name: &str) -> String {
     value.unwrap_or_default()
 }
 
-fn server(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn server(_: &mut Db<'_, '_>, cx: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
     let uptime = cx.now.since(cx.engine.started) / 1000;
     lines.add("redis_version", super::super::COMPATIBLE_VERSION);
     lines.add("server_name", "tessera");
@@ -48,11 +49,10 @@ fn server(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("redis_build_id", env!("CARGO_PKG_VERSION"));
     lines.add("redis_mode", super::super::mode_name(cx.config));
     lines.add("server_mode", super::super::mode_name(cx.config));
-    // What is empty or 0 here is the rim's to say.
-    lines.add("os", "");
+    lines.add("os", &facts.os);
     lines.add("arch_bits", usize::BITS);
     lines.add("multiplexing_api", "epoll");
-    lines.add("process_id", 0);
+    lines.add("process_id", facts.process_id);
     lines.add("process_supervised", directive(cx, "supervised"));
     lines.add("run_id", cx.engine.run_id.as_str());
     lines.add("tcp_port", cx.config.network.port);
@@ -62,15 +62,15 @@ fn server(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("hz", cx.config.general.hz);
     lines.add("configured_hz", cx.config.general.hz);
     lines.add("lru_clock", (cx.now.0 / 1000) & 0xff_ffff);
-    lines.add("executable", "");
-    lines.add("config_file", "");
-    lines.add("io_threads_active", u8::from(cx.config.network.io_threads > 1));
+    lines.add("executable", &facts.executable);
+    lines.add("config_file", &facts.config_file);
+    lines.add("io_threads_active", facts.io_threads);
 }
 
-fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn clients(_: &mut Db<'_, '_>, cx: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
     let all = cx.engine.clients.matching(&Default::default(), cx.now.0);
     let most = |of: fn(&crate::ClientInfo) -> usize| all.iter().map(|c| of(c)).max().unwrap_or(0);
-    let blocked = all.iter().filter(|client| client.blocked.load(Relaxed)).count();
+    let blocked = cx.engine.blocked_clients() + facts.waiting_clients;
     let own = |kind| matches!(kind, ClientKind::Normal | ClientKind::PubSub);
     lines.add("connected_clients", all.iter().filter(|client| own(client.kind())).count());
     lines.add("cluster_connections", 0);
@@ -98,12 +98,13 @@ pub(super) fn human(bytes: u64) -> String {
     format!("{:.2}{}", bytes as f64 / (1u64 << (10 * power)) as f64, UNITS[power - 1])
 }
 
-fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
     let backlog = cx.engine.log.bytes();
     let uncounted = backlog.saturating_sub(cx.engine.log.backlog_limit());
     let (used, peak) = cx.engine.memory();
+    let resident = facts.resident.unwrap_or(used);
     for (name, bytes) in
-        [("used_memory", used), ("used_memory_rss", used), ("used_memory_peak", peak)]
+        [("used_memory", used), ("used_memory_rss", resident), ("used_memory_peak", peak)]
     {
         lines.add(name, bytes);
         lines.add(format!("{name}_human"), human(bytes));
@@ -116,8 +117,8 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     let share = used.saturating_sub(backlog) as f64 * 100.0 / used.max(1) as f64;
     lines.add("used_memory_dataset_perc", format!("{share:.2}%"));
     lines.add("allocator_allocated", used);
-    lines.add("total_system_memory", 0);
-    lines.add("total_system_memory_human", human(0));
+    lines.add("total_system_memory", facts.total_memory);
+    lines.add("total_system_memory_human", human(facts.total_memory));
     lines.add("used_memory_lua", 0);
     lines.add("used_memory_scripts", 0);
     lines.add("number_of_cached_scripts", 0);
@@ -126,8 +127,9 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("maxmemory", cx.config.memory.maxmemory.0);
     lines.add("maxmemory_human", human(cx.config.memory.maxmemory.0));
     lines.add("maxmemory_policy", directive(cx, "maxmemory-policy"));
-    lines.add("mem_fragmentation_ratio", "1.00");
-    lines.add("mem_fragmentation_bytes", 0);
+    let ratio = resident as f64 / used.max(1) as f64;
+    lines.add("mem_fragmentation_ratio", format!("{ratio:.2}"));
+    lines.add("mem_fragmentation_bytes", resident as i64 - used as i64);
     lines.add("mem_not_counted_for_evict", uncounted);
     lines.add("mem_replication_backlog", backlog);
     lines.add("mem_total_replication_buffers", backlog);
@@ -139,15 +141,13 @@ fn memory(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("mem_aof_buffer", 0);
     lines.add("mem_allocator", "mimalloc");
     lines.add("active_defrag_running", 0);
-    let discards = cx.engine.keyspace.discards();
-    lines.add("lazyfree_pending_objects", discards.pending());
-    lines.add("lazyfreed_objects", discards.freed());
+    lines.metrics(metrics::MEMORY, cx, facts);
 }
 
-fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
     lines.add("loading", u8::from(cx.engine.mode().any(Mode::LOADING)));
     lines.add("async_loading", 0);
-    lines.add("rdb_changes_since_last_save", cx.engine.stats.sum(|thread| &thread.dirty));
+    lines.metrics(metrics::PERSISTENCE, cx, facts);
     lines.add("rdb_bgsave_in_progress", 0);
     // Nothing has ever been saved, so neither a time nor "ok" would be true.
     lines.add("rdb_last_save_time", 0);
@@ -169,60 +169,11 @@ fn persistence(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("aof_last_cow_size", 0);
 }
 
-fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
-    let stats = &cx.engine.stats;
-    let commands = stats.sum(|thread| &thread.commands);
-    lines.add("total_connections_received", stats.sum(|thread| &thread.connections));
-    lines.add("total_commands_processed", commands);
-    lines.add("instantaneous_ops_per_sec", 0);
-    lines.add("total_net_input_bytes", stats.sum(|thread| &thread.net_in));
-    lines.add("total_net_output_bytes", stats.sum(|thread| &thread.net_out));
-    lines.add("total_net_repl_input_bytes", 0);
-    lines.add("total_net_repl_output_bytes", 0);
-    lines.add("instantaneous_input_kbps", "0.00");
-    lines.add("instantaneous_output_kbps", "0.00");
-    lines.add("rejected_connections", stats.sum(|thread| &thread.rejected_connections));
-    lines.add("sync_full", 0);
-    lines.add("sync_partial_ok", 0);
-    lines.add("sync_partial_err", 0);
-    lines.add("expired_keys", stats.sum(|thread| &thread.expired));
-    lines.add("expired_fields", stats.sum(|thread| &thread.expired_fields));
-    lines.add("expired_stale_perc", "0.00");
-    lines.add("expired_time_cap_reached_count", 0);
-    lines.add("evicted_keys", stats.sum(|thread| &thread.evicted));
-    lines.add("evicted_clients", stats.sum(|thread| &thread.evicted_clients));
-    lines.add("evicted_scripts", 0);
-    let (exceeded, exceeded_now) = cx.engine.eviction.exceeded_ms(cx.now);
-    lines.add("total_eviction_exceeded_time", exceeded);
-    lines.add("current_eviction_exceeded_time", exceeded_now);
-    lines.add("keyspace_hits", stats.sum(|thread| &thread.hits));
-    lines.add("keyspace_misses", stats.sum(|thread| &thread.misses));
-    lines.add("pubsub_channels", 0);
-    lines.add("pubsub_patterns", 0);
-    lines.add("pubsubshard_channels", 0);
-    lines.add("latest_fork_usec", 0);
-    lines.add("total_forks", 0);
-    lines.add("migrate_cached_sockets", 0);
-    lines.add("slave_expires_tracked_keys", cx.engine.replica_keys.len());
-    lines.add("tracking_total_keys", 0);
-    lines.add("tracking_total_items", 0);
-    lines.add("tracking_total_prefixes", 0);
-    lines.add("unexpected_error_replies", 0);
-    lines.add("total_error_replies", stats.sum(|thread| &thread.errors));
-    lines.add("dump_payload_sanitizations", 0);
-    lines.add("total_reads_processed", 0);
-    lines.add("total_writes_processed", 0);
-    lines.add(
-        "client_query_buffer_limit_disconnections",
-        stats.sum(|thread| &thread.query_limit_disconnections),
-    );
-    lines.add(
-        "client_output_buffer_limit_disconnections",
-        stats.sum(|thread| &thread.output_limit_disconnections),
-    );
+fn stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
+    lines.metrics(metrics::STATS, cx, facts);
 }
 
-fn replication(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn replication(_: &mut Db<'_, '_>, cx: &Cx<'_>, _: &Facts, lines: &mut Lines) {
     let known = cx.engine.host().replication();
     if !known.info.is_empty() {
         lines.0 = known.info;
@@ -242,15 +193,17 @@ fn replication(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     lines.add("repl_backlog_histlen", log.offset().0 - log.first_offset().0.min(log.offset().0));
 }
 
-fn cpu(_: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
-    for name in
-        ["sys", "user", "sys_children", "user_children", "sys_main_thread", "user_main_thread"]
+fn cpu(_: &mut Db<'_, '_>, _: &Cx<'_>, facts: &Facts, lines: &mut Lines) {
+    let seconds = |time: Duration| format!("{}.{:06}", time.as_secs(), time.subsec_micros());
+    for (of, time) in
+        [("", facts.cpu), ("_children", facts.cpu_children), ("_main_thread", facts.cpu_thread)]
     {
-        lines.add(format!("used_cpu_{name}"), "0.000000");
+        lines.add(format!("used_cpu_sys{of}"), seconds(time.system));
+        lines.add(format!("used_cpu_user{of}"), seconds(time.user));
     }
 }
 
-fn command_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn command_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, _: &Facts, lines: &mut Lines) {
     for index in 0..crate::commands::count() {
         let [calls, nanos, rejected, failed] = cx.engine.stats.of_command(index);
         if calls + rejected + failed == 0 {
@@ -267,17 +220,17 @@ fn command_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
     }
 }
 
-fn error_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn error_stats(_: &mut Db<'_, '_>, cx: &Cx<'_>, _: &Facts, lines: &mut Lines) {
     for (code, count) in cx.engine.stats.error_codes() {
         lines.add(format!("errorstat_{code}"), format_args!("count={count}"));
     }
 }
 
-fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, lines: &mut Lines) {
+fn cluster(_: &mut Db<'_, '_>, cx: &Cx<'_>, _: &Facts, lines: &mut Lines) {
     lines.add("cluster_enabled", u8::from(cx.config.cluster.enabled));
 }
 
-fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, lines: &mut Lines) {
+fn keyspace(db: &mut Db<'_, '_>, _: &Cx<'_>, _: &Facts, lines: &mut Lines) {
     let (databases, patience) = (db.keyspace().databases(), db.patience);
     let counts = db.world().count(0..databases, patience);
     for (index, Counted { keys, expiring, aging }) in counts.into_iter().enumerate() {

@@ -48,7 +48,7 @@ impl Overhead {
             peak,
             used,
             startup: cx.engine.startup_memory.min(used),
-            resident: resident(cx).unwrap_or(used),
+            resident: cx.engine.host().facts().resident.unwrap_or(used),
             backlog: history - replicas,
             replicas,
             clients: cx.engine.clients.memory() as u64,
@@ -77,12 +77,6 @@ impl Overhead {
     fn fragmentation_bytes(&self) -> i64 {
         self.resident as i64 - self.used as i64
     }
-}
-
-/// What the rim knows of the process' resident memory.
-fn resident(cx: &Cx<'_>) -> Option<u64> {
-    let lines = cx.engine.host().info();
-    lines.into_iter().find(|(_, name, _)| *name == "used_memory_rss")?.2.parse().ok()
 }
 
 /// The databases that have keys. Each slot is looked at in its own moment.
