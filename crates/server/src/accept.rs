@@ -54,6 +54,9 @@ pub(crate) struct Listener {
 
 /// The file of a unix socket.
 struct UnixFile {
+    /// Its path as it is configured, by which clients are shown.
+    name: String,
+    /// Its absolute path.
     path: PathBuf,
     /// Which file it is: somebody may have put another in its place.
     identity: Option<(u64, u64)>,
@@ -103,6 +106,8 @@ fn bind_address(text: &str) -> Result<(IpAddr, bool)> {
 
 /// Binds one TCP port on all configured addresses.
 pub(crate) fn bind_tcp(config: &Config, port: u16) -> Result<Vec<Listener>> {
+    // Names are resolved.
+    tessera_store::assert_unlocked("'bind'");
     let mut listeners = Vec::new();
     for text in &config.network.bind.0 {
         let (ip, optional) = bind_address(text)?;
@@ -164,8 +169,11 @@ fn bind_unix(path: &Path, config: &Config) -> Result<Listener> {
     }
     give_to_group(path, &config.network.unixsocketgroup).with_context(context)?;
     socket.listen(config.network.tcp_backlog as i32).with_context(context)?;
-    let unix = UnixFile { path: path.to_owned(), identity: identity(path) };
-    Ok(Listener { socket, unix: Some(unix) })
+    let name = path.display().to_string();
+    // CONFIG SET dir may take the process elsewhere.
+    let path = std::path::absolute(path).with_context(context)?;
+    let identity = identity(&path);
+    Ok(Listener { socket, unix: Some(UnixFile { name, path, identity }) })
 }
 
 fn unix_socket() -> std::io::Result<Socket> {
@@ -272,7 +280,7 @@ fn welcome(
         return None;
     };
     if let Some(file) = &listener.unix {
-        let name = format!("{}:0", file.path.display());
+        let name = format!("{}:0", file.name);
         let (peer, local) = (name.clone(), name);
         let fd = socket.into();
         return Some(Accepted { fd, place, peer, local, is_local: true, is_unix: true });

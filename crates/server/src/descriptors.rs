@@ -16,23 +16,49 @@ pub(crate) struct TooFew {
     pub(crate) limit: u64,
 }
 
+/// The process' limit as it was before it was raised, `(soft, hard)`. Dropping it puts that back.
+#[must_use]
+pub(crate) struct Raised(Option<(u64, u64)>);
+
+impl Raised {
+    /// The limit stays raised.
+    pub(crate) fn keep(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Raised {
+    fn drop(&mut self) {
+        if let Some((soft, hard)) = self.0 {
+            let _ = setrlimit(Resource::RLIMIT_NOFILE, soft, hard);
+        }
+    }
+}
+
 /// Raises the process' limit so far that there is a descriptor for each of so many clients.
 ///
 /// # Errors
-/// For how many there is one, where the system allows no more.
-pub(crate) fn make_room(clients: u32, io_threads: u16) -> Result<(), TooFew> {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return Ok(()) };
+/// For how many clients there can be one, where the system allows no more. The limit stays as it
+/// was.
+pub(crate) fn make_room(clients: u32, io_threads: u16) -> Result<Raised, TooFew> {
+    let (raised, few) = raise(clients, io_threads);
+    few.map_or(Ok(raised), Err)
+}
+
+/// As [`make_room`]; where there are too few, the limit is raised as far as it can be, all the same.
+pub(crate) fn raise(clients: u32, io_threads: u16) -> (Raised, Option<TooFew>) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return (Raised(None), None) };
     let wanted = u64::from(clients) + MOST_KEPT;
     if soft >= wanted {
-        return Ok(());
+        return (Raised(None), None);
     }
     let target = wanted.min(hard);
-    let limit = match setrlimit(Resource::RLIMIT_NOFILE, target, hard) {
-        Ok(()) => target,
-        Err(_) => soft,
+    let (raised, limit) = match setrlimit(Resource::RLIMIT_NOFILE, target, hard) {
+        Ok(()) => (Raised(Some((soft, hard))), target),
+        Err(_) => (Raised(None), soft),
     };
     let possible = clients_within(limit, io_threads);
-    if possible >= clients { Ok(()) } else { Err(TooFew { clients: possible, limit }) }
+    (raised, (possible < clients).then_some(TooFew { clients: possible, limit }))
 }
 
 /// How many clients so many descriptors are enough for: where they are few, a quarter of them is kept.

@@ -5,32 +5,54 @@ use crate::server::{Asked, Server};
 use crate::time;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
+use tessera_config::Config;
 use tessera_engine::{ExpireCursor, Expired, Room};
 
-/// Pause between two walks, milliseconds.
-const PERIOD: u64 = 100;
-/// Pause after a walk which found nothing to remove, milliseconds.
-const IDLE_PERIOD: u64 = 250;
 /// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as in Redis.
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
-/// How long values may be fitted in each period: after a load of small values there is work for a while.
-const FITTING: Duration = Duration::from_millis(20);
+/// The share of its period for which values may be fitted, in percent: after a load of small values there is work for a
+/// while.
+const FITTING_SHARE: u64 = 20;
+/// The longest pause after a walk which found nothing to remove, milliseconds, unless `hz` asks for a longer one.
+const IDLE_PAUSE_MAX: u64 = 1000;
 
 /// Where nothing expires, all slots are walked through once in so many milliseconds, or when a key gets an expiry: a walk
 /// costs an idle server more than all else that it does.
 const NOTHING_PERIOD: u64 = 1000;
 
+/// How often the thread works, and for how long, by `hz` and `active-expire-effort`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Pace {
+    /// The pause between two walks, milliseconds.
+    period: u64,
+    /// The pause after a walk which found nothing to remove, milliseconds.
+    idle: u64,
+    /// How long a walk may take.
+    walk: Duration,
+    /// How long values may be fitted.
+    fitting: Duration,
+}
+
+impl Pace {
+    fn of(config: &Config) -> Pace {
+        let period = 1000 / u64::from(config.general.hz.max(1));
+        let effort = u64::from(config.memory.active_expire_effort);
+        let share = SHARE + SHARE_PER_EFFORT * effort.saturating_sub(1);
+        let part = |percent: u64| Duration::from_micros(period * percent * 10);
+        let idle = (period * 5 / 2).min(IDLE_PAUSE_MAX.max(period));
+        Pace { period, idle, walk: part(share), fitting: part(FITTING_SHARE) }
+    }
+}
+
 /// Runs until the server stops. `thread` is its shard of the world lock.
 pub(crate) fn run(server: &Server, thread: usize) {
     let mut cursor = ExpireCursor::default();
-    let mut pause = PERIOD;
+    let mut pause = Pace::of(&server.engine.config()).period;
     // When nothing was there that expires.
     let mut nothing_at: Option<Instant> = None;
     while server.stop.wait_for(pause) == Asked::No {
-        let effort = u64::from(server.engine.config().memory.active_expire_effort);
-        let share = SHARE + SHARE_PER_EFFORT * effort.saturating_sub(1);
-        let budget = Duration::from_millis(PERIOD * share / 100);
+        let pace = Pace::of(&server.engine.config());
         let started = Instant::now();
         let is_news = server.engine.keyspace.take_expiry_news();
         let period = Duration::from_millis(NOTHING_PERIOD);
@@ -39,19 +61,22 @@ pub(crate) fn run(server: &Server, thread: usize) {
         } else {
             let expired = server
                 .engine
-                .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < budget);
+                .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < pace.walk);
+            let cut_short = u64::from(!expired.complete);
+            server.engine.stats.thread(thread).bump(|stats| &stats.expiry_cut_short, cut_short);
             nothing_at = (expired.complete && !expired.any).then_some(started);
             expired
         };
         server.sample();
         let fitting = Instant::now();
-        let is_growing = server.engine.keyspace.fit_rested(thread, || fitting.elapsed() < FITTING);
-        let evicted = make_room(server, thread, || started.elapsed() < budget);
+        let is_growing =
+            server.engine.keyspace.fit_rested(thread, || fitting.elapsed() < pace.fitting);
+        let evicted = make_room(server, thread, || started.elapsed() < pace.walk);
         if expired.removed > 0 || evicted {
             server.feed_replicas(usize::MAX);
         }
         let is_idle = expired.complete && expired.removed == 0 && !is_growing;
-        pause = if is_idle { IDLE_PERIOD } else { PERIOD };
+        pause = if is_idle { pace.idle } else { pace.period };
     }
 }
 
@@ -68,5 +93,28 @@ fn make_room(server: &Server, thread: usize, time_left: impl Fn() -> bool) -> bo
         if room != Room::Running || !time_left() {
             return evicted() != before;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hz_and_effort_set_the_pace() {
+        let pace = |hz, effort| {
+            let mut config = Config::default();
+            (config.general.hz, config.memory.active_expire_effort) = (hz, effort);
+            Pace::of(&config)
+        };
+        let ms = Duration::from_millis;
+        let usual = Pace { period: 100, idle: 250, walk: ms(25), fitting: ms(20) };
+        assert_eq!(pace(10, 1), usual);
+        assert_eq!(pace(10, 10).walk, ms(43));
+        let fast = pace(500, 1);
+        assert_eq!((fast.period, fast.idle), (2, 5));
+        assert_eq!(fast.walk, Duration::from_micros(500));
+        let slow = pace(1, 1);
+        assert_eq!((slow.period, slow.idle), (1000, 1000));
     }
 }

@@ -7,13 +7,13 @@
 use crate::io::Conn;
 use crate::logging::limited;
 use crate::server::Server;
-use crate::stream::{Sent, Stream, StreamState};
+use crate::stream::{Progress, Sent, Stream, StreamState};
 use crate::sync::{Pipe, PipeContent};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use tessera_config::Config;
 use tessera_engine::ClientKind;
 use tessera_log::Reader;
 use tessera_replication::{
@@ -48,6 +48,9 @@ pub(crate) struct Feed {
     outbox: Vec<u8>,
     outbox_sent: usize,
     signs: bool,
+    /// Bytes sent to the replica which the thread's counters do not have yet, and in how many
+    /// writes.
+    sent: Sent,
 }
 
 impl Feed {
@@ -82,6 +85,7 @@ impl Feed {
             outbox: Vec::new(),
             outbox_sent: 0,
             signs: false,
+            sent: Sent::default(),
         }
     }
 
@@ -103,6 +107,15 @@ impl Feed {
             Stage::Talk => 0,
         };
         kept + (self.outbox.len() - self.outbox_sent) as u64
+    }
+
+    /// What was sent to the replica since it was last asked, by whichever thread.
+    pub(crate) fn take_sent(&mut self) -> Sent {
+        let of_stream = match &self.stage {
+            Stage::Shared(stream) => stream.take_sent(),
+            _ => Sent::default(),
+        };
+        std::mem::take(&mut self.sent).and(of_stream)
     }
 
     /// The stream that other threads may send too.
@@ -128,7 +141,7 @@ impl Feed {
         }
         let Some(held) = held else { return Ok(true) };
         held.is_open = true;
-        Ok(held.send(&fd, TURN_BYTES)? == Sent::All)
+        Ok(held.send(&fd, TURN_BYTES)? == Progress::All)
     }
 
     /// As [`Feed::send`], but for a stream that others may send.
@@ -165,6 +178,7 @@ impl Feed {
             match rustix::net::send(&fd, bytes, SendFlags::NOSIGNAL) {
                 Ok(count) => {
                     budget -= count;
+                    self.sent.add(count);
                     self.advance(count);
                 }
                 Err(Errno::INTR) => {}
@@ -253,7 +267,7 @@ pub(crate) fn command(
     now: Millis,
     command: &[Vec<u8>],
 ) {
-    let timeout = u64::from(server.engine.config().replication.repl_timeout) * 1000;
+    let timeout = timeout_ms(&server.engine.config());
     let feed = conn.feed.get_or_insert_with(|| Box::new(Feed::new(now, timeout)));
     let args: Vec<&[u8]> = command[1..].iter().map(Vec::as_slice).collect();
     let event = match command[0].to_ascii_lowercase().as_slice() {
@@ -275,9 +289,21 @@ fn permission(server: &Server) -> SyncPermission {
     }
 }
 
+/// `repl-timeout` in milliseconds.
+fn timeout_ms(config: &Config) -> u64 {
+    u64::from(config.replication.repl_timeout) * 1000
+}
+
 /// Moves a synchronisation on: called every turn.
-pub(crate) fn pump(server: &Arc<Server>, conn: &mut Conn, thread: usize, now: Millis) {
+pub(crate) fn pump(
+    server: &Arc<Server>,
+    conn: &mut Conn,
+    thread: usize,
+    now: Millis,
+    config: &Config,
+) {
     let Some(feed) = &mut conn.feed else { return };
+    feed.session.set_timeout(timeout_ms(config));
     let mut effects = Vec::new();
     if std::mem::take(&mut feed.signs) {
         feed.session.handle(now, SessionEvent::Newline, &mut effects);
@@ -326,7 +352,7 @@ fn carry_out(
             SessionEffect::TryResume { id, offset } => {
                 let event = match server.engine.log.open_reader(&id, offset) {
                     Ok(reader) => {
-                        server.syncs.partial_ok.fetch_add(1, Relaxed);
+                        server.engine.stats.thread(thread).bump(|stats| &stats.partial_syncs, 1);
                         limited!(
                             info,
                             "Partial resynchronization request from {addr} accepted. Sending {} bytes of backlog \
@@ -338,7 +364,11 @@ fn carry_out(
                         SessionEvent::Resumed(server.engine.log.identity().id)
                     }
                     Err(reason) => {
-                        server.syncs.partial_err.fetch_add(1, Relaxed);
+                        server
+                            .engine
+                            .stats
+                            .thread(thread)
+                            .bump(|stats| &stats.refused_partial_syncs, 1);
                         limited!(info, "Partial resynchronization not accepted: {reason}");
                         SessionEvent::NotResumable
                     }
@@ -348,7 +378,7 @@ fn carry_out(
                 feed.session.handle(now, event, &mut more);
             }
             SessionEffect::StartFullSync { eof_capable, contents } => {
-                server.syncs.full.fetch_add(1, Relaxed);
+                server.engine.stats.thread(thread).bump(|stats| &stats.full_syncs, 1);
                 limited!(info, "Full resync requested by replica {addr}");
                 let mailbox = Arc::clone(&server.mailboxes[thread]);
                 let version = feed.session.version();

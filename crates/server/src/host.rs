@@ -1,15 +1,15 @@
 //! The rim as commands see it.
 
 use crate::follow::{FollowStatus, Order, Primary};
-use crate::io::Message;
 use crate::server::{Server, random_id};
+use crate::settings;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use tessera_cluster::RoutingView;
-use tessera_config::Config;
+use tessera_config::special::ReplicaOf;
+use tessera_config::{Config, Directive};
 use tessera_engine::{
-    Answer, Args, ClientInfo, DebugRequest, Fail, Host, Mode, Outcome, Park, Replication,
-    ShutdownMode,
+    Answer, Args, ClientInfo, ConfigChange, DebugRequest, Deferred, Facts, Fail, Host, Mode,
+    Outcome, Park, Replication, ShutdownMode,
 };
 use tessera_replication::LinkPhase;
 use tessera_resp::{Reply, Value};
@@ -156,80 +156,30 @@ impl Host for Rim {
         self.0.acknowledged(offset, wanted)
     }
 
+    fn followed(&self) -> ReplicaOf {
+        self.0.followed()
+    }
+
+    fn defer(&self, client: &Arc<ClientInfo>, deferred: Deferred) -> Option<Deferred> {
+        self.0.deferred.push(Arc::clone(client), deferred);
+        None
+    }
+
     fn rewrite_config(&self) -> Result<(), String> {
-        rewrite_config(&self.0)
+        settings::rewrite(&self.0)
     }
 
-    fn apply_config(
+    fn prepare_config(
         &self,
-        changed: &[&'static str],
-        config: &Config,
-    ) -> Result<(), (String, String)> {
-        let wants_storage = |name: &&&str| {
-            tessera_config::find(name.as_bytes()).is_some_and(|found| found.wants_storage())
-        };
-        for name in changed.iter().filter(wants_storage) {
-            tracing::warn!(
-                "'{name}' is accepted but has no effect in this version: nothing is saved"
-            );
-        }
-        for name in changed {
-            match *name {
-                "bind" => {
-                    let reason =
-                        "it can't be changed while the server runs: set it in the file and restart";
-                    return Err(((*name).to_owned(), reason.to_owned()));
-                }
-                "port" => {
-                    let bound = match config.network.port {
-                        0 => Ok(Vec::new()),
-                        port => crate::accept::bind_tcp(config, port),
-                    };
-                    let listeners = bound.map_err(|_| {
-                        let reason = "Unable to listen on this port. Check server logs.";
-                        ("port".to_owned(), reason.to_owned())
-                    })?;
-                    self.0.mailboxes[0].send(Message::Listen(listeners));
-                }
-                "dir" => std::env::set_current_dir(&config.general.dir)
-                    .map_err(|error| ("dir".to_owned(), error.to_string()))?,
-                "maxclients" => {
-                    let network = &config.network;
-                    crate::descriptors::make_room(network.maxclients, network.io_threads).map_err(
-                        |few| {
-                            let reason = format!(
-                                "The operating system is not able to handle the specified number of clients, try \
-                                 with {}",
-                                few.clients
-                            );
-                            ("maxclients".to_owned(), reason)
-                        },
-                    )?;
-                }
-                "loglevel" => crate::logging::set_level(config.general.loglevel),
-                "repl-backlog-size" => {
-                    self.0.engine.log.set_backlog_limit(config.replication.repl_backlog_size.0);
-                }
-                "replica-read-only" if self.0.engine.mode().any(Mode::REPLICA) => {
-                    let on = config.replication.replica_read_only;
-                    self.0.engine.set_mode(Mode::READ_ONLY, on);
-                }
-                "min-replicas-to-write" | "min-replicas-max-lag" => {
-                    self.0.replication_tick_with(config)
-                }
-                _ => {}
-            }
-        }
-        if let Some(cluster) = &self.0.cluster
-            && changed.iter().any(|name| name.starts_with("cluster-") || name.starts_with("repl"))
-        {
-            cluster.configure(config);
-        }
-        Ok(())
+        changed: &[&'static Directive],
+        config: &mut Config,
+    ) -> Result<Box<dyn ConfigChange + '_>, (&'static str, String)> {
+        let change = settings::prepare(&self.0, changed, config)?;
+        Ok(Box::new(change))
     }
 
-    fn info(&self) -> Vec<(&'static str, &'static str, String)> {
-        info(&self.0)
+    fn facts(&self) -> Facts {
+        crate::facts::facts(&self.0)
     }
 
     fn clock_us(&self) -> u64 {
@@ -255,10 +205,12 @@ impl Host for Rim {
                 }
             }
             DebugRequest::ChangeReplicationId => {
-                tracing::info!("Changing replication IDs after receiving change-repl-id");
+                let world = self.0.engine.keyspace.enter_exclusive();
                 // Once for the new name, once more so that the old one is no former name either.
                 self.0.engine.log.shift_replication_id(random_id());
                 self.0.engine.log.shift_replication_id(random_id());
+                drop(world);
+                tracing::info!("Changing replication IDs after receiving change-repl-id");
             }
         }
         Ok(())
@@ -271,74 +223,6 @@ impl Host for Rim {
     fn free_later(&self, flushed: Flushed) {
         self.0.engine.keyspace.discards().flushed(flushed);
     }
-}
-
-fn info(server: &Server) -> Vec<(&'static str, &'static str, String)> {
-    let file = server.paths.config_file.clone().unwrap_or_default();
-    let blocked = (server.parked_clients() + server.engine.blocked_clients()).to_string();
-    let os = rustix::system::uname();
-    let os = format!(
-        "{} {} {}",
-        os.sysname().to_string_lossy(),
-        os.release().to_string_lossy(),
-        os.machine().to_string_lossy()
-    );
-    let count = |counter: &AtomicU64| counter.load(Relaxed).to_string();
-    let mut lines = vec![
-        ("server", "os", os),
-        ("server", "process_id", std::process::id().to_string()),
-        ("server", "executable", server.paths.executable.clone()),
-        ("server", "config_file", file),
-        ("server", "io_threads_active", server.mailboxes.len().to_string()),
-        ("clients", "blocked_clients", blocked),
-        ("stats", "sync_full", count(&server.syncs.full)),
-        ("stats", "sync_partial_ok", count(&server.syncs.partial_ok)),
-        ("stats", "sync_partial_err", count(&server.syncs.partial_err)),
-        ("memory", "used_memory_rss", resident_bytes().to_string()),
-        ("memory", "mem_replication_backlog", server.engine.log.bytes().to_string()),
-    ];
-    lines.extend(machine_lines());
-    lines.extend(rate_lines(server));
-    lines
-}
-
-/// Memory of the machine, and processor time.
-fn machine_lines() -> Vec<(&'static str, &'static str, String)> {
-    use nix::sys::resource::{Usage, UsageWho, getrusage};
-    let seconds = |who: UsageWho, part: fn(&Usage) -> nix::sys::time::TimeVal| {
-        let time = getrusage(who).map_or(nix::sys::time::TimeVal::new(0, 0), |usage| part(&usage));
-        format!("{}.{:06}", time.tv_sec(), time.tv_usec())
-    };
-    let memory = rustix::system::sysinfo();
-    let memory = memory.totalram as u64 * u64::from(memory.mem_unit);
-    vec![
-        ("memory", "total_system_memory", memory.to_string()),
-        ("cpu", "used_cpu_sys", seconds(UsageWho::RUSAGE_SELF, Usage::system_time)),
-        ("cpu", "used_cpu_user", seconds(UsageWho::RUSAGE_SELF, Usage::user_time)),
-        ("cpu", "used_cpu_sys_children", seconds(UsageWho::RUSAGE_CHILDREN, Usage::system_time)),
-        ("cpu", "used_cpu_user_children", seconds(UsageWho::RUSAGE_CHILDREN, Usage::user_time)),
-        // There is no main thread: this is the one that serves the client who asks.
-        ("cpu", "used_cpu_sys_main_thread", seconds(UsageWho::RUSAGE_THREAD, Usage::system_time)),
-        ("cpu", "used_cpu_user_main_thread", seconds(UsageWho::RUSAGE_THREAD, Usage::user_time)),
-    ]
-}
-
-fn rate_lines(server: &Server) -> Vec<(&'static str, &'static str, String)> {
-    let rates = server.sampler.rates();
-    let kilobytes = |rate: f64| format!("{:.2}", rate / 1024.0);
-    vec![
-        ("stats", "instantaneous_ops_per_sec", format!("{:.0}", rates.commands)),
-        ("stats", "instantaneous_input_kbps", kilobytes(rates.bytes_in)),
-        ("stats", "instantaneous_output_kbps", kilobytes(rates.bytes_out)),
-    ]
-}
-
-/// Resident memory of the process, bytes.
-fn resident_bytes() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: u64 =
-        statm.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * rustix::param::page_size() as u64
 }
 
 fn replication(server: &Server) -> Replication {
@@ -448,27 +332,4 @@ fn role(
         Value::Integer(offset.0 as i64),
         Value::Array(replicas.collect()),
     ])
-}
-
-/// Writes the configuration back to its file, as a whole.
-fn rewrite_config(server: &Server) -> Result<(), String> {
-    let path =
-        server.paths.config_file.as_ref().ok_or("The server is running without a config file")?;
-    let old = match std::fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(format!("Rewriting config file: {error}")),
-    };
-    let text = server.engine.config().rewrite(&old);
-    let temporary = format!("{path}.tmp-{}", std::process::id());
-    let write = || -> std::io::Result<()> {
-        let mut file = std::fs::File::create(&temporary)?;
-        std::io::Write::write_all(&mut file, &text)?;
-        file.sync_all()?;
-        std::fs::rename(&temporary, path)
-    };
-    write().map_err(|error| {
-        let _ = std::fs::remove_file(&temporary);
-        format!("Rewriting config file: {error}")
-    })
 }

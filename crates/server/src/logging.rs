@@ -137,6 +137,7 @@ impl<S: Subscriber> Layer<S> for Lines {
     }
 
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        tessera_store::assert_unlocked("a line in the log");
         let (_, mark) = importance(event.metadata().level());
         let role = if IS_REPLICA.load(Ordering::Relaxed) { 'S' } else { 'M' };
         let time = chrono::Local::now().format("%d %b %Y %H:%M:%S%.3f");

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;
+use tessera_engine::Rates;
 use tessera_slot::Millis;
 
 /// The rates are those of so many milliseconds; Redis takes 16 samples, one each 100 ms.
@@ -11,16 +12,11 @@ const WINDOW: u64 = 1600;
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Totals {
     pub(crate) commands: u64,
+    /// Those of replication included.
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
-}
-
-/// What happens in a second.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub(crate) struct Rates {
-    pub(crate) commands: f64,
-    pub(crate) bytes_in: f64,
-    pub(crate) bytes_out: f64,
+    pub(crate) repl_in: u64,
+    pub(crate) repl_out: u64,
 }
 
 /// The samples of the last moments, oldest first, by the monotonic clock.
@@ -49,6 +45,8 @@ impl Sampler {
             commands: rate(old.commands, new.commands),
             bytes_in: rate(old.bytes_in, new.bytes_in),
             bytes_out: rate(old.bytes_out, new.bytes_out),
+            repl_in: rate(old.repl_in, new.repl_in),
+            repl_out: rate(old.repl_out, new.repl_out),
         }
     }
 }
@@ -64,7 +62,7 @@ mod tests {
         for step in 0..100 {
             // Fast at first, then ten commands each tenth of a second.
             let commands = if step < 50 { step * 1000 } else { 50_000 + step * 10 };
-            let totals = Totals { commands, bytes_in: step * 100, bytes_out: 0 };
+            let totals = Totals { commands, bytes_in: step * 100, ..Totals::default() };
             sampler.sample(Millis(step * 100), totals);
         }
         let rates = sampler.rates();

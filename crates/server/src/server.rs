@@ -1,7 +1,7 @@
 //! What the threads of the server share.
 
 use crate::bus::ClusterHandle;
-use crate::follow::Follow;
+use crate::follow::{Follow, Primary};
 use crate::io::{Mailbox, Message};
 use crate::stream::Streams;
 use crate::sync::SyncService;
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
+use tessera_config::special::{PrimaryAddress, ReplicaOf};
 use tessera_engine::{ClientInfo, ClientKind, Engine, Mode};
 use tessera_log::ReplId;
 use tessera_replication::SessionStatus;
@@ -46,18 +47,7 @@ pub(crate) struct Server {
     /// A replica is about to take over from this node: nothing more may be appended to the log, not even a PING,
     /// so that the replica can have all of it, and this node follow it without a full synchronisation.
     pub(crate) log_closed: AtomicBool,
-    pub(crate) syncs: Syncs,
-}
-
-/// How often replicas were synchronised, as INFO counts it.
-#[derive(Default)]
-pub(crate) struct Syncs {
-    /// Full synchronisations begun.
-    pub(crate) full: AtomicU64,
-    /// Partial ones granted.
-    pub(crate) partial_ok: AtomicU64,
-    /// Partial ones refused.
-    pub(crate) partial_err: AtomicU64,
+    pub(crate) deferred: crate::deferred::DeferredQueue,
 }
 
 /// Files that the server was started with.
@@ -149,7 +139,7 @@ impl Server {
             paths,
             asked_until: AtomicU64::new(0),
             log_closed: AtomicBool::new(false),
-            syncs: Syncs::default(),
+            deferred: Default::default(),
         }
     }
 
@@ -174,6 +164,12 @@ impl Server {
             // Pairs with the one in `wake_waiting`: either the waker sees who waits, or who waits sees what changed.
             fence(Ordering::SeqCst);
         }
+    }
+
+    /// Whom this node follows, from the moment in which a client has ordered it.
+    pub(crate) fn followed(&self) -> ReplicaOf {
+        let address = |primary: Primary| PrimaryAddress { host: primary.host, port: primary.port };
+        ReplicaOf(self.follow.shown().map(|(primary, _)| address(primary)))
     }
 
     /// How many clients wait for something.
@@ -243,10 +239,14 @@ impl Server {
     /// Several times a second: what the `instantaneous_` lines of INFO are made of.
     pub(crate) fn sample(&self) {
         let stats = &self.engine.stats;
+        let repl_in = stats.sum(|thread| &thread.net_repl_in);
+        let repl_out = stats.sum(|thread| &thread.net_repl_out);
         let totals = crate::rates::Totals {
             commands: stats.sum(|thread| &thread.commands),
-            bytes_in: stats.sum(|thread| &thread.net_in),
-            bytes_out: stats.sum(|thread| &thread.net_out),
+            bytes_in: stats.sum(|thread| &thread.net_in) + repl_in,
+            bytes_out: stats.sum(|thread| &thread.net_out) + repl_out,
+            repl_in,
+            repl_out,
         };
         self.sampler.sample(crate::time::monotonic(), totals);
     }
@@ -259,7 +259,7 @@ impl Server {
     /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links alive.
     pub(crate) fn replication_tick(&self) {
         let config = self.engine.config();
-        self.replication_tick_with(&config);
+        self.count_good_replicas(&config);
         self.expire_history(config.replication.repl_backlog_ttl * 1000, crate::time::monotonic());
     }
 
@@ -278,19 +278,22 @@ impl Server {
             let patience = Patience::none();
             let Ok(world) = self.engine.keyspace.enter_exclusive_within(&patience) else { return };
             *since = None;
-            if is_unread() {
+            let is_over = is_unread();
+            if is_over {
                 self.engine.log.deactivate();
+            }
+            drop(world);
+            if is_over {
                 tracing::info!(
                     "Replication backlog freed after {} seconds without connected replicas.",
                     ttl / 1000
                 );
             }
-            drop(world);
         }
     }
 
-    /// As [`Server::replication_tick`], with a configuration that is about to be set.
-    pub(crate) fn replication_tick_with(&self, config: &tessera_config::Config) {
+    /// Has writes know whether there are enough good replicas for them.
+    pub(crate) fn count_good_replicas(&self, config: &tessera_config::Config) {
         let wanted = config.replication.min_replicas_to_write as usize;
         let max_lag = u64::from(config.replication.min_replicas_max_lag);
         let few = wanted > 0 && max_lag > 0 && self.replicas.good(max_lag) < wanted;

@@ -2,13 +2,13 @@
 
 use crate::accept::{bind_at_start, listen};
 use crate::bus::{ClusterHandle, Control, NodesFile, cluster_config};
-use crate::descriptors::{TooFew, make_room};
+use crate::descriptors::{self, TooFew};
 use crate::follow::{Follow, Follower, Primary};
 use crate::host::Rim;
 use crate::information::{CalledAs, Information, information};
 use crate::io::{IoThread, Mailbox, Message};
 use crate::server::{Asked, Flag, Paths, Server, random_bytes, random_id};
-use crate::{expire, logging, time};
+use crate::{deferred, expire, logging, time};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,9 +22,10 @@ use tessera_slot::{Slot, SlotState};
 /// The version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Threads beside the I/O threads that run commands or walk the keyspace: the follower, the control
-/// thread, the applier's, the snapshot thread, the expiry thread.
-const OTHER_THREADS: usize = 5;
+/// Threads beside the I/O threads that run commands, walk the keyspace or count: the follower, the
+/// control thread, the applier's, the snapshot thread, the expiry thread, and the one for deferred
+/// commands.
+const OTHER_THREADS: usize = 6;
 
 /// Why the server did not start, or stopped by itself. Printed as it is.
 #[derive(Debug, thiserror::Error)]
@@ -182,9 +183,9 @@ fn enter_dir(config: &mut Config) -> Result<()> {
 /// A descriptor for every client; fewer clients, and a warning, where the system gives fewer descriptors.
 fn raise_descriptor_limit(config: &mut Config, warnings: &mut Vec<String>) -> Result<()> {
     let wanted = config.network.maxclients;
-    let Err(TooFew { clients, limit }) = make_room(wanted, config.network.io_threads) else {
-        return Ok(());
-    };
+    let (raised, few) = descriptors::raise(wanted, config.network.io_threads);
+    raised.keep();
+    let Some(TooFew { clients, limit }) = few else { return Ok(()) };
     anyhow::ensure!(
         clients > 0,
         "Your current 'ulimit -n' of {limit} is not enough for the server to start. Please increase your open file \
@@ -308,6 +309,8 @@ fn spawn_others(
     threads.spawn("snapshot".to_owned(), move || sync.sync.run(&sync.engine, first + 3))?;
     let expiry = shared();
     threads.spawn("expire".to_owned(), move || expire::run(&expiry, first + 4))?;
+    let deferring = shared();
+    threads.spawn("deferred".to_owned(), move || deferred::run(&deferring, first + 5))?;
     Ok(())
 }
 
@@ -338,6 +341,7 @@ fn stop(server: &Arc<Server>, quit: &Flag, threads: Threads) {
     quit.set();
     server.follow.quit();
     server.sync.quit();
+    server.deferred.close();
     server.engine.keyspace.discards().close();
     for thread in threads.0 {
         let _ = thread.join();
@@ -378,8 +382,10 @@ impl PidFile {
             ("", true) => "/var/run/redis.pid",
             (path, _) => path,
         };
-        match std::fs::write(path, format!("{}\n", std::process::id())) {
-            Ok(()) => Some(PidFile(PathBuf::from(path))),
+        // CONFIG SET dir may take the process elsewhere.
+        let path = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+        match std::fs::write(&path, format!("{}\n", std::process::id())) {
+            Ok(()) => Some(PidFile(path)),
             Err(error) => {
                 tracing::warn!("Failed to write PID file: {error}");
                 None

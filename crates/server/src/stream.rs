@@ -41,11 +41,33 @@ pub(crate) struct StreamState {
     pub(crate) is_open: bool,
     /// The socket took no more when it was last tried: its owner waits until it does.
     is_full: bool,
+    /// What was sent since the owner last asked, whose counters it goes to.
+    sent: Sent,
+}
+
+/// Bytes sent to a replica, and in how many writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Sent {
+    pub(crate) bytes: u64,
+    pub(crate) writes: u64,
+}
+
+impl Sent {
+    /// One more write has sent so many bytes.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes as u64;
+        self.writes += 1;
+    }
+
+    /// Both together.
+    pub(crate) fn and(self, other: Sent) -> Sent {
+        Sent { bytes: self.bytes + other.bytes, writes: self.writes + other.writes }
+    }
 }
 
 /// How far sending came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Sent {
+pub(crate) enum Progress {
     /// All there is.
     All,
     /// The socket takes no more for now.
@@ -64,28 +86,29 @@ impl StreamState {
     ///
     /// # Errors
     /// Why the connection is to be closed.
-    pub(crate) fn send(&mut self, fd: impl AsFd, mut budget: usize) -> Result<Sent, String> {
-        let sent = loop {
+    pub(crate) fn send(&mut self, fd: impl AsFd, mut budget: usize) -> Result<Progress, String> {
+        let progress = loop {
             let bytes = self.reader.peek().map_err(|error| error.to_string())?;
             if bytes.is_empty() {
-                break Sent::All;
+                break Progress::All;
             }
             if budget == 0 {
-                break Sent::Enough;
+                break Progress::Enough;
             }
             let bytes = &bytes[..bytes.len().min(budget)];
             match rustix::net::send(&fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
                 Ok(count) => {
                     budget -= count;
+                    self.sent.add(count);
                     self.reader.advance(count);
                 }
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break Sent::Full,
+                Err(Errno::AGAIN) => break Progress::Full,
                 Err(error) => return Err(error.to_string()),
             }
         };
-        self.is_full = sent == Sent::Full;
-        Ok(sent)
+        self.is_full = progress == Progress::Full;
+        Ok(progress)
     }
 }
 
@@ -102,6 +125,11 @@ impl Stream {
         self.state.lock().lag()
     }
 
+    /// What was sent since this was last asked.
+    pub(crate) fn take_sent(&self) -> Sent {
+        std::mem::take(&mut self.state.lock().sent)
+    }
+
     /// Sends the stream for its owner. False: the owner has to see to it.
     fn help(&self) -> bool {
         // Who has it locked may have looked at the log's end before it was moved.
@@ -111,7 +139,7 @@ impl Stream {
             return true;
         }
         // An error is met by the owner too, who closes the connection.
-        state.is_open && matches!(state.send(&self.socket, HELP), Ok(Sent::All))
+        state.is_open && matches!(state.send(&self.socket, HELP), Ok(Progress::All))
     }
 }
 
@@ -132,7 +160,12 @@ impl Streams {
         reader: Reader,
     ) -> Result<Arc<Stream>, Errno> {
         let socket = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
-        let state = Mutex::new(StreamState { reader, is_open: false, is_full: false });
+        let state = Mutex::new(StreamState {
+            reader,
+            is_open: false,
+            is_full: false,
+            sent: Sent::default(),
+        });
         let stream = Arc::new(Stream { client, thread, socket, state });
         self.0.rcu(|streams| {
             let mut streams = Vec::clone(streams);
@@ -242,7 +275,7 @@ mod tests {
         // When the owner has met the full socket too, then it is not woken each time.
         let (fill, _other) = UnixStream::pair().expect("two sockets");
         let mut held = stream.hold();
-        while held.send(&fill, usize::MAX) == Ok(Sent::All) {
+        while held.send(&fill, usize::MAX) == Ok(Progress::All) {
             log.append_control(&["PING", &big]);
         }
         held.is_open = true;
@@ -268,7 +301,7 @@ mod tests {
                         // The owner does what others could not.
                         streams.send(1, |_| {
                             let mut held = stream.hold();
-                            while held.send(&stream.socket, usize::MAX) == Ok(Sent::Full) {
+                            while held.send(&stream.socket, usize::MAX) == Ok(Progress::Full) {
                                 std::thread::yield_now();
                             }
                             held.is_open = true;

@@ -18,6 +18,8 @@ impl NodesFile {
     /// # Errors
     /// If another process has it, or it cannot be read or written.
     pub(crate) fn open(path: &Path) -> Result<(NodesFile, Option<String>)> {
+        // CONFIG SET dir may take the process elsewhere.
+        let path = &*std::path::absolute(path)?;
         let lock_path = beside(path, "lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -53,6 +55,7 @@ impl NodesFile {
     /// # Errors
     /// What went wrong; the old file is then still whole.
     pub(crate) fn save(&self, text: &str, durable: bool) -> Result<()> {
+        tessera_store::assert_unlocked("nodes.conf");
         let temporary = beside(&self.path, &format!("tmp-{}", std::process::id()));
         let write = || -> std::io::Result<()> {
             let mut file = File::create(&temporary)?;
@@ -62,8 +65,8 @@ impl NodesFile {
             }
             std::fs::rename(&temporary, &self.path)?;
             if durable {
-                let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-                File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+                // The path is absolute, so it has a parent.
+                self.path.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())?;
             }
             Ok(())
         };

@@ -25,6 +25,15 @@ struct Applying {
     hashes: Vec<KeyHash>,
     slots: Vec<Slot>,
     ack_requested: bool,
+    /// What is to be logged when the world is left.
+    complaints: Vec<String>,
+}
+
+impl Applying {
+    /// Logs what has gone wrong. Called when the world is left.
+    fn log_complaints(&mut self) {
+        self.complaints.drain(..).for_each(|complaint| tracing::error!("{complaint}"));
+    }
 }
 
 impl Follower {
@@ -42,6 +51,7 @@ impl Follower {
             hashes: Vec::new(),
             slots: Vec::new(),
             ack_requested: false,
+            complaints: Vec::new(),
         };
         self.held_back = false;
         let mut input = std::mem::take(&mut self.unparsed);
@@ -63,6 +73,7 @@ impl Follower {
                     done += len;
                     if done - world_since >= WORLD_BYTES && self.transaction.is_none() {
                         drop(world.take());
+                        applying.log_complaints();
                         world = Some(server.engine.keyspace.enter(self.thread));
                         world_since = done;
                     }
@@ -70,7 +81,8 @@ impl Follower {
                 Ok(Step::Incomplete { .. }) => break,
                 Err(error) => {
                     // Nothing after this can be trusted: reconnect, and resynchronise from here.
-                    tracing::error!("The primary's stream is broken: {error}");
+                    let complaint = format!("The primary's stream is broken: {error}");
+                    applying.complaints.push(complaint);
                     done = input.len();
                     self.parser = RequestParser::new();
                     let _ = self
@@ -86,6 +98,7 @@ impl Follower {
             }
         }
         drop(world);
+        applying.log_complaints();
         input.drain(..done);
         self.unparsed = input;
         let offset = server.engine.log.offset();
@@ -164,7 +177,8 @@ impl Follower {
         if args.is(0, "replconf") {
             applying.ack_requested |= args.is(1, "getack");
         } else if !args.is(0, "ping") {
-            let errors = engine.stats.thread(self.thread).errors.load(Relaxed);
+            let stats = engine.stats.thread(self.thread);
+            let errors = stats.errors.load(Relaxed);
             let mut turn = Turn {
                 thread: self.thread,
                 now: applying.now,
@@ -178,12 +192,13 @@ impl Follower {
             let (session, reply) = (&mut self.session, &mut applying.reply);
             let prepared = engine.prepare_replicated(args);
             engine.execute(world, &mut turn, session, prepared, args, reply);
-            if engine.stats.thread(self.thread).errors.load(Relaxed) != errors {
-                tracing::error!(
+            if stats.errors.load(Relaxed) != errors {
+                stats.bump(|stats| &stats.unexpected_errors, 1);
+                applying.complaints.push(format!(
                     "A command of the primary failed here: {}: {}",
                     String::from_utf8_lossy(args.at(0)),
                     String::from_utf8_lossy(&reply.buf).trim_end()
-                );
+                ));
             }
         }
     }

@@ -190,7 +190,11 @@ impl Follower {
         let mut buffer = std::mem::take(&mut self.buffer);
         match socket.read(&mut buffer) {
             Ok(0) => self.lost("closed by the primary"),
-            Ok(count) => self.received(&buffer[..count]),
+            Ok(count) => {
+                let stats = self.server.engine.stats.thread(self.thread);
+                stats.bump(|stats| &stats.net_repl_in, count as u64);
+                self.received(&buffer[..count]);
+            }
             Err(error)
                 if matches!(
                     error.kind(),

@@ -226,8 +226,8 @@ impl IoThread {
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.commands, run);
         let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
-        for request in &self.batch.requests {
-            stats.bump(|stats| &stats.by_command[request.prepared.index as usize].nanos, nanos);
+        for command in self.batch.requests.iter().filter_map(|request| stats.of(&request.prepared)) {
+            command.took(nanos);
         }
         parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
@@ -297,7 +297,11 @@ impl IoThread {
                     request.wait(conn, park);
                     parks.push((park, request.conn));
                 }
-                Outcome::Close | Outcome::Foreign => request.end_connection(conn, outcome),
+                Outcome::Close | Outcome::Foreign => {
+                    // Nothing is locked while it is logged.
+                    world = None;
+                    request.end_connection(conn, outcome);
+                }
             }
             if !conn.dirty {
                 conn.dirty = true;

@@ -4,6 +4,7 @@ use crate::accept::Place;
 use crate::feed::Feed;
 use crate::logging::limited;
 use crate::server::Server;
+use crate::stream::Sent;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
@@ -98,8 +99,8 @@ const SMALL_OUTPUT: usize = 16 << 10;
 /// What [`Conn::read`] found.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReadOutcome {
-    /// New bytes.
-    Some,
+    /// So many new bytes.
+    Some(usize),
     /// Nothing now.
     Nothing,
     /// The peer has closed the connection, or it is broken.
@@ -172,7 +173,7 @@ impl Conn {
             Ok(0) => ReadOutcome::Gone,
             Ok(bytes) => {
                 self.info().total_in.fetch_add(bytes as u64, Relaxed);
-                ReadOutcome::Some
+                ReadOutcome::Some(bytes)
             }
             Err(Errno::AGAIN | Errno::INTR) => ReadOutcome::Nothing,
             Err(_) => ReadOutcome::Gone,
@@ -398,6 +399,10 @@ impl Conn {
                     self.sent += bytes;
                     self.has_taken = true;
                     self.info().total_out.fetch_add(bytes as u64, Relaxed);
+                    match self.info().kind() == ClientKind::Replica {
+                        true => spare.sent.to_replicas.add(bytes),
+                        false => spare.sent.to_clients.add(bytes),
+                    }
                 }
                 Err(Errno::INTR) => {}
                 Err(Errno::AGAIN) => {
@@ -475,6 +480,13 @@ impl Conn {
         })
     }
 
+    /// Notes what a replica was sent since this was last done, by whichever thread.
+    pub(crate) fn note_feed(&mut self, spare: &mut Spare) {
+        if let Some(feed) = &mut self.feed {
+            spare.sent.to_replicas = spare.sent.to_replicas.and(feed.take_sent());
+        }
+    }
+
     /// The client has sent something just now, `now` by the Unix clock, `steady` by the other.
     pub(crate) fn note_active(&mut self, now: Millis, steady: Millis) {
         self.active_at = steady;
@@ -518,11 +530,22 @@ impl Conn {
     }
 }
 
-/// A thread's empty buffers: small ones serve the next connection, and large ones wait to be freed elsewhere.
+/// What a thread has sent in this turn, and its counters do not have yet.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct TurnSent {
+    /// To clients.
+    pub(crate) to_clients: Sent,
+    /// To replicas.
+    pub(crate) to_replicas: Sent,
+}
+
+/// What the connections of a thread share. Its empty buffers: small ones serve the next connection, and large ones
+/// wait to be freed elsewhere. And how much was sent.
 #[derive(Default)]
 pub(crate) struct Spare {
     small: Vec<Vec<u8>>,
     large: Vec<Vec<u8>>,
+    pub(crate) sent: TurnSent,
 }
 
 impl Spare {
@@ -574,7 +597,7 @@ mod tests {
                 let outcome = conn.read(&mut spare);
                 growths += usize::from(conn.input.capacity() != before);
                 assert_ne!(outcome, ReadOutcome::Gone);
-                outcome == ReadOutcome::Some
+                matches!(outcome, ReadOutcome::Some(_))
             } {
                 spans.clear();
                 let parsed = conn.parse(u64::MAX, &mut spans).expect("a request");

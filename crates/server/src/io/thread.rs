@@ -1,7 +1,7 @@
 //! The epoll loop of an I/O thread.
 
 use super::batch::Batch;
-use super::conn::{Conn, Phase, ReadOutcome, Spare};
+use super::conn::{Conn, Phase, ReadOutcome, Spare, TurnSent};
 use super::linger::Lingering;
 use super::long::Long;
 use super::mailbox::{Mailbox, Message};
@@ -353,6 +353,7 @@ impl IoThread {
             self.scan();
         }
         self.free_elsewhere(Vec::new());
+        self.count_sent();
         self.conns.end_turn();
     }
 
@@ -364,6 +365,15 @@ impl IoThread {
             conn.dirty = true;
             self.dirty.push(index);
         }
+    }
+
+    /// Adds what was sent in this turn to the thread's counters.
+    fn count_sent(&mut self) {
+        let TurnSent { to_clients, to_replicas } = std::mem::take(&mut self.spare.sent);
+        let stats = self.server.engine.stats.thread(self.index);
+        stats.bump(|stats| &stats.net_out, to_clients.bytes);
+        stats.bump(|stats| &stats.net_repl_out, to_replicas.bytes);
+        stats.bump(|stats| &stats.writes, to_clients.writes + to_replicas.writes);
     }
 
     /// Lets the clients go on that had their share of the last turn.
@@ -416,10 +426,15 @@ impl IoThread {
             let read = conn.input_bytes().saturating_sub(before);
             self.read_budget = self.read_budget.saturating_sub(read);
         }
+        if let ReadOutcome::Some(bytes) = outcome {
+            let stats = self.server.engine.stats.thread(self.index);
+            stats.bump(|stats| &stats.net_in, bytes as u64);
+            stats.bump(|stats| &stats.reads, 1);
+        }
         match outcome {
             ReadOutcome::Nothing => {}
             ReadOutcome::Gone => self.close(index),
-            ReadOutcome::Some
+            ReadOutcome::Some(_)
                 if (conn.input_bytes() + conn.session.queued_bytes()) as u64
                     > query_limit(conn, &self.config) =>
             {
@@ -429,7 +444,7 @@ impl IoThread {
                 limited!(warn, "Closing client that reached max query buffer length: {client}");
                 self.close_in_order(index);
             }
-            ReadOutcome::Some => {
+            ReadOutcome::Some(_) => {
                 conn.note_active(self.now, self.steady);
                 if conn.has_much_input() {
                     conn.note_input();
@@ -588,6 +603,7 @@ impl IoThread {
         // What a turn has answered counts as it is, even if the socket would take it all.
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
+        conn.note_feed(&mut self.spare);
         conn.note_taken(self.now, self.steady);
         if conn.share_stream(&self.server, self.index) {
             self.mailbox.wake();
@@ -653,6 +669,7 @@ impl IoThread {
             self.server.replicas.remove(conn.info().id);
             self.server.streams.remove(conn.info().id);
             self.server.note_feeder(self.index, !self.feeds.is_empty());
+            conn.note_feed(&mut self.spare);
         }
         let large = conn.take_large_buffers();
         self.free_elsewhere(large);

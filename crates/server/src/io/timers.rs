@@ -203,7 +203,7 @@ impl IoThread {
     pub(super) fn pump_feeds(&mut self) {
         for index in self.feeds.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            crate::feed::pump(&self.server, conn, self.index, self.steady);
+            crate::feed::pump(&self.server, conn, self.index, self.steady, &self.config);
             self.flush(index);
         }
     }
