@@ -234,26 +234,29 @@ fn replicas_and_listeners_are_told() {
             self.0.lock().unwrap().push(format!("{} {} {key}", event.db, event.event));
         }
     }
-    let mut full = Full::new("allkeys-lru", 0);
-    full.limit_to(0);
-    full.client.expect(&[("select 3", "+OK"), ("set gone 1", "+OK")]);
-    let notes = Arc::new(Notes::default());
-    full.client.engine.set_event_sink(notes.clone());
-    full.client.run("config set notify-keyspace-events Ee");
-    let mut reader = full.client.follow();
-    full.limit_to(1);
-    assert_eq!(full.client.run("set a 1"), OOM);
-    assert_eq!(*notes.0.lock().unwrap(), ["3 evicted gone"]);
-    let mut told = Vec::new();
-    while let Ok(chunk) = reader.peek()
-        && !chunk.is_empty()
-    {
-        let chunk = chunk.to_vec();
-        told.extend_from_slice(&chunk);
-        reader.advance(chunk.len());
+    for (lazy, verb) in [("yes", "$6\r\nUNLINK"), ("no", "$3\r\nDEL")] {
+        let mut full = Full::new("allkeys-lru", 0);
+        full.limit_to(0);
+        full.client.run(&format!("config set lazyfree-lazy-eviction {lazy}"));
+        full.client.expect(&[("select 3", "+OK"), ("set gone 1", "+OK")]);
+        let notes = Arc::new(Notes::default());
+        full.client.engine.set_event_sink(notes.clone());
+        full.client.run("config set notify-keyspace-events Ee");
+        let mut reader = full.client.follow();
+        full.limit_to(1);
+        assert_eq!(full.client.run("set a 1"), OOM);
+        assert_eq!(*notes.0.lock().unwrap(), ["3 evicted gone"]);
+        let mut told = Vec::new();
+        while let Ok(chunk) = reader.peek()
+            && !chunk.is_empty()
+        {
+            let chunk = chunk.to_vec();
+            told.extend_from_slice(&chunk);
+            reader.advance(chunk.len());
+        }
+        let told = String::from_utf8(told).expect("text");
+        assert!(told.ends_with(&format!("*2\r\n{verb}\r\n$4\r\ngone\r\n")), "{told:?}");
     }
-    let told = String::from_utf8(told).expect("text");
-    assert!(told.ends_with("*2\r\n$6\r\nUNLINK\r\n$4\r\ngone\r\n"), "{told:?}");
 }
 
 #[test]

@@ -45,26 +45,58 @@ impl Pace {
     }
 }
 
+/// What the walks so far say of whether anything expires. A walk that has no time left goes on in the
+/// next one, so it takes several until all slots were seen.
+#[derive(Default)]
+struct Rounds {
+    /// The last walk did not come to the end.
+    under_way: bool,
+    /// This round has met something that expires.
+    any: bool,
+    /// Something got an expiry, perhaps behind the place that this round had come to.
+    news: bool,
+    /// When a whole round ended which had met nothing.
+    nothing_at: Option<Instant>,
+}
+
+impl Rounds {
+    /// Whether a walk at this time would meet nothing. `is_news`: something got an expiry.
+    fn expect_nothing(&mut self, is_news: bool, now: Instant) -> bool {
+        self.news |= is_news && self.under_way;
+        let period = Duration::from_millis(NOTHING_PERIOD);
+        !is_news && self.nothing_at.is_some_and(|at| now - at < period)
+    }
+
+    /// A walk that began at this time has ended.
+    fn note(&mut self, walk: &Expired, began: Instant) {
+        self.any |= walk.any;
+        self.under_way = !walk.complete;
+        self.nothing_at = None;
+        if walk.complete {
+            let is_sure = !std::mem::take(&mut self.any) && !std::mem::take(&mut self.news);
+            self.nothing_at = is_sure.then_some(began);
+        }
+    }
+}
+
 /// Runs until the server stops. `thread` is its shard of the world lock.
 pub(crate) fn run(server: &Server, thread: usize) {
     let mut cursor = ExpireCursor::default();
     let mut pause = Pace::of(&server.engine.config()).period;
-    // When nothing was there that expires.
-    let mut nothing_at: Option<Instant> = None;
+    let mut rounds = Rounds::default();
     while server.stop.wait_for(pause) == Asked::No {
         let pace = Pace::of(&server.engine.config());
         let started = Instant::now();
         let is_news = server.engine.keyspace.take_expiry_news();
-        let period = Duration::from_millis(NOTHING_PERIOD);
-        let expired = if !is_news && nothing_at.is_some_and(|at| started - at < period) {
+        let expired = if rounds.expect_nothing(is_news, started) {
             Expired { complete: true, ..Expired::default() }
         } else {
             let expired = server
                 .engine
                 .expire_cycle(thread, time::unix(), &mut cursor, || started.elapsed() < pace.walk);
+            rounds.note(&expired, started);
             let cut_short = u64::from(!expired.complete);
             server.engine.stats.thread(thread).bump(|stats| &stats.expiry_cut_short, cut_short);
-            nothing_at = (expired.complete && !expired.any).then_some(started);
             expired
         };
         server.sample();
@@ -116,5 +148,27 @@ mod tests {
         assert_eq!(fast.walk, Duration::from_micros(500));
         let slow = pace(1, 1);
         assert_eq!((slow.period, slow.idle), (1000, 1000));
+    }
+
+    #[test]
+    fn news_that_come_in_the_middle_of_a_round_wait_for_the_next_one() {
+        let began = Instant::now();
+        let nothing = |complete| Expired { complete, ..Expired::default() };
+        let mut rounds = Rounds::default();
+        assert!(!rounds.expect_nothing(false, began));
+        rounds.note(&nothing(false), began);
+        assert!(!rounds.expect_nothing(true, began), "something has got an expiry");
+        rounds.note(&nothing(true), began);
+        assert!(!rounds.expect_nothing(false, began), "it may lie where this round had been");
+        rounds.note(&nothing(true), began);
+        assert!(rounds.expect_nothing(false, began));
+        assert!(!rounds.expect_nothing(true, began));
+        let later = began + Duration::from_millis(NOTHING_PERIOD);
+        assert!(!rounds.expect_nothing(false, later));
+
+        // What a round has met at its beginning counts at its end.
+        rounds.note(&Expired { any: true, ..nothing(false) }, began);
+        rounds.note(&nothing(true), began);
+        assert!(!rounds.expect_nothing(false, began));
     }
 }

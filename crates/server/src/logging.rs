@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use tessera_config::table::general::LogLevel;
 use tessera_slot::Millis;
 use tracing::field::{Field, Visit};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
@@ -131,6 +132,14 @@ impl std::fmt::Display for LeftOut {
 struct Lines;
 
 impl<S: Subscriber> Layer<S> for Lines {
+    /// Has each line ask anew: without this the level at its first time would hold for ever.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        match metadata.target().starts_with("tessera") {
+            true => Interest::sometimes(),
+            false => Interest::never(),
+        }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         metadata.target().starts_with("tessera")
             && importance(metadata.level()).0 >= LEAST.load(Ordering::Relaxed)

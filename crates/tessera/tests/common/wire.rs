@@ -161,6 +161,23 @@ impl Wire {
         })
     }
 
+    /// Reads the payload of a full synchronisation, which an answer of this kind has no end for.
+    /// Empty lines before it are signs of life.
+    pub(crate) fn payload(&mut self) -> std::io::Result<Answer> {
+        loop {
+            let mut line = Vec::new();
+            self.0.read_until(b'\n', &mut line)?;
+            let line = String::from_utf8_lossy(line.trim_ascii()).into_owned();
+            if line.is_empty() {
+                continue;
+            }
+            let length = line.strip_prefix('$').and_then(|length| length.parse().ok());
+            let mut bytes = vec![0; length.ok_or(ErrorKind::InvalidData)?];
+            self.0.read_exact(&mut bytes)?;
+            return Ok(Answer::Bulk(bytes));
+        }
+    }
+
     fn array(&mut self, count: i64) -> std::io::Result<Answer> {
         if count < 0 {
             return Ok(Answer::Null);
