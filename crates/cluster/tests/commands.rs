@@ -337,3 +337,22 @@ fn a_manual_failover_is_given_up_after_as_long_as_is_configured() {
         assert!(gives_up(&mut node), "{timeout}");
     }
 }
+
+#[test]
+fn the_name_for_people_is_told_to_other_nodes() {
+    let mut node = Node::from_conf(&three_shards(1));
+    let config = ClusterConfig { announce_human_nodename: "first".to_owned(), ..config() };
+    node.handle(Event::ConfigChanged(Box::new(config)));
+    let told = Extension::HumanNodename("first".to_owned());
+    let mut packets = Vec::new();
+    node.connect_all();
+    for _ in 0..30 {
+        packets.extend(sent(&node.effects()));
+        node.pass(100);
+    }
+    let tells = |packet: &Packet| match packet {
+        Packet::Full(_, Body::Ping { extensions, .. }) => extensions.contains(&told),
+        _ => false,
+    };
+    assert!(packets.iter().any(|(_, packet)| tells(packet)), "{packets:?}");
+}
