@@ -149,17 +149,6 @@ impl Engine {
         SECTIONS
     }
 
-    /// The value of each metric at this time (Unix ms). What only the rim knows is in `facts`.
-    pub fn measure(
-        &self,
-        facts: &Facts,
-        now: Millis,
-    ) -> impl Iterator<Item = (&'static Metric, MetricValue)> {
-        let source = Source { engine: self, facts, now };
-        let all = SECTIONS.iter().flat_map(|(_, metrics)| metrics.iter());
-        all.map(|metric| (metric, metric.read(&source))).collect::<Vec<_>>().into_iter()
-    }
-
     /// CONFIG RESETSTAT.
     pub(crate) fn reset_stats(&self) {
         self.stats.reset();
