@@ -1,5 +1,10 @@
-//! A piece of the history: bytes that are appended by one writer while others read what is already
-//! there.
+//! A piece of the history: bytes that one writer appends while others read those before them.
+//!
+//! | part | what |
+//! | --- | --- |
+//! | `start` | the offset of the first byte in the history |
+//! | `committed` | one atomic number: so many bytes are there, and will never change again |
+//! | `bytes` | 64 KiB, or exactly one large append that was encoded elsewhere |
 //!
 //! This is the one place of the crate with `unsafe`. The reason: with the mutex around the bytes,
 //! each reader's write to its socket, or its copy for it, would stop every writer of the node. What
