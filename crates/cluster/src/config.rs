@@ -1,6 +1,6 @@
-//! What the operator has configured, as far as the cluster core needs it.
+//! The operator's configuration, as far as the cluster core needs it.
 
-/// Which address of a node is shown to clients (`cluster-preferred-endpoint-type`).
+/// The address of a node that is shown to clients (`cluster-preferred-endpoint-type`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum PreferredEndpoint {
     /// The IP address.
@@ -8,7 +8,7 @@ pub enum PreferredEndpoint {
     Ip,
     /// The announced hostname, `?` where there is none.
     Hostname,
-    /// None: clients keep the address that they are connected to.
+    /// No address: clients keep the one that they are connected to.
     Unknown,
 }
 
@@ -95,7 +95,7 @@ impl Default for ClusterConfig {
 }
 
 impl ClusterConfig {
-    /// What is added to the base port where no bus port is configured.
+    /// The bus port is the base port plus this, where none is configured.
     pub const BUS_PORT_OFFSET: u16 = 10_000;
 
     /// The port on which the bus listens; 0 if the sum does not fit a port number.

@@ -65,7 +65,7 @@ pub(crate) struct Rhythm {
     pub(crate) last_random_ping: Millis,
     /// When others were last told at once of a change by command.
     pub(crate) last_announcement: Option<Millis>,
-    /// Nobody is suspected before: this process itself did not run.
+    /// No node is suspected before this time: this process itself did not run.
     pub(crate) no_suspicion_before: Millis,
     /// How high epochs may be that others speak of.
     pub(crate) epoch_limit: EpochLimit,
@@ -81,8 +81,8 @@ pub(crate) struct Todo {
     pub(crate) view: bool,
     /// Others are to hear of a change by command. May stay for the next tick.
     pub(crate) announce: bool,
-    /// What may be written at leisure waits. Stays for the next tick: the file names all nodes, and
-    /// must not be made anew for each packet.
+    /// A change of nodes.conf that may be written at leisure waits for the next tick: the file
+    /// names all nodes, and must not be made anew for each packet.
     pub(crate) unsaved: bool,
     /// It is to be written now.
     pub(crate) write: bool,
@@ -210,7 +210,7 @@ impl Cluster {
         self.settle();
     }
 
-    /// What is to be done next; `None` when there is nothing more.
+    /// The next batch of effects; `None` when there is no more.
     pub fn poll_batch(&mut self) -> Option<Batch> {
         self.out.pop()
     }

@@ -5,7 +5,7 @@ use crate::node::Node;
 use std::fmt::Write;
 use tessera_slot::Millis;
 
-/// Who reads the line.
+/// The reader of the line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Reader {
     /// A client, connected over TLS or not.

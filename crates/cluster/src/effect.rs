@@ -1,4 +1,4 @@
-//! What the core asks of the driver.
+//! Effects: the core's requests to its driver.
 
 use crate::{LinkId, RoutingView};
 use std::net::{IpAddr, SocketAddr};
@@ -16,8 +16,8 @@ pub struct NodesConf {
     pub durable: bool,
 }
 
-/// The effects of one step, in order. What must be durable first is kept apart from what may be
-/// sent at once: a vote or a claim never leaves before nodes.conf is on disk.
+/// The effects of one step, in order. Effects that need a durable nodes.conf are kept apart from
+/// those that may be sent at once: a vote or a claim never leaves before the file is on disk.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Batch {
     /// nodes.conf to be written (to a new file, then renamed over the old one).
@@ -30,9 +30,9 @@ pub struct Batch {
 /// How important a log line is.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LogLevel {
-    /// Of use to a developer.
+    /// For developers.
     Debug,
-    /// Of use to an operator who looks closely.
+    /// For operators who look closely.
     Verbose,
     /// An event worth knowing.
     Notice,
@@ -40,8 +40,8 @@ pub enum LogLevel {
     Warning,
 }
 
-/// What a log line tells that anybody who reaches the bus can cause as often as they like: its
-/// driver limits how many lines of a topic it writes.
+/// The topic of a log line that strangers on the bus can cause as often as they like. The driver
+/// limits how many lines of a topic it writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LogTopic {
     /// A packet that is none, or not of whom it should be.
@@ -50,7 +50,7 @@ pub enum LogTopic {
     Address,
     /// An acquaintance.
     Handshake,
-    /// What a node says of another.
+    /// A node's report about another.
     Report,
     /// A vote that was refused.
     Vote,
@@ -114,7 +114,7 @@ pub enum Effect {
     },
     /// Stop replicating and serve as a primary with the data at hand.
     Promote,
-    /// What commands are routed by has changed.
+    /// The view by which commands are routed has changed.
     Routing(Arc<RoutingView>),
     /// Stop accepting writes (clients wait) and then send `WritesPaused` with the final offset.
     PauseWrites {
@@ -138,7 +138,7 @@ pub enum Effect {
         level: LogLevel,
         /// Its text, without a line break.
         text: String,
-        /// What it tells, if a stranger can cause it.
+        /// The topic, if a stranger can cause the line.
         topic: Option<LogTopic>,
     },
 }

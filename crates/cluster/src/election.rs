@@ -11,8 +11,9 @@ use tessera_slot::{Epoch, Millis, NodeId, Offset};
 const MIN_ATTEMPT: u64 = 2000;
 /// The first attempt under fast failover; each further one takes twice as long.
 const FAST_ATTEMPT: u64 = 1000;
-/// How long after a primary's failure its better replica is waited for, by worse ones and by who votes, in ms: its
-/// disk may be slow. Nobody waits for one that was not heard since the failure, or is suspected.
+/// How long after a primary's failure worse replicas, and the voters, wait for a better replica, in
+/// ms: its disk may be slow. They do not wait for one that was not heard since the failure, or is
+/// suspected.
 const PATIENCE: u64 = 2000;
 /// How often a worse replica looks whether it is still waited for a better one, in milliseconds.
 const LOOK_EVERY: u64 = 50;
@@ -39,7 +40,7 @@ const GONE_DELAY: Delay = Delay { fixed: 50, random: 50, per_rank: 200 };
 /// How far an election has come.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 enum Phase {
-    /// None is called for.
+    /// No election is called for.
     #[default]
     Idle,
     /// Votes will be asked for at this time.
@@ -100,7 +101,8 @@ impl Cluster {
         let primary = self.nodes.me().primary()?;
         let node = self.nodes.get(primary)?;
         if self.primary_link == PrimaryLink::Incomplete {
-            // Not on command either: it would lose what the primary still has.
+            // It does not stand on command either: the data that only the primary has would be
+            // lost.
             if node.has_failed() || self.manual.can_start() {
                 self.complain("The data is not whole: a full synchronisation has not ended well.");
             }

@@ -1,5 +1,5 @@
-//! Which epochs are believed. An epoch only grows, so one packet with the highest of all numbers
-//! would end all elections for ever: no node could claim anything by a higher one.
+//! Limits on the epochs that are believed. An epoch only grows, so one packet with the highest of
+//! all numbers would end all elections for ever: no node could claim anything by a higher one.
 
 use crate::core::Cluster;
 use tessera_slot::{Epoch, Millis};

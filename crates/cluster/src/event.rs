@@ -1,4 +1,4 @@
-//! What the driver tells the core.
+//! Events: the driver's news for the core.
 
 use crate::ClusterConfig;
 use std::net::SocketAddr;
@@ -47,10 +47,11 @@ pub enum PrimaryLink {
         /// When something last came from the primary, by the monotonic clock.
         heard: Millis,
     },
-    /// The data is not whole: a full synchronisation has dropped the old and not yet, or not successfully, loaded the
-    /// new. Such a replica never stands for election, whatever the configuration or an operator says.
+    /// The data is not whole: a full synchronisation has dropped the old and not yet, or not
+    /// successfully, loaded the new. A replica in this state never stands for election, whatever
+    /// the configuration or an operator says.
     Incomplete,
-    /// Not connected, or a synchronisation is under way that has not touched the data yet.
+    /// The link is down, or a synchronisation is under way that has not touched the data yet.
     Down {
         /// When data was last received from the primary, by the monotonic clock; `None` if never.
         since: Option<Millis>,
@@ -83,7 +84,8 @@ pub enum Event {
         /// The packet from its signature to its last byte.
         bytes: Vec<u8>,
     },
-    /// A link is gone, or could not be opened. Not sent for a link the core has closed.
+    /// A link is gone, or could not be opened. The event is not sent for a link that the core has
+    /// closed.
     LinkDown {
         /// The link.
         link: LinkId,

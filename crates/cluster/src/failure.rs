@@ -1,4 +1,5 @@
-//! Who is unreachable: suspicion by one (PFAIL), agreement of a majority (FAIL), and the way back.
+//! Failure detection: suspicion by one node (PFAIL), agreement of a majority (FAIL), and the way
+//! back.
 
 use crate::LogLevel;
 use crate::bus::{Body, MessageFlags, PingKind};
@@ -14,10 +15,10 @@ const UNDO_AFTER: u64 = 2;
 /// A connection gets at least this long to come about, in milliseconds.
 const MIN_CONNECT: u64 = 1000;
 
-/// What the timers say of a node's silence.
+/// A node's silence, as the timers judge it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Silence {
-    /// Nothing to worry about.
+    /// The node was heard recently.
     No,
     /// The connection may be broken: try a new one.
     Reconnect,
@@ -101,7 +102,7 @@ impl Cluster {
         self.changed();
     }
 
-    /// Who votes must know which replica of a failed primary is alive, and how far each is.
+    /// A voter must know which replicas of a failed primary are alive, and how far each is.
     fn ask_replicas_of(&mut self, primary: NodeId) {
         if !self.nodes.me().is_voter() {
             return;

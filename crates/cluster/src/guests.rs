@@ -1,10 +1,10 @@
 //! Nodes that are not proven: those in a handshake, and those of which another node has told but
 //! which have not answered yet.
 //!
-//! Anybody who reaches the bus can bring as many of them as they like. Each takes a connection and
-//! a place in the table, so there may only be so many at a time, in all and from one source. Who is
-//! turned away is not lost: a node that meets this one introduces itself again, and gossip repeats
-//! itself. What the operator asks for is not limited.
+//! Each process that reaches the bus can introduce any number of them. Each of them takes a
+//! connection and a place in the table, so their number is limited, in all and from one source. A
+//! node that is turned away is not lost: it introduces itself again, and gossip repeats itself.
+//! Nodes that the operator asks for are not limited.
 
 use crate::LinkId;
 use crate::bus::PingKind;
@@ -15,7 +15,7 @@ use tessera_slot::NodeId;
 /// Places for unproven nodes of the same kind: more than a cluster needs at a time, since an
 /// acquaintance takes milliseconds.
 const PLACES: usize = 64;
-/// Those of them that one source may take.
+/// The number of places that one source may take.
 const PLACES_OF_ONE: usize = 40;
 /// How long a node that was met is waited for before it gets a second MEET, in milliseconds.
 const FIRST_PAUSE: u64 = 1000;

@@ -4,7 +4,7 @@ use crate::core::Cluster;
 use crate::{ClusterState, ViewRole};
 use tessera_slot::{Epoch, NodeId, SlotSet};
 
-/// What a node believes of one member of the cluster.
+/// One member of the cluster, as a node sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Member {
     /// Its name.
@@ -19,7 +19,7 @@ pub struct Member {
     pub flags: String,
 }
 
-/// What a node believes.
+/// The cluster, as a node sees it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Snapshot {
     /// The node's own name.
@@ -40,13 +40,13 @@ impl Snapshot {
         self.members.iter().find(|member| member.id == id)
     }
 
-    /// What the node believes of itself.
+    /// The node itself, as it sees itself.
     pub fn myself(&self) -> &Member {
         self.member(self.id).expect("a node is a member of its own cluster")
     }
 }
 
-/// What a node claims for itself.
+/// A node's claims for itself.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Claims<'a> {
     /// The node's own name.
@@ -62,7 +62,7 @@ pub struct Claims<'a> {
 }
 
 impl Cluster {
-    /// What this node claims for itself now.
+    /// This node's present claims.
     pub fn claims(&self) -> Claims<'_> {
         let me = self.nodes.me();
         Claims {
@@ -74,13 +74,13 @@ impl Cluster {
         }
     }
 
-    /// What this node is.
+    /// This node's role.
     pub fn role(&self) -> ViewRole {
         let me = self.nodes.me();
         if me.is_replica() { ViewRole::Replica(me.primary()) } else { ViewRole::Primary }
     }
 
-    /// What this node believes now.
+    /// The cluster as this node sees it now.
     pub fn snapshot(&self) -> Snapshot {
         let members = self.nodes.iter().filter(|node| !node.in_handshake()).map(|node| Member {
             id: node.id,

@@ -6,10 +6,10 @@
 //! - [`Cluster::poll_batch`] gives what is to be done: drain it after each of the two;
 //! - [`Cluster::next_timeout`] says when to call `handle` with [`Event::Tick`] at the latest.
 //!
-//! What is here: membership and gossip, failure detection, elections, slot ownership by config
-//! epochs, manual failover, the CLUSTER commands, the bus codec ([`bus`]) and nodes.conf.
+//! Here are membership and gossip, failure detection, elections, slot ownership by config epochs,
+//! manual failover, the CLUSTER commands, the bus codec ([`bus`]) and nodes.conf.
 //!
-//! What is deliberately not here: sockets, files, threads, any clock or random source, keys.
+//! Deliberately not here: sockets, files, threads, any clock or random source, keys.
 
 pub mod bus;
 mod command;

@@ -1,9 +1,10 @@
 //! A primary that starts without its data steps back, where a replica still has it.
 //!
-//! Nobody may have noticed that it was away, so nobody would replace it; and its replicas would follow it into
-//! emptiness. So it neither serves nor lets anybody synchronise until it knows that no replica has data. If one has,
-//! it says to all that it has failed itself (FAIL about its own name, which nodes of every kind believe), and the
-//! election goes its usual way. All that is bounded in time: a cluster whose nodes have all lost their data must serve.
+//! Perhaps no node has noticed that it was away. Then no replica would replace it, and its replicas
+//! would drop their data to follow it. So it neither serves nor lets a replica synchronise until it
+//! knows that no replica has data. If one has, it tells all nodes that it has failed itself (FAIL
+//! about its own name, which nodes of every kind believe), and the election goes its usual way. All
+//! of this is bounded in time: a cluster whose nodes have all lost their data must serve.
 
 use crate::LogLevel;
 use crate::bus::{Body, MessageFlags};
@@ -24,7 +25,7 @@ const TELL_EVERY: u64 = 500;
 /// Whether this node's data was lost when it started, and what follows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum LostData {
-    /// Nothing was lost, or nobody has more.
+    /// Nothing was lost, or no replica has more.
     #[default]
     No,
     /// Replicas are yet to show whether they have data.

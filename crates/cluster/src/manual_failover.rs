@@ -11,7 +11,7 @@ const PAUSE_LIMITS: u64 = 2;
 /// This node's part in a manual failover.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum ManualFailover {
-    /// None is under way.
+    /// No failover is under way.
     #[default]
     None,
     /// A primary whose replica asks to replace it.

@@ -1,4 +1,4 @@
-//! What this node knows of a member of the cluster, itself included.
+//! A member of the cluster, this node included, as this node knows it.
 
 use crate::bus::NodeFlags;
 use crate::slot_sets::OwnedSlots;
@@ -11,7 +11,7 @@ use tessera_slot::{Epoch, Millis, NodeId, Offset};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ShardId(pub(crate) NodeId);
 
-/// What a node says it is.
+/// The role that a node announces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
     /// Nothing heard yet (`noflags`).
@@ -46,7 +46,7 @@ pub(crate) enum Stage {
     Known,
 }
 
-/// Who has brought a node that is not proven yet.
+/// The source of a node that is not proven yet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Source {
     /// It has introduced itself, from this address.
@@ -65,7 +65,7 @@ impl Source {
     }
 }
 
-/// Where a node can be reached. A port is 0 where there is none.
+/// The address of a node. A port is 0 where there is none.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Address {
     pub(crate) ip: Option<IpAddr>,
@@ -115,7 +115,7 @@ pub(crate) struct Node {
     pub(crate) id: NodeId,
     pub(crate) shard: ShardId,
     pub(crate) stage: Stage,
-    /// Who has brought it, until it has answered; `None` too if the operator has, or the file.
+    /// Its source, until it has answered; `None` too if that is the operator or the file.
     pub(crate) source: Option<Source>,
     /// Whether the link to it begins with MEET.
     pub(crate) send_meet: bool,
@@ -152,7 +152,7 @@ pub(crate) struct Node {
     pub(crate) data_received: Option<Millis>,
     pub(crate) voted_at: Option<Millis>,
     pub(crate) offset: Offset,
-    /// Who reports it as unreachable, and when last.
+    /// The nodes that report it as unreachable, and when they did last.
     pub(crate) reports: BTreeMap<NodeId, Millis>,
 }
 

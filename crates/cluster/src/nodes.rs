@@ -10,7 +10,8 @@ use tessera_slot::{Epoch, Millis, NodeId, SlotSet};
 pub(crate) struct Nodes {
     table: BTreeMap<NodeId, Node>,
     my_id: NodeId,
-    /// Those that are not proven: few, so that what a stranger sends can go through all of them.
+    /// The nodes that are not proven. They are few, so a stranger's packet may go through all of
+    /// them.
     unproven: BTreeSet<NodeId>,
 }
 
@@ -89,7 +90,7 @@ impl Nodes {
         let node = self.table.remove(&id)?;
         self.unproven.remove(&id);
         if node.in_handshake() {
-            // Nobody speaks of a name that was made up here.
+            // No other node knows a name that was made up here.
             return Some(node);
         }
         for other in self.table.values_mut() {

@@ -18,11 +18,11 @@ use tessera_slot::{Epoch, NodeId, Slot, SlotRange, SlotSet};
 pub struct NodesConfError {
     /// The line, counted from 1.
     pub line: usize,
-    /// What is wrong with it.
+    /// The problem.
     pub problem: String,
 }
 
-/// What a node begins with.
+/// The state that a node begins with.
 pub(crate) struct Loaded {
     pub(crate) nodes: Nodes,
     pub(crate) epochs: Epochs,

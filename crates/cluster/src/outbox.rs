@@ -17,7 +17,7 @@ pub(crate) enum Save {
 pub(crate) struct Outbox {
     /// Before slots change: log lines, promotion, pauses.
     before: Vec<Effect>,
-    /// What this node may do: slots, routing.
+    /// This node's rights: slots, routing.
     rights: Vec<Effect>,
     /// After slots have changed: dropped keys, a new primary.
     after: Vec<Effect>,

@@ -7,11 +7,11 @@ use crate::slot_sets::{common, minus, union};
 use crate::{Effect, LogLevel};
 use tessera_slot::{Epoch, NodeId, Slot, SlotSet};
 
-/// What a claim has taken.
+/// The slots that a claim has taken.
 struct Taken {
     /// Every slot that changed hands.
     all: SlotSet,
-    /// Those that were this node's own.
+    /// The ones that were this node's own.
     mine: SlotSet,
     /// Whether any was this shard's.
     from_my_primary: bool,
@@ -93,7 +93,7 @@ impl Cluster {
     }
 
     /// The others hold this node for the owner of slots by a claim that it does not remember. Where
-    /// nobody has a newer one it takes its place again; otherwise the slots would stay without
+    /// no node has a newer claim, it takes its place again; otherwise the slots would stay without
     /// service.
     fn take_reminder(&mut self, epoch: Epoch, slots: &SlotSet) {
         if self.nodes.me().config_epoch >= epoch {
@@ -266,7 +266,7 @@ impl Cluster {
         }
     }
 
-    /// What losing slots means for this node.
+    /// The consequences of lost slots for this node.
     fn after_transfer(
         &mut self,
         sender: NodeId,

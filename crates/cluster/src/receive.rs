@@ -148,7 +148,7 @@ impl Cluster {
         self.is_believable(header.current_epoch.max(header.config_epoch).max(of_body))
     }
 
-    /// What every packet of a known node tells.
+    /// Takes in the header, which every packet of a known node has.
     fn take_header(&mut self, sender: NodeId, header: &Header) {
         let heard = self.hearing_time();
         let Some(node) = self.nodes.get_mut(sender) else { return };
@@ -273,7 +273,7 @@ impl Cluster {
         node.source = source;
         node.send_meet = source.is_none();
         node.address = address;
-        // Nobody is told of it before its name is known: neither clients nor the file.
+        // Neither clients nor the file learn of it before its name is known.
         self.nodes.insert(node);
         id
     }

@@ -24,7 +24,7 @@ impl Cluster {
         if mine < 2 || mine < most || mine <= barrier {
             return;
         }
-        // Of all replicas that could go, the one with the smallest name does.
+        // The replica with the smallest name goes, of all that could.
         let chosen = replicas.values().filter(|of| of.len() == most).flatten().min();
         if chosen != Some(&self.id()) {
             return;

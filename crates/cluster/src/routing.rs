@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use tessera_slot::{NodeId, Slot, SlotRange, SlotState};
 
-/// What the driver was told last.
+/// The state that the driver was told last.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Published {
     slots: Vec<(SlotRange, SlotState)>,

@@ -65,7 +65,7 @@ impl Cluster {
             return;
         }
         let new_state = self.judge_state();
-        // Where nobody serves slots yet there is no majority that could have replaced this node.
+        // Where no node serves slots yet, there is no majority that could have replaced this node.
         let parted = self.nodes.voters() > 0;
         if parted && new_state == ClusterState::Fail(FailReason::Minority) {
             self.state.in_minority = Some(now);
@@ -114,11 +114,12 @@ impl Cluster {
 
     /// Whether a node may be counted on: by its own word within the node timeout, over whichever link.
     ///
-    /// The others suspect this node no sooner than a timeout after they could last hear it, so a node that counts
-    /// this way stops serving before it can be replaced. When its own pings went out does not matter for that: it may
-    /// be its silence alone that shows it. What others say of the node does not matter either: as long as it can be
-    /// heard it can say that this one was replaced. A node whose process has ended replaces nobody, so it counts until
-    /// the timeout, as it does where nobody notices the end.
+    /// The others suspect this node no sooner than a timeout after they could last hear it, so a
+    /// node that counts this way stops serving before it can be replaced. When its own pings went
+    /// out does not matter for that: it may be its silence alone that shows it. Reports of others
+    /// about the node do not matter either: as long as it can be heard, it can say that this one
+    /// was replaced. A node whose process has ended replaces nobody, so it counts until the
+    /// timeout, as it does where the end goes unnoticed.
     fn is_with_us(&self, node: &Node, is_isolated: bool) -> bool {
         if node.id == self.id() {
             return true;

@@ -1,4 +1,4 @@
-//! What time brings: connections, pings, suspicion, ends of waiting.
+//! The timers: connections, pings, suspicion, ends of waiting.
 
 use crate::bus::PingKind;
 use crate::core::Cluster;
@@ -63,8 +63,9 @@ impl Cluster {
         self.config.node_timeout.max(MIN_HANDSHAKE)
     }
 
-    /// When what is being read now was heard at the latest. What has piled up while this process was stopped may be
-    /// as old as that, and must not pass for a sign of life.
+    /// The time at which the bytes that are read now arrived at the latest. Bytes that have piled
+    /// up while this process was stopped may be as old as that, and must not pass for a sign of
+    /// life.
     pub(crate) fn hearing_time(&self) -> Millis {
         let now = self.now.mono;
         if now.since(self.rhythm.last_tick) >= SLEPT {

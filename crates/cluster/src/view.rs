@@ -1,4 +1,4 @@
-//! What commands are routed by: an immutable picture that the I/O threads read without the core.
+//! The routing of commands: an immutable snapshot that the I/O threads read without the core.
 
 use std::net::IpAddr;
 use tessera_slot::{NodeId, SLOT_COUNT, Slot, SlotRange};
@@ -23,7 +23,7 @@ pub enum FailReason {
     Minority,
 }
 
-/// What a node is, as clients care.
+/// A node's role, as far as clients care.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ViewRole {
     /// A primary.
@@ -45,7 +45,7 @@ pub struct NodeView {
     pub tls_port: u16,
     /// Its announced hostname, empty if none.
     pub hostname: String,
-    /// What stands before the port in redirections, `cluster-preferred-endpoint-type` applied.
+    /// The host in redirections, before the port, by `cluster-preferred-endpoint-type`.
     pub endpoint: String,
     /// Its role.
     pub role: ViewRole,
@@ -65,7 +65,7 @@ impl NodeView {
     }
 }
 
-/// Who owns which slot, and whether commands are served at all.
+/// The owner of each slot, and whether commands are served at all.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RoutingView {
     /// `cluster_state`.

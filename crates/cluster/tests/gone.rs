@@ -1,4 +1,4 @@
-//! Whose process is taken for gone: its own host must say so.
+//! A node's process counts as gone only if its own host says so.
 
 mod common;
 

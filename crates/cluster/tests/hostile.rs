@@ -1,4 +1,4 @@
-//! Whatever peers say, and in whatever order: no panic, and the node's own invariants hold.
+//! Peers may say anything, in any order: no panic follows, and the node's own invariants hold.
 
 mod common;
 

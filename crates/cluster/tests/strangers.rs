@@ -1,4 +1,4 @@
-//! What nodes that are not known may bring about, and what ends a link.
+//! The limits of nodes that are not known, and the packets that end a link.
 
 mod common;
 
@@ -10,7 +10,7 @@ use tessera_slot::{Epoch, NodeId, SlotSet};
 
 /// More than a node takes in at a time.
 const MANY: u32 = 1600;
-/// What it takes in of each kind, and from one source.
+/// The places that a node has for each kind, and for one source.
 const PLACES: usize = 64;
 const PLACES_OF_ONE: usize = 40;
 
@@ -105,7 +105,7 @@ fn a_flood_of_introductions_takes_few_links_and_no_file() {
         let shown = format!("{handshakes:?}").matches("handshake").count();
         assert_eq!(shown, places);
     }
-    // What the operator asks for has its place nevertheless.
+    // A node that the operator asks for has its place nevertheless.
     node.command("meet 10.9.9.9 7000");
     assert_eq!(opened(&node.effects()), 1);
     // When nobody answers, the places are free again.
@@ -170,7 +170,7 @@ fn a_packet_full_of_invented_nodes_takes_few_places_and_is_not_told_on() {
         let Packet::Full(_, Body::Ping { gossip, .. }) = packet else { continue };
         assert!(gossip.iter().all(|entry| entry.node.0[4] != 0x77), "{gossip:?}");
     }
-    // What has not answered in its time goes for what is told later.
+    // A node that has not answered in its time gives way to a later one.
     let link = node.accept();
     let later = vec![invented(MANY + 1)];
     let body = Body::Ping { kind: PingKind::Ping, gossip: later, extensions: vec![] };
@@ -280,7 +280,7 @@ fn a_packet_that_is_none_closes_its_link_and_its_line_is_limited() {
         .iter()
         .filter(|effect| matches!(effect, Effect::Log { topic: Some(LogTopic::Packet), .. }));
     assert_eq!(lines.count(), 1);
-    // What comes behind it on that link is not looked at.
+    // Packets behind it on that link are not looked at.
     node.handle(Event::Packet { link, bytes });
     assert_eq!(node.effects(), []);
     // A type that later versions may have is no fault.
@@ -316,7 +316,8 @@ fn no_packet_brings_epochs_near_their_end() {
         assert_eq!(closed(&node.effects()), [link]);
         assert_eq!(node.cluster.snapshot().current_epoch, Epoch(4));
     }
-    // What clusters that were apart for long may bring is taken, but not again and again.
+    // A jump as large as clusters that were apart for long may bring is taken, but not again and
+    // again.
     let mut node = node();
     let link = node.accept();
     node.receive(link, with(4 + jump, 2), ping(PingKind::Ping));

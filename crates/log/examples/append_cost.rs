@@ -1,4 +1,4 @@
-//! What an append costs, in nanoseconds per command of about 100 bytes.
+//! Measures an append, in nanoseconds per command of about 100 bytes.
 //!
 //! `cargo run --release -p tessera-log --example append_cost`
 

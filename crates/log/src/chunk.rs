@@ -7,14 +7,14 @@
 //! | `bytes` | 64 KiB, or exactly one large append that was encoded elsewhere |
 //!
 //! This is the one place of the crate with `unsafe`. The reason: with the mutex around the bytes,
-//! each reader's write to its socket, or its copy for it, would stop every writer of the node. What
-//! an append costs beside a reader is measured by the example `append_cost`.
+//! each reader's write to its socket, or its copy for it, would stop every writer of the node. The
+//! example `append_cost` measures an append beside a reader.
 
 use std::cell::UnsafeCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes of the history from `start` on. Those before `committed` never change again.
+/// Bytes of the history from `start` on. The bytes before `committed` never change again.
 pub(crate) struct Chunk {
     start: u64,
     committed: AtomicUsize,

@@ -12,7 +12,7 @@ use crate::identity::{CannotServe, Identity, ReplId};
 use crate::inner::{CHUNK, Inner};
 use crate::reader::Reader;
 
-/// What readers and appenders share.
+/// The state that readers and appenders share.
 pub(crate) struct Shared {
     active: AtomicBool,
     /// End of the last whole append.
@@ -54,9 +54,9 @@ const MULTI_EXEC_LEN: usize = 15 + 14;
 
 /// The ordered history of writes. Cheap to clone; all clones are the same history.
 ///
-/// Appends of one key come in order because the caller holds the key's slot locked. What replaces
-/// the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) is called with
-/// the world locked, so that no write falls between the data and the history.
+/// Appends of one key come in order because the caller holds the key's slot locked. The calls that
+/// replace the whole history ([`Log::activate`], [`Log::adopt`], [`Log::start_full_sync`]) need the
+/// world locked, so that no write falls between the data and the history.
 #[derive(Clone)]
 pub struct Log {
     shared: Arc<Shared>,
@@ -225,10 +225,10 @@ impl Log {
         Ok(self.reader_at(&mut inner, offset.0))
     }
 
-    /// The beginning of a full resync: the current name, and a reader at the current end. What
-    /// a primary adds there begins with SELECT; what a replica passes on does not
-    /// ([`Log::stream_db`]). The history is active and the world is locked, so that the
-    /// snapshot is of this very moment.
+    /// The beginning of a full resync: the current name, and a reader at the current end. The
+    /// writes that a primary adds there begin with SELECT; those that a replica passes on do not
+    /// ([`Log::stream_db`]). The history is active and the world is locked, so that the snapshot is
+    /// of this very moment.
     pub fn start_full_sync(&self) -> (ReplId, Reader) {
         let mut inner = self.shared.inner.lock();
         inner.select_next = true;

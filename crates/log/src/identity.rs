@@ -1,4 +1,4 @@
-//! Which history this is: PSYNC's replication ids.
+//! The identity of a history: PSYNC's replication ids.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What the mutex guards: the chunks, who reads them, and under which name.
+//! The state behind the mutex: the chunks, their readers, and the name of the history.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::identity::{CannotServe, Identity};
 /// Size of an ordinary chunk in bytes.
 pub(crate) const CHUNK: usize = 64 * 1024;
 
-/// Where a reader stands; shared with the reader, which moves it without the mutex.
+/// A reader's position; shared with the reader, which moves it without the mutex.
 pub(crate) type Position = Arc<AtomicU64>;
 
 pub(crate) struct Inner {
@@ -109,7 +109,8 @@ impl Inner {
         }
     }
 
-    /// What has been dropped. Freeing it may take long; it is the caller's once it holds no mutex.
+    /// The chunks that were dropped. Freeing them may take long, so the caller does it without the
+    /// mutex.
     pub(crate) fn take_garbage(&mut self) -> Vec<Arc<Chunk>> {
         std::mem::take(&mut self.garbage)
     }

@@ -14,8 +14,8 @@
 //! The history has an identity ([`ReplId`], [`Identity`]), by which a replica may continue
 //! where it was cut off (PSYNC, version 2).
 //!
-//! What is deliberately not here: files, sockets, clocks, randomness, waking of readers. As long as
-//! nobody ever needed the history it is inactive, and an append costs one relaxed load.
+//! Deliberately not here: files, sockets, clocks, randomness, waking of readers. Until the first
+//! reader needs the history it is inactive, and an append costs one relaxed load.
 //!
 //! Invariant: a reader sees whole appends only, in the order of their offsets, and never blocks an
 //! appender for longer than it takes to look up a chunk.

@@ -65,7 +65,7 @@ impl Reader {
         if at >= end {
             return Ok(&[]);
         }
-        // What lies before `end` is committed, in this chunk or in a later one.
+        // The bytes before `end` are committed, in this chunk or in a later one.
         let is_here = |chunk: &Arc<Chunk>| at < chunk.start() + chunk.committed().len() as u64;
         if !self.chunk.as_ref().is_some_and(is_here) {
             self.find_chunk(at)?;

@@ -72,7 +72,7 @@ fn read_to_the_last(mut reader: Reader) -> Vec<u8> {
     let mut stream = Vec::new();
     while !stream.windows(LAST.len()).rev().take(LAST.len()).any(|window| window == LAST) {
         let bytes = reader.peek().unwrap();
-        // Not always all of it: a socket takes what it can.
+        // It does not always take all: a socket takes what it can.
         let count = bytes.len().min(30_000);
         stream.extend_from_slice(&bytes[..count]);
         reader.advance(count);

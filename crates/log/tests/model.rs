@@ -72,7 +72,7 @@ proptest! {
                     }
                 }
                 Step::Limit(bytes) => {
-                    // What a larger backlog lacks cannot come back.
+                    // Bytes that a larger backlog lacks cannot come back.
                     limit = limit.min(bytes);
                     log.set_backlog_limit(limit);
                 }

@@ -1,4 +1,5 @@
-//! What it costs to encode and to read entries: nanoseconds per entry, by size and kind of value.
+//! Measures how long entries take to encode and to read: nanoseconds per entry, by size and kind of
+//! value.
 //!
 //! `cargo run --release -p tessera-rdb --example codec_cost`
 

@@ -6,7 +6,7 @@ use crate::encoder::{Encode, Encoder, Options};
 use crate::format::{ValueType, Version, opcode};
 use crate::strings::{put_length, put_string};
 
-/// What eviction knows about a key. It is stored so that a restart does not forget it.
+/// Eviction's knowledge about a key. It is stored so that it survives a restart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Eviction {
     /// Seconds since the key was last used (an LRU policy).

@@ -87,12 +87,14 @@ impl<'a> Encoder<'a> {
         self.out.extend_from_slice(&value.to_le_bytes());
     }
 
-    /// What begins a node of a quicklist that is one large element. The element, a string, follows.
+    /// Writes the beginning of a quicklist's node that is one large element. The element, a string,
+    /// follows.
     pub fn plain_node(&mut self) {
         put_length(self.out, list_node::PLAIN);
     }
 
-    /// What begins a node of a quicklist that is a listpack. The listpack, a string, follows.
+    /// Writes the beginning of a quicklist's node that is a listpack. The listpack, a string,
+    /// follows.
     pub fn packed_node(&mut self) {
         put_length(self.out, list_node::PACKED);
     }

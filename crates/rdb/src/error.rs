@@ -1,4 +1,4 @@
-//! What can be wrong with an RDB file or a DUMP payload.
+//! Errors of an RDB file or a DUMP payload.
 
 use crate::format::ValueType;
 
@@ -11,7 +11,7 @@ pub enum Error {
     Io {
         /// Bytes from the start of the input.
         offset: u64,
-        /// What the source said.
+        /// The source's error.
         #[source]
         source: std::io::Error,
     },
@@ -43,7 +43,7 @@ pub enum Error {
     UnsupportedOpcode {
         /// Bytes from the start of the input.
         offset: u64,
-        /// What it is.
+        /// The thing that is not supported.
         what: &'static str,
     },
     /// A value of a type that cannot be loaded.
@@ -80,7 +80,7 @@ pub enum Error {
     Corrupt {
         /// Bytes from the start of the input.
         offset: u64,
-        /// What is wrong.
+        /// The fault.
         what: &'static str,
     },
     /// The checksum at the end is not that of the bytes.

@@ -91,7 +91,7 @@ impl Version {
     }
 }
 
-/// Whose format a file has after the fork.
+/// The project whose format a file has, after the fork.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Dialect {
     /// Versions 1 to 11, which both share, and Redis' 12.
@@ -122,7 +122,7 @@ impl SourceVersion {
         self.number
     }
 
-    /// Whose format it is.
+    /// The project whose format it is.
     pub fn dialect(self) -> Dialect {
         self.dialect
     }
@@ -176,7 +176,7 @@ macro_rules! value_types {
                 }
             }
 
-            /// What a user calls such a value: "list", "sorted set", and so on.
+            /// The user's word for such a value: "list", "sorted set", and so on.
             pub fn name(self) -> &'static str {
                 match self {
                     $(ValueType::$variant => $name,)*

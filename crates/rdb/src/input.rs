@@ -180,7 +180,7 @@ impl<R: Read> Input<R> {
             if self.start == self.end {
                 self.sum_up();
                 let offset = self.taken + done as u64;
-                // What is larger than the buffer goes straight to its place.
+                // Data larger than the buffer goes straight to its place.
                 let rest = &mut target[done..];
                 if rest.len() >= BUFFER {
                     let read = read_some(&mut self.source, rest, offset)?;

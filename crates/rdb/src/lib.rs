@@ -5,8 +5,8 @@
 //! checksum. Reading is a pull parser, [`Reader`]: each call of [`Reader::next_item`] gives one
 //! [`Item`]; a value comes as plain data ([`value`]).
 //!
-//! What is deliberately not here: files, sockets, clocks, keyspaces. The crate works on
-//! `std::io::Read` and `std::io::Write` and holds at most one entry in memory.
+//! Deliberately not here: files, sockets, clocks, keyspaces. The crate works on `std::io::Read` and
+//! `std::io::Write` and holds at most one entry in memory.
 //!
 //! Hostile input gives an [`Error`] with the byte offset, never a panic; a length that the input
 //! claims is not believed until its bytes have arrived.

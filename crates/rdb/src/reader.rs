@@ -12,7 +12,7 @@ use crate::format::{
 use crate::input::Input;
 use crate::value::{Value, parse_value};
 
-/// What a reader accepts.
+/// The limits of what a reader accepts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Longest string in bytes, unpacked (directive `proto-max-bulk-len`).
@@ -34,7 +34,7 @@ pub struct Entry {
     /// When it expires, in milliseconds since 1970; the moment may have passed. A time before 1970
     /// is given as 0.
     pub expires_at: Option<Millis>,
-    /// What eviction knew about it.
+    /// Eviction's knowledge about it.
     pub eviction: Option<Eviction>,
     /// The value.
     pub value: Value,
@@ -87,7 +87,7 @@ pub struct Reader<R> {
     finished: bool,
 }
 
-/// What stands before the type of an entry.
+/// The opcodes before the type of an entry.
 #[derive(Default)]
 struct Attributes {
     expires_at: Option<Millis>,

@@ -1,4 +1,4 @@
-//! What is written is read again, and nothing that comes from outside breaks the reader.
+//! Values that are written are read again, and no bytes from outside break the reader.
 
 use std::io::{self, Read};
 

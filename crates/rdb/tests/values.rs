@@ -158,7 +158,7 @@ fn read_one(bytes: &[u8]) -> Result<Value, Error> {
     }
 }
 
-/// What a file of this version with nothing but this value says.
+/// Reads a file of this version with nothing but this value.
 fn read_raw(header: &[u8], kind: ValueType, body: &[u8]) -> Result<Value, Error> {
     let rest = [&[kind.to_byte()][..], b"\x01k", body, b"\xff", &[0; 8]].concat();
     read_one(&[header, &rest].concat())

@@ -12,9 +12,9 @@
 //! and reports back by further events. Effects are plain data. Bytes that were received are passed
 //! on as ranges of the received buffer, so nothing is copied.
 //!
-//! What is deliberately not here: sockets, files, clocks, randomness, the history itself
-//! (`tessera-log`) and the format of the payload (`tessera-rdb`). Falling back to SYNC (before
-//! Redis 2.8) as a replica is not supported.
+//! Deliberately not here: sockets, files, clocks, randomness, the history itself (`tessera-log`)
+//! and the format of the payload (`tessera-rdb`). Falling back to SYNC (before Redis 2.8) as a
+//! replica is not supported.
 
 mod link;
 mod ping;

@@ -154,7 +154,7 @@ impl Follower {
 
     fn disconnect(&mut self) {
         self.socket = None;
-        // What was not a whole command is sent again.
+        // A command that was cut off is sent again.
         self.unparsed.clear();
         assert_eq!(self.link.position().unwrap().offset, self.log.offset());
         self.handle(LinkEvent::Closed, &[]);
@@ -208,7 +208,7 @@ fn follow(program: &Path, diskless: &str) {
     let shown = info(&mut primary, "slave0");
     assert!(shown.starts_with("ip=10.0.0.7,port=7001,state=online"), "{shown}");
 
-    // What is written while the follower is away comes by a partial resync.
+    // Writes made while the follower is away come by a partial resync.
     follower.disconnect();
     primary.command(&[&b"SET"[..], b"missed", &text(300)]);
     follower.run_until("the partial resync", |f| f.data.contains_key(&b"missed"[..]));

@@ -226,7 +226,7 @@ fn serve(program: &Path, style: Style) {
     let mut primary = Primary::new(style);
     primary.write("before", b"the snapshot");
     let address = format!("127.0.0.1 {}", primary.port());
-    // Where the replica stores the payload in a file first, and where it parses it from the socket.
+    // One style stores the payload in a file first, the other parses it from the socket.
     let diskless_load = match style {
         Style::Length => "disabled",
         Style::Mark => "on-empty-db",

@@ -1,9 +1,9 @@
 //! The request parser: from the bytes of a connection to the arguments of a command.
 //!
 //! A request is an array of bulk strings (`*2\r\n$4\r\nECHO\r\n$2\r\nhi\r\n`) or an inline line
-//! (`ECHO hi\r\n`). The parser yields positions in the caller's buffer, never copies. What it has
-//! found of a command that is not whole yet it keeps, so that a command which arrives in many reads
-//! costs linear time.
+//! (`ECHO hi\r\n`). The parser yields positions in the caller's buffer, never copies. It keeps the
+//! positions of a command that is not whole yet, so a command that arrives in many reads costs
+//! linear time.
 
 use crate::split::split_args_in_place;
 
@@ -19,7 +19,7 @@ const MAX_SPANS_RESERVED: usize = 1024;
 /// How a TLS record with a handshake begins: its type, and the major version (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
-/// Where an argument stands, relative to the first byte of its command.
+/// The position of an argument, relative to the first byte of its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// The offset of the first byte.
@@ -36,7 +36,7 @@ impl Span {
     }
 }
 
-/// What the parser refuses.
+/// The limits beyond which the parser refuses a request.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// `proto-max-bulk-len`, in bytes.
@@ -120,7 +120,7 @@ impl ArgRange {
     }
 }
 
-/// What one call of [`RequestParser::next`] found.
+/// The outcome of one call of [`RequestParser::next`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// A whole command, whose arguments were appended to the caller's list.
@@ -137,7 +137,7 @@ pub enum Step {
     },
 }
 
-/// What a part of the parser found; [`RequestParser::next`] makes a [`Step`] of it.
+/// The outcome of a part of the parser; [`RequestParser::next`] makes a [`Step`] of it.
 enum Found {
     Command { len: usize },
     Incomplete { missing: usize },
@@ -177,8 +177,9 @@ impl RequestParser {
         if self.args_left > 0 { self.pos } else { 0 }
     }
 
-    /// The line of the inline command that [`RequestParser::next`] has just split or refused, as it was: splitting
-    /// overwrites it. Who wants to parse it again puts these bytes back to the start of `buf`.
+    /// The line of the inline command that [`RequestParser::next`] has just split or refused, as it
+    /// was: splitting overwrites it. A caller that wants to parse it again puts these bytes back to
+    /// the start of `buf`.
     #[inline]
     pub fn take_line(&mut self) -> Option<Box<[u8]>> {
         self.line.take()

@@ -1,10 +1,10 @@
 //! Hash slots and the identifiers that every other crate shares.
 //!
-//! What is here: CRC16 and hash tags ([`Slot::of_key`]), sets and ranges of slots ([`SlotSet`],
-//! [`SlotRange`]), what a node may do with a slot ([`SlotState`]), and the small newtypes that keep
+//! Here are CRC16 and hash tags ([`Slot::of_key`]), sets and ranges of slots ([`SlotSet`],
+//! [`SlotRange`]), a node's rights on a slot ([`SlotState`]), and the small newtypes that keep
 //! unlike numbers apart ([`NodeId`], [`Epoch`], [`Offset`], [`Millis`]).
 //!
-//! What is deliberately not here: keys, tables, clocks, sockets. This crate has no dependencies.
+//! Deliberately not here: keys, tables, clocks, sockets. This crate has no dependencies.
 
 mod crc16;
 mod ids;

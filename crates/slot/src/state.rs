@@ -1,4 +1,4 @@
-//! What a node may do with the keys of a slot.
+//! A node's rights on the keys of a slot.
 
 use crate::NodeId;
 

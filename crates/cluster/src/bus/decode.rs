@@ -17,7 +17,7 @@ pub enum DecodeError {
     /// The packet is longer than its content, or its length field is wrong.
     #[error("the packet's length is not what its content takes")]
     Length,
-    /// Not `RCmb`.
+    /// The signature is not `RCmb`.
     #[error("bad message signature")]
     Signature,
     /// Another protocol version.

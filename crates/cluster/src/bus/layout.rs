@@ -1,4 +1,4 @@
-//! Where the fields stand. Each offset follows from the field before it.
+//! The offsets of the fields. Each follows from the field before it.
 //!
 //! Source: the cluster bus header, protocol version 1, as Redis 7 and Valkey 8 lay it out.
 
@@ -76,7 +76,7 @@ pub(super) mod update {
 
 /// The fixed part of a MODULE body: id, length, type.
 pub(super) const MODULE_FIXED: usize = 8 + 4 + 1;
-/// Where the length stands in a MODULE body.
+/// The offset of the length in a MODULE body.
 pub(super) const MODULE_DATA_LEN: usize = 8;
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 //!
 //! [`Framer`] cuts a TCP stream into packets, [`decode`] reads one, [`encode`] writes one. All
 //! numbers are big-endian, all texts are padded with zero bytes, names are 40 hexadecimal digits.
-//! What a packet means is not decided here.
+//! The meaning of a packet is not decided here.
 
 mod decode;
 mod encode;
@@ -94,7 +94,7 @@ impl std::ops::BitOrAssign for MessageFlags {
     }
 }
 
-/// What every full packet says about its sender.
+/// The header of every full packet: the sender's description of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {
     /// The sender's name.
@@ -168,12 +168,12 @@ pub enum PingKind {
     Meet,
 }
 
-/// What a full packet carries after its header.
+/// The body of a full packet, after its header.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Body {
     /// PING, PONG, MEET.
     Ping {
-        /// Which of the three.
+        /// One of the three kinds.
         kind: PingKind,
         /// The gossip section.
         gossip: Vec<Gossip>,

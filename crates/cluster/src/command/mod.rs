@@ -13,7 +13,7 @@ use crate::core::Cluster;
 use tessera_resp::Value;
 use tessera_slot::{NodeId, Slot};
 
-/// What CLUSTER subcommands must know of the data.
+/// The questions that CLUSTER subcommands ask about the data.
 pub trait Keyspace {
     /// The number of keys in a slot.
     fn keys_in_slot(&self, slot: Slot) -> usize;
@@ -21,7 +21,7 @@ pub trait Keyspace {
     fn is_empty(&self) -> bool;
 }
 
-/// Who sends a CLUSTER subcommand.
+/// The client that sends a CLUSTER subcommand.
 #[derive(Clone, Copy)]
 pub struct CommandContext<'a> {
     /// This node's data.

@@ -23,7 +23,7 @@ impl Cluster {
         self.offset_of(replica) != 0 || primary.is_some_and(|node| self.offset_of(node) == 0)
     }
 
-    /// What clients should connect to.
+    /// The endpoint that clients should connect to.
     fn endpoint_value(&self, node: &Node) -> Value {
         match self.config.preferred_endpoint {
             PreferredEndpoint::Unknown => Value::Null,

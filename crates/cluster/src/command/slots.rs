@@ -5,7 +5,7 @@ use crate::LogLevel;
 use crate::core::Cluster;
 use tessera_slot::{NodeId, Slot, SlotSet};
 
-/// What is done with the slots that a command lists.
+/// The change that a command makes to the slots that it lists.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Edit {
     Add,
@@ -80,7 +80,7 @@ fn edit(cluster: &mut Cluster, edit: Edit, ranges: Vec<(Slot, Slot)>) -> Answer 
         cluster.open.migrating.retain(|slot, _| !listed.contains(*slot));
     }
     cluster.changed_durably();
-    // Who follows this node, or redirects to it, must not wait for the next ping.
+    // Nodes that follow this one, or redirect to it, must not wait for the next ping.
     cluster.todo.announce = true;
     ok()
 }

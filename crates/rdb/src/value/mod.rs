@@ -1,7 +1,8 @@
 //! Values as plain data: what a file or payload holds, before anybody has made collections of it.
 //!
-//! Compact forms (listpacks, intsets) stay the blobs that they are in the file, unchecked: whoever takes them in checks them.
-//! What Redis has given up (zipmaps, ziplists, scores as text) is decoded while it is read.
+//! Compact forms (listpacks, intsets) stay the blobs that they are in the file, unchecked; the code
+//! that takes them in checks them. Forms that Redis has given up (zipmaps, ziplists, scores as
+//! text) are decoded while they are read.
 
 mod encode;
 mod parse;
@@ -67,7 +68,7 @@ pub enum SortedSet {
     Members {
         /// The members.
         members: Strings,
-        /// As many scores.
+        /// The scores, as many as members.
         scores: Vec<f64>,
     },
     /// A listpack of member, score, member, score …

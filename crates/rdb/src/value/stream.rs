@@ -12,7 +12,7 @@ pub struct Stream {
     pub length: u64,
     /// The id of the entry added last.
     pub last_id: StreamId,
-    /// What version 2 of the format has added; `None` in version 1.
+    /// The counters that version 2 of the format has added; `None` in version 1.
     pub counters: Option<Counters>,
     /// The consumer groups.
     pub groups: Vec<Group>,
@@ -27,7 +27,7 @@ pub struct StreamNode {
     pub listpack: Vec<u8>,
 }
 
-/// What a stream remembers beyond its entries.
+/// The counters that a stream keeps beside its entries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Counters {
     /// The id of the first entry.
@@ -47,7 +47,7 @@ pub struct Group {
     pub last_id: StreamId,
     /// How many entries it has read; `None`: not known, as always in version 1 of the format.
     pub entries_read: Option<u64>,
-    /// What is delivered and not acknowledged.
+    /// The entries that are delivered and not acknowledged.
     pub pending: Vec<Pending>,
     /// The consumers.
     pub consumers: Vec<Consumer>,
@@ -73,6 +73,6 @@ pub struct Consumer {
     pub seen_at: Millis,
     /// When it got or claimed an entry last; `None`: never. Before version 3 of the format the same as `seen_at`.
     pub active_at: Option<Millis>,
-    /// Which of the group's pending entries are its own.
+    /// Its own among the group's pending entries.
     pub pending: Vec<StreamId>,
 }

@@ -13,7 +13,7 @@ pub struct Strings {
 #[derive(Clone, PartialEq, Eq, Default)]
 struct Chunk {
     bytes: Vec<u8>,
-    /// Where each string ends.
+    /// The end of each string.
     ends: Vec<usize>,
 }
 
@@ -26,7 +26,7 @@ impl Chunk {
 }
 
 impl Strings {
-    /// None.
+    /// No strings.
     pub fn new() -> Strings {
         Strings::default()
     }

@@ -22,8 +22,8 @@ pub(crate) struct Peer {
     client: BufReader<TcpStream>,
 }
 
-/// Where the program is, by the PATH. If it is nowhere the test is to be skipped; that is said
-/// plainly, and under CI it is a failure.
+/// The path of the program, by the PATH. If there is none the test is skipped; a line says so, and
+/// under CI that is a failure.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found =

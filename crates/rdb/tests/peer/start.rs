@@ -42,14 +42,14 @@ fn answers(process: &mut Child, port: u16) -> bool {
     while begun.elapsed() < PATIENCE && matches!(process.try_wait(), Ok(None)) {
         match process_id(port) {
             Ok(Some(id)) => return id == process.id(),
-            // Nobody is there yet, or somebody who is just going.
+            // No process answers yet, or one that is just ending.
             Ok(None) | Err(_) => thread::sleep(Duration::from_millis(10)),
         }
     }
     false
 }
 
-/// Which process answers on a port, if it says so.
+/// The process that answers on a port, if it says which it is.
 fn process_id(port: u16) -> io::Result<Option<u32>> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     stream.set_read_timeout(Some(ANSWER))?;

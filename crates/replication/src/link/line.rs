@@ -9,7 +9,7 @@ pub(crate) struct LineBuffer {
     partial: Vec<u8>,
 }
 
-/// What became of some received bytes.
+/// The outcome of some received bytes.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum LineTaken {
     /// A line, without its end, and how many of the bytes belonged to it.

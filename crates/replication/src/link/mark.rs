@@ -15,7 +15,7 @@ pub(crate) struct MarkScanner {
     matched: usize,
 }
 
-/// What a piece has brought.
+/// The outcome of one piece.
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Scanned<'a> {
     /// Payload held back from earlier pieces.
@@ -44,7 +44,7 @@ impl MarkScanner {
         MarkScanner { mark, borders, matched: 0 }
     }
 
-    /// Goes on with the next piece. Not to be called again once the mark was complete.
+    /// Goes on with the next piece. It must not be called again once the mark was complete.
     pub(crate) fn scan(&mut self, piece: &[u8]) -> Scanned<'_> {
         let held_before = self.matched;
         let mut at = 0;

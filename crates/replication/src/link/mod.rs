@@ -32,7 +32,7 @@ const NEWLINE_PERIOD: u64 = 1000;
 const FIRST_PAUSE: u64 = 100;
 const LONGEST_PAUSE: u64 = 1000;
 
-/// What a replica says about itself, and how patient it is.
+/// A replica's description of itself, and its time-outs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LinkConfig {
     /// The port that the primary shows in INFO (`replica-announce-port`, else `port`).
@@ -58,7 +58,7 @@ pub struct Position {
     pub offset: Offset,
 }
 
-/// What happens to the link.
+/// The events of a link.
 #[derive(Clone, Copy, Debug)]
 pub enum LinkEvent<'a> {
     /// The moment of [`ReplicaLink::deadline`] has come (or any other: it does no harm).
@@ -84,8 +84,8 @@ pub enum LinkEvent<'a> {
     AckRequested,
 }
 
-/// What the driver is to do, in order. Ranges are of the bytes of the [`LinkEvent::Received`] being
-/// handled.
+/// The requests to the driver, in order. Ranges are of the bytes of the [`LinkEvent::Received`]
+/// being handled.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum LinkEffect {
     /// Connect to the primary; report `Connected` or `Closed`.
@@ -149,7 +149,7 @@ pub enum LinkFault {
     /// The primary gave up during a full resync.
     #[error("the primary aborted the full resync: {0}")]
     Aborted(String),
-    /// What came is not the protocol.
+    /// The received bytes are not the protocol.
     #[error("the primary does not follow the replication protocol: {0}")]
     Protocol(String),
     /// The payload could not be loaded.
@@ -157,7 +157,7 @@ pub enum LinkFault {
     LoadFailed,
 }
 
-/// What +FULLRESYNC promised.
+/// The promise of +FULLRESYNC.
 type Grant = Position;
 
 /// How the payload ends.
@@ -230,7 +230,7 @@ impl ReplicaLink {
         &mut self.config
     }
 
-    /// Where this replica stands; unknown during a full resync.
+    /// This replica's position; unknown during a full resync.
     pub fn position(&self) -> Option<Position> {
         self.position
     }
@@ -352,7 +352,7 @@ impl ReplicaLink {
     ) -> Result<usize, LinkFault> {
         let rest = bytes.len() - at;
         match &mut self.state {
-            // Nothing is expected here: the driver reports what came before it had closed.
+            // Nothing is expected here: the driver reports bytes that came before it had closed.
             State::Waiting { .. } | State::Connecting => Ok(rest),
             State::Streaming { .. } | State::Loading { .. } => {
                 effects.push(LinkEffect::Stream(at..bytes.len()));

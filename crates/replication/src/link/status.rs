@@ -7,7 +7,7 @@ use super::{Ending, ReplicaLink, State};
 /// How far the link is, in the words of ROLE.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkPhase {
-    /// Not connected; a new attempt is due.
+    /// The link is not connected; a new attempt is due.
     Connect,
     /// The connection is being made.
     Connecting,
@@ -41,7 +41,7 @@ pub struct Transfer {
     pub read: u64,
 }
 
-/// What INFO shows of a link.
+/// The fields of INFO about a link.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct LinkStatus {
     /// How far it is. `Connected` is `master_link_status:up`, `Sync` is

@@ -237,7 +237,7 @@ fn continue_without_a_name_keeps_it() {
     let resume = LinkEffect::Resume { id: history(1), renamed: false };
     let effects = Trace::at_psync(Some(at)).receive("+CONTINUE\r\n");
     assert_eq!(effects, [resume, sent(&["REPLCONF ACK 9"])]);
-    // Nobody asked to continue.
+    // The replica did not ask to continue.
     let effects = Trace::at_psync(None).receive("+CONTINUE\r\n");
     assert!(matches!(effects[..], [LinkEffect::Close(LinkFault::Protocol(_))]));
 }
@@ -307,7 +307,7 @@ fn a_failed_load_forgets_the_position() {
     let effects = trace.on(LinkEvent::LoadFailed);
     assert_eq!(effects, [LinkEffect::Close(LinkFault::LoadFailed)]);
     assert_eq!(trace.link.position(), None);
-    // What the old connection still brings is not looked at.
+    // Bytes of the old connection are not looked at any more.
     assert_eq!(trace.receive("*1\r\n"), []);
 }
 
@@ -328,7 +328,7 @@ fn a_connection_lost_while_loading_costs_a_partial_resync_only() {
     assert_eq!(load(LinkEvent::LoadFailed), None);
 }
 
-/// What a link passes on when `input` comes in pieces of these sizes: payload, stream, faults.
+/// The output of a link when `input` comes in pieces of these sizes: payload, stream, faults.
 fn passed_on(input: &[u8], sizes: &[usize]) -> (Vec<u8>, Vec<u8>, Vec<LinkFault>) {
     let mut trace = Trace::new(config(), None);
     trace.tick();

@@ -1,4 +1,4 @@
-//! What a primary keeps for one replica.
+//! The state that a primary keeps for one replica.
 //!
 //! ```text
 //! Configuring ─ PSYNC ► Deciding ─► Online                                        (+CONTINUE)
@@ -41,7 +41,7 @@ pub enum Framing {
     Mark([u8; 40]),
 }
 
-/// What the payload of a full resync contains.
+/// The contents of a full resync's payload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Contents {
     /// Keys.
@@ -50,7 +50,7 @@ pub struct Contents {
     pub functions: bool,
 }
 
-/// What happens to the session.
+/// The events of a session.
 #[derive(Clone, Copy, Debug)]
 pub enum SessionEvent<'a> {
     /// REPLCONF, with its arguments (without the command's name).
@@ -84,7 +84,7 @@ pub enum SessionEvent<'a> {
     Tick,
 }
 
-/// What the driver is to do, in order.
+/// The requests to the driver, in order.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SessionEffect {
     /// Send these bytes.
@@ -96,7 +96,7 @@ pub enum SessionEffect {
     TryResume {
         /// The history that the replica names.
         id: ReplId,
-        /// What it has applied of it.
+        /// The offset up to which it has applied the history.
         offset: Offset,
     },
     /// Start a snapshot, or join one that is about to start, and report `SnapshotStarted` when it
@@ -104,7 +104,7 @@ pub enum SessionEffect {
     StartFullSync {
         /// Whether the payload may end with a mark.
         eof_capable: bool,
-        /// What it contains.
+        /// The contents.
         contents: Contents,
     },
     /// Send what the reader gives, from now on.
@@ -165,7 +165,7 @@ impl SessionState {
     }
 }
 
-/// What INFO shows of a replica.
+/// The fields of INFO about a replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct SessionStatus {
     /// The address that the replica announced; otherwise that of the connection is shown.
@@ -174,13 +174,13 @@ pub struct SessionStatus {
     pub listening_port: u16,
     /// `wait_bgsave`, `send_bulk` or `online`.
     pub state: &'static str,
-    /// What it acknowledged.
+    /// The offset that it has acknowledged.
     pub offset: Offset,
     /// Seconds since it acknowledged; 0 while it is not online.
     pub lag_seconds: u64,
 }
 
-/// What the replica said about itself.
+/// The replica's description of itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 struct Announced {
     ip: Option<String>,
@@ -244,12 +244,12 @@ impl ReplicaSession {
         self.state == SessionState::Online
     }
 
-    /// What the replica has acknowledged.
+    /// The offset that the replica has acknowledged.
     pub fn acked(&self) -> Offset {
         self.acked
     }
 
-    /// What the replica has on disk, if it said so.
+    /// The offset up to which the replica has the history on disk, if it said so.
     pub fn fsynced(&self) -> Option<Offset> {
         self.fsynced
     }

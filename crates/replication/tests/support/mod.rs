@@ -1,4 +1,4 @@
-//! What the tests with real servers share.
+//! Helpers of the tests with real servers.
 
 #[path = "../../../rdb/tests/peer/mod.rs"]
 pub(crate) mod peer;
