@@ -12,7 +12,7 @@ use crate::requests::{Order, Workload};
 use crate::server::{Program, Server};
 use crate::table::{Table, ratio, thousands};
 
-/// What to compare.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Ours first, then the peer.
@@ -23,7 +23,7 @@ pub struct Plan {
     pub duration: Duration,
     /// Depths of pipelining.
     pub pipelines: Vec<usize>,
-    /// What is measured at each depth.
+    /// The workloads that are measured at each depth.
     pub workloads: Vec<Workload>,
     /// Connections.
     pub connections: usize,

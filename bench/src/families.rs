@@ -12,7 +12,7 @@ use crate::requests::{Order, Template};
 use crate::server::{Program, Server};
 use crate::table::{Table, ratio, thousands};
 
-/// What to compare.
+/// The options of a comparison.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// Ours first, then the peer.
@@ -132,7 +132,7 @@ struct Content {
 }
 
 const CONTENTS: &[Content] = &[
-    // As many keys as of hashes, 100 k: the memory of the table of keys counts too.
+    // There are as many keys as of hashes, 100 k: the memory of the table of keys counts too.
     Content { name: "list of 100", elements: 10_000_000, command: "RPUSH list:{n/100} value:{n}" },
     Content {
         name: "hash of 10 fields",
@@ -216,7 +216,8 @@ pub fn run_memory(plan: &Plan) -> Result<()> {
         eprintln!("{}", content.name);
         let bytes = |program: &Program| -> Result<f64> {
             let server = Server::start(program, plan.server_core, false)?;
-            // What a server takes once, when it gets its first client and value, is none of the values'.
+            // The memory that a server takes once, with its first client and value, does not belong
+            // to the values.
             fill(&server, 1_000, "SET warm:{n%10} {x10}")?;
             let before = server.used_memory()?;
             fill(&server, content.elements, content.command)?;

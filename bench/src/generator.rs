@@ -26,16 +26,16 @@ const READ_BUFFER: usize = 256 * 1024;
 /// Longest latency that the histogram tells apart, in nanoseconds.
 const LATENCY_MAX: u64 = 60_000_000_000;
 
-/// What load to make.
+/// The load to make.
 #[derive(Clone, Debug)]
 pub struct Load {
-    /// Which commands, in turn.
+    /// The commands, in turn.
     pub templates: Vec<Template>,
     /// Connections, over all nodes.
     pub connections: usize,
     /// Commands that a connection sends at once.
     pub pipeline: usize,
-    /// Which keys, in which order.
+    /// The keys, and their order.
     pub order: Order,
     /// For how long; `None`: until the keys come to an end.
     pub duration: Option<Duration>,
@@ -45,7 +45,7 @@ pub struct Load {
     pub keep: bool,
 }
 
-/// What came of a load.
+/// The outcome of a load.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// Commands answered.
@@ -54,8 +54,8 @@ pub struct Outcome {
     pub elapsed: Duration,
     /// Latencies in nanoseconds, one sample for each command.
     pub latencies: Histogram<u64>,
-    /// Where they are kept: the latency of each batch in microseconds, by its place. The n-th batch of a connection has the same place in
-    /// every run of a load.
+    /// If they are kept: the latency of each batch in microseconds, by its place. The n-th batch of
+    /// a connection has the same place in every run of a load.
     pub batches: Vec<u32>,
     /// Errors among the answers.
     pub errors: u64,

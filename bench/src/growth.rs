@@ -1,8 +1,8 @@
 //! Loading many keys into an empty server: is any single command slow while tables grow?
 //!
-//! A machine that others use too halts a process for many milliseconds now and then, whatever it is doing. That is not growth: growth
-//! comes at the same keys each time. So the load is repeated, each time into an empty server, and of each command the shortest of its
-//! times counts.
+//! A shared machine halts a process for many milliseconds now and then, whatever the process does.
+//! Growth is another thing: it comes at the same keys each time. So the load is repeated, each time
+//! into an empty server, and the shortest of each command's times counts.
 
 use anyhow::Result;
 
@@ -12,7 +12,7 @@ use crate::requests::{Order, Workload};
 use crate::server::{Program, Server};
 use crate::table::{Table, thousands};
 
-/// What to load.
+/// The options of a load.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The servers, each measured alone.

@@ -5,7 +5,7 @@
 //! `growth` loads millions of keys and looks for a slow command. `lru` compares hit rates under `maxmemory`. How to read
 //! the figures stands in this folder's README.md.
 //!
-//! What is deliberately not here: any shortcut for our own server. Both sides get the same bytes.
+//! Deliberately not here: any shortcut for our own server. Both sides get the same bytes.
 
 pub mod compare;
 pub mod families;

@@ -16,7 +16,7 @@ use crate::table::Table;
 /// Requests that are sent together.
 const BATCH: u64 = 200;
 
-/// What to measure.
+/// The options of a measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The servers, each measured alone.

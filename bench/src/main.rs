@@ -243,7 +243,8 @@ fn program(path: &Path, extra: &[String]) -> Program {
     let name = path
         .file_name()
         .map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
-    // Absolute: the server starts in a directory of its own. What is not there is said when it is started.
+    // Absolute: the server starts in a directory of its own. A program that does not exist is
+    // reported when it is started.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     Program { name, path, extra: extra.to_vec() }
 }

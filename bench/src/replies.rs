@@ -55,7 +55,7 @@ impl ReplyCounter {
     }
 
     fn feed_line<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], NotResp> {
-        // What nearly every reply to SET is.
+        // Nearly every reply to SET is this one.
         if self.line.is_empty() && bytes.starts_with(b"+OK\r\n") {
             self.element_done();
             return Ok(&bytes[5..]);

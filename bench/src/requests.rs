@@ -8,10 +8,10 @@ use tessera_slot::{Slot, SlotSet};
 
 /// Digits of a number.
 const DIGITS: usize = 12;
-/// What stands before the number in keys of [`Workload`].
+/// The text before the number in keys of [`Workload`].
 const KEY_PREFIX: &str = "key:";
 
-/// Which commands a batch consists of.
+/// The commands of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Workload {
     /// SET key value.
@@ -61,7 +61,7 @@ struct Word {
     number: Option<Number>,
 }
 
-/// Where a number comes from.
+/// The source of a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
     /// From the key's number: divided by one, and the rest of a division by the other.

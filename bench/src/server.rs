@@ -63,7 +63,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Where to send load.
+    /// The node to send load to.
     pub fn node(&self) -> &Node {
         &self.node
     }
@@ -105,7 +105,7 @@ impl Server {
         }
     }
 
-    /// What it says it uses, in bytes (`used_memory` of INFO).
+    /// The memory that it says it uses, in bytes (`used_memory` of INFO).
     pub fn used_memory(&self) -> Result<u64> {
         let value = self.client()?.info_field("memory", "used_memory")?;
         value.context("INFO says no used_memory")?.parse().context("used_memory is no number")

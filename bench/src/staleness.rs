@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Keys that are written in turn, so that they lie on connections and slots of all kinds.
 const KEYS: usize = 64;
 
-/// What to measure.
+/// The options of a measurement.
 #[derive(Clone, Debug)]
 pub struct Plan {
     /// The servers, each as a primary with a replica of its own kind.

@@ -1,4 +1,4 @@
-//! Which nodes there are, and which slots each serves.
+//! The nodes of a cluster, and the slots that each serves.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// A server to send load to.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: SocketAddr,
     /// The slots that it serves; `None`: all of them.
     pub slots: Option<SlotSet>,

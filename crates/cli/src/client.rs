@@ -1,6 +1,6 @@
 //! A small blocking RESP2 client, for the tools' own questions to a server.
 //!
-//! Not a client library: no pooling, no redirections, no reconnecting.
+//! It is not a client library: no pooling, no redirections, no reconnecting.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};

@@ -4,7 +4,7 @@
 //! tools, ask servers with. Everything here talks to servers by the protocol only, so that it works
 //! with any server that speaks it.
 //!
-//! What is deliberately not here: the server itself.
+//! Deliberately not here: the server itself.
 
 pub mod client;
 pub mod up;

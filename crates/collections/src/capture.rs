@@ -10,8 +10,9 @@
 use crate::listpack::Element;
 use crate::{NodeRef, StreamHistory, StreamId};
 
-/// A part of a value, in the order in which RDB files have them: first the number of nodes, members or fields, then these. Of streams: the number of nodes, the
-/// nodes, the history, then each group with what is pending, and its consumers with the ids that each has.
+/// A part of a value, in the order in which RDB files have them: first the number of nodes, members
+/// or fields, then these. A stream has the number of nodes, the nodes, the history, then each group
+/// with its pending entries, and its consumers with the ids that each has.
 #[derive(Debug, Clone, Copy)]
 pub enum Part<'a> {
     /// How many nodes, members or fields follow.
@@ -43,9 +44,9 @@ pub enum Part<'a> {
         /// Its listpack.
         listpack: &'a [u8],
     },
-    /// What a stream remembers, and how many groups follow.
+    /// The history of a stream, and how many groups follow.
     History {
-        /// What it remembers.
+        /// The history.
         history: StreamHistory,
         /// The id of the first entry that is still there.
         first_id: StreamId,
@@ -89,7 +90,7 @@ pub enum Part<'a> {
     Owned(StreamId),
 }
 
-/// What it costs to pass over a part that is not shown.
+/// The cost of passing over a part that is not shown.
 pub(crate) const LEFT_OUT: usize = 32;
 
 impl Part<'_> {
@@ -102,7 +103,7 @@ impl Part<'_> {
 
     /// About how many bytes of work it is to show it.
     pub(crate) fn cost(&self) -> usize {
-        /// What a part costs whatever its length.
+        /// The cost of a part of any length.
         const EACH: usize = 32;
         EACH + match self {
             Part::ListNode(NodeRef::Packed(listpack)) => listpack.byte_len(),
@@ -116,7 +117,8 @@ impl Part<'_> {
     }
 }
 
-/// What is left of a capture that has ended. It may take long to free: nothing should be locked when it is dropped.
+/// The remains of a capture that has ended. They may take long to free: nothing should be locked
+/// when they are dropped.
 #[must_use = "it is to be dropped when nothing is locked"]
 pub struct Remains(#[allow(dead_code)] Option<Box<dyn Send>>);
 
@@ -126,7 +128,7 @@ impl Remains {
         Remains(None)
     }
 
-    /// What is left of a capture, or nothing.
+    /// The remains of a capture, or nothing.
     pub(crate) fn of<T: Send + 'static>(what: Option<Box<T>>) -> Remains {
         Remains(what.map(|what| what as Box<dyn Send>))
     }

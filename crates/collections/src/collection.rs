@@ -1,4 +1,5 @@
-//! What all types of collections have in common: how an entry of the keyspace keeps one in a byte and a word.
+//! The common ground of all collections: how an entry of the keyspace keeps one in a byte and a
+//! word.
 
 use crate::capture::{Part, Remains};
 use crate::hasher::HashCode;
@@ -58,8 +59,8 @@ pub unsafe trait Collection:
     /// Puts it together again.
     ///
     /// # Safety
-    /// The parts came from `into_parts`. Of several that are made of one pointer only one may be dropped or changed, and none
-    /// used after that.
+    /// The parts came from `into_parts`. If several are made of one pointer, only one of them may
+    /// be dropped or changed, and none used after that.
     unsafe fn from_parts(form: u8, pointer: NonNull<u8>) -> Self;
 
     /// The number of elements (of a hash: of fields).
@@ -70,8 +71,8 @@ pub unsafe trait Collection:
         self.len() == 0
     }
 
-    /// Bytes of memory, without the entry that holds it. Of large collections it may be estimated from `samples`
-    /// elements; 0: all are looked at.
+    /// Bytes of memory, without the entry that holds it. It may be estimated from `samples`
+    /// elements of a large collection; 0: all are looked at.
     fn memory(&self, samples: usize) -> usize;
 
     /// About how many allocations are freed when it is dropped: much is left to the background.

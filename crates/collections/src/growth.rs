@@ -1,7 +1,8 @@
-//! Where compact values have grown.
+//! The growth of compact values.
 //!
-//! A listpack or intset that grows is moved, from time to time, to a block with room to grow on. Whoever keeps it learns so here, and may have it
-//! fitted ([`Collection::fit`](crate::Collection::fit)) once it has come to rest. A thread's note says only that something has grown since it was last
+//! A listpack or intset that grows is moved, from time to time, to a block with room to grow on.
+//! Its owner learns so here, and may have it fitted ([`Collection::fit`](crate::Collection::fit))
+//! once it has come to rest. A thread's note says only that something has grown since it was last
 //! asked, which is right after each change of a value.
 
 use std::cell::Cell;

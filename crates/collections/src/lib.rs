@@ -1,9 +1,10 @@
 //! The values of keys other than strings, and the structures they are made of.
 //!
-//! Each type has a compact form for a few small elements (a listpack, or an intset) and another for many: a quicklist, a
-//! hash table, an ordered tree. Which one it has decides memory and speed, and shows in OBJECT ENCODING; the type
-//! changes it by itself, by thresholds that are arguments. No operation copies a whole collection in order to read or change a
-//! part of it, and none does more than a small bounded step of work at once in order to grow.
+//! Each type has a compact form for a few small elements (a listpack, or an intset) and another for
+//! many: a quicklist, a hash table, an ordered tree. The form decides memory and speed, and shows
+//! in OBJECT ENCODING. The type changes it by itself, by thresholds that are arguments. No
+//! operation copies a whole collection in order to read or change a part of it, and none does more
+//! than a small bounded step of work at once in order to grow.
 //!
 //! The compact forms are byte for byte those of RDB files, so that a snapshot writes them as they are; what comes
 //! from outside is checked once, when it is taken in (`from_bytes`).

@@ -54,7 +54,7 @@ pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
     lzf_rust::decompress_into_vec(packed, len).ok().filter(|text| text.len() == len)
 }
 
-/// Where each sequence of three bytes was last seen, by hash.
+/// The last position of each sequence of three bytes, by hash.
 struct Positions {
     /// A position plus one; 0 where there is none.
     table: Vec<u32>,

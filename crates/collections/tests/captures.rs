@@ -11,7 +11,7 @@ const HASH: HashLimits = HashLimits { entries: 0, value: 0 };
 const SET: SetLimits = SetLimits { intset_entries: 0, listpack_entries: 0, listpack_value: 0 };
 const SORTED_SET: SortedSetLimits = SortedSetLimits { entries: 0, value: 0 };
 
-/// What is done to a value that is captured.
+/// A change of a value that is captured.
 #[derive(Debug, Clone, Copy)]
 enum Act {
     /// Adds or changes element number so much, and gives it this value.
@@ -45,7 +45,7 @@ fn name(at: u16) -> Vec<u8> {
 /// Elements by name: value and expiry.
 type Content = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
 
-/// What has been shown.
+/// The parts that have been shown.
 #[derive(Default)]
 struct Seen {
     length: Option<u64>,

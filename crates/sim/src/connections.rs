@@ -78,7 +78,7 @@ impl World {
             None => {
                 self.transmit(number, far, bytes);
                 if self.net.is_refused(peer, host) {
-                    // What acknowledges the packet is refused.
+                    // The acknowledgement of the packet is refused.
                     self.reset_end(number, far);
                 }
             }

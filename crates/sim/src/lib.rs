@@ -7,8 +7,7 @@
 //!
 //! After every step the invariants in [`invariants`] are checked. [`faults`] makes a run unkind.
 //!
-//! What is deliberately not here: real time, threads, the data itself (a replication offset stands
-//! for it).
+//! Deliberately not here: real time, threads, the data itself (a replication offset stands for it).
 
 mod connections;
 pub mod faults;

@@ -44,7 +44,7 @@ pub(crate) struct Connection {
     pub(crate) ends: [End; 2],
     /// When the last packet towards each end arrives: later ones arrive later.
     pub(crate) last_arrival: [u64; 2],
-    /// What waits for a partition to end, by the end it goes to.
+    /// Packets that wait for a partition to end, by the end they go to.
     pub(crate) stalled: [VecDeque<Arc<[u8]>>; 2],
     /// This end lives on although the other has gone: it could not be told.
     pub(crate) untold: Option<usize>,

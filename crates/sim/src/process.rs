@@ -4,7 +4,7 @@ use crate::net::HostId;
 use tessera_cluster::{Batch, Cluster, Event, PrimaryLink};
 use tessera_slot::SlotSet;
 
-/// What survives a process.
+/// The disk of a host, which survives its process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Disk {
     /// The file as a process on this host reads it.
@@ -13,7 +13,7 @@ pub(crate) struct Disk {
     pub(crate) synced: Option<String>,
 }
 
-/// Where the next durable save is interrupted.
+/// The point at which the next durable save is interrupted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SaveFault {
     /// The process dies before the file is written.
@@ -37,7 +37,7 @@ pub(crate) struct Host {
     pub(crate) disk_delay: u64,
     /// When a fault last befell the host, its process or its network. A slow disk and a lagging copy are none here.
     pub(crate) troubled_at: u64,
-    /// What the wall clock is wrong by, in milliseconds.
+    /// The error of the wall clock, in milliseconds.
     pub(crate) clock_error: i64,
     /// How much a replica's copy lags, in ticks.
     pub(crate) lag: u64,
@@ -58,7 +58,7 @@ pub(crate) struct Process {
     /// How many ticks more a full synchronisation takes once the primary can be read.
     pub(crate) sync_ticks: u64,
     pub(crate) writes_paused: bool,
-    /// What is carried out when the file is on disk.
+    /// The batch that is carried out when the file is on disk.
     pub(crate) saving: Option<Batch>,
     /// The slots for which clients' writes are taken, by what has been carried out.
     pub(crate) serves: SlotSet,

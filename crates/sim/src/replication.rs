@@ -5,7 +5,7 @@ use crate::world::World;
 use tessera_cluster::{Event, PrimaryLink, ViewRole};
 use tessera_slot::Offset;
 
-/// What a replica sees of its primary.
+/// A primary, as its replica sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Source {
     /// Its stream can be read: the process, and how far it is.

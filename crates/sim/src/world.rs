@@ -15,7 +15,7 @@ use tessera_slot::{Millis, NodeId, Offset, Slot, SlotSet};
 
 /// The wall clock when a run begins, in milliseconds since 1970.
 const EPOCH_START: u64 = 1_700_000_000_000;
-/// Where the monotonic clocks begin.
+/// The first value of the monotonic clocks.
 const MONO_START: u64 = 1_000_000;
 
 /// Something that will happen.
@@ -107,7 +107,7 @@ impl World {
         self.hosts[host].process.as_ref().map(|process| &process.cluster)
     }
 
-    /// What the node on a host believes.
+    /// The cluster as the node on a host sees it.
     pub fn snapshot(&self, host: HostId) -> Option<Snapshot> {
         self.cluster(host).map(Cluster::snapshot)
     }
@@ -251,7 +251,7 @@ impl World {
             return;
         }
         self.trouble(host);
-        // What a stopped process has not read makes its system reset the connection.
+        // Bytes that a stopped process has not read make its system reset the connection.
         let stopped = self.hosts[host].paused;
         let reason = if stopped { LinkDownReason::Reset } else { LinkDownReason::Eof };
         let generation = self.hosts[host].generation;
@@ -284,7 +284,8 @@ impl World {
     }
 
     /// The host's disk is replaced by an old copy of itself, with everything the node has promised
-    /// since forgotten. What holds for nodes that keep their promises no longer holds for this one.
+    /// since forgotten. The invariants of nodes that keep their promises no longer hold for this
+    /// one.
     ///
     /// # Panics
     /// If the host never ran a node.

@@ -1,4 +1,4 @@
-//! Of two replicas the one with all acknowledged data takes over, however slow its disk is.
+//! The replica with all acknowledged data takes over, not the other one, however slow its disk is.
 
 use tessera_cluster::{ClusterConfig, ViewRole};
 use tessera_sim::{Setup, World};

@@ -20,7 +20,7 @@ fn settled(setup: Setup, seed: u64, config: ClusterConfig) -> World {
     world
 }
 
-/// What a firewall refuses of the traffic between two groups of hosts.
+/// The traffic between two groups of hosts that a firewall refuses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Refused {
     To,

@@ -73,7 +73,7 @@ fn minutes(now: Millis) -> u32 {
     (now.0 / 60_000) as u32 & 0xffff
 }
 
-/// What the clocks of all entries mean.
+/// The meaning of the clocks of all entries.
 #[derive(Default)]
 pub(crate) struct AccessClock(AtomicU64);
 

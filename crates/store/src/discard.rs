@@ -1,8 +1,9 @@
-//! What takes long to free is freed in the background: no command waits for the end of a value of ten million elements.
+//! Freeing in the background: no command waits while a value of ten million elements is freed.
 //!
-//! Whatever drops an entry in `lookup.rs` passes here. A value of more than [`MANY`] allocations goes into a queue, and so do
-//! a string of 8 MiB and flushed tables. A thread that belongs to the rim frees what is queued ([`Discards::work`]); as long as there is none, things
-//! are freed at once.
+//! Every entry that is dropped in `lookup.rs` passes here. A value of more than [`MANY`]
+//! allocations goes into a queue, and so do a string of 8 MiB and flushed tables. A thread of the
+//! server frees the queued values ([`Discards::work`]); as long as there is none, they are freed at
+//! once.
 
 use crate::entry::Entry;
 use crate::keyspace::Flushed;

@@ -345,7 +345,7 @@ impl Entry {
         unsafe { std::slice::from_raw_parts(self.at(shape.key_offset()), shape.key_len) }
     }
 
-    /// Where the value's length, the integer or the pointer stands.
+    /// The position of the value's length, the integer or the pointer.
     #[inline]
     fn word_at(&self) -> *mut u8 {
         self.at(Shape::word_offset(self.is_wide()))
@@ -379,7 +379,7 @@ impl Entry {
         unsafe { self.word_at().cast::<i64>().write_unaligned(number) }
     }
 
-    /// What the value is behind; not for embedded values and integers.
+    /// The pointer to the value; not for embedded values and integers.
     #[inline]
     fn pointer(&self) -> NonNull<u8> {
         debug_assert!(![Form::EMBEDDED, Form::INTEGER].contains(&self.header().form));

@@ -1,4 +1,4 @@
-//! Where a key belongs: its slot and its place in the slot's table.
+//! The place of a key: its slot, and its position in the slot's table.
 
 use tessera_collections::hasher::{HashCode, hasher};
 use tessera_slot::Slot;

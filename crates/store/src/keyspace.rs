@@ -19,7 +19,7 @@ use tessera_collections::hasher::KeyHasher;
 use tessera_collections::table::{Table, prefetch};
 use tessera_slot::{Millis, SLOT_COUNT, Slot, SlotState};
 
-/// What chooses a key's slot.
+/// The rule that chooses a key's slot.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Placement {
     /// CRC16 of the hash tag, as a cluster demands.
@@ -33,7 +33,7 @@ pub enum Placement {
 pub struct KeyspaceOptions {
     /// The number of databases, at least 1.
     pub databases: usize,
-    /// What chooses a key's slot.
+    /// The rule that chooses a key's slot.
     pub placement: Placement,
     /// The secret seed of the hash function.
     pub seed: u64,
@@ -98,7 +98,7 @@ impl Keyspace {
         self.databases
     }
 
-    /// Where a key belongs.
+    /// The place of a key.
     #[inline]
     pub fn locate(&self, key: &[u8]) -> KeyHash {
         let code = self.hasher.hash(key);
@@ -277,7 +277,7 @@ impl Keyspace {
         self.access.used(clock, fresh)
     }
 
-    /// What is freed in the background.
+    /// The values that are freed in the background.
     #[inline]
     pub fn discards(&self) -> &Discards {
         &self.discards
@@ -477,7 +477,7 @@ impl<'k> World<'k> {
     }
 }
 
-/// Nobody else is in the world.
+/// The world, entered by this thread alone.
 pub struct WorldExclusive<'k>(World<'k>);
 
 /// Tables that were flushed. Dropping it frees them, which may take long.
@@ -611,7 +611,8 @@ impl<'w, 'k: 'w> AllSlots<'w, 'k> {
         let at = match self.open.binary_search_by_key(&slot, |guard| guard.slot) {
             Ok(at) => at,
             Err(at) => {
-                // Nobody else is in the world, so the order in which slots are locked does not matter.
+                // No other thread is in the world, so the order in which slots are locked does not
+                // matter.
                 self.open.insert(at, SlotGuard::new(self.world.0.keyspace, slot));
                 at
             }

@@ -1,4 +1,4 @@
-//! What a lookup found, and what can be done with it. All changes of entries go through here, so
+//! The result of a lookup, and what can be done with it. All changes of entries go through here, so
 //! that a running snapshot always gets to see the old one first.
 
 use crate::alloc::taken_by_thread;
@@ -176,7 +176,7 @@ impl Found<'_, '_> {
         }
     }
 
-    /// Replaces value and expiry. That is a use of the key, as [`Found::touch`] has it.
+    /// Replaces value and expiry. This counts as a use of the key, as [`Found::touch`] has it.
     #[inline]
     pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, fresh: u32) {
         self.preserve();
@@ -314,7 +314,7 @@ impl Found<'_, '_> {
     }
 }
 
-/// What was made element by element, and is whole now, needs no room.
+/// A value that was made element by element, and is whole now, needs no room to grow.
 #[inline]
 fn fit_if_grown(entry: &mut Entry) {
     if take_grown() {

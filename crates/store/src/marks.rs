@@ -6,8 +6,9 @@
 //! - an entry was made, replaced or removed: that is certain, and counts at once;
 //! - an entry may be edited in place: whether it was is known only when the command is through ([`SlotGuard::settle`]).
 //!
-//! A watched key has a version, which grows with each change. Who watches remembers the version that it has seen. Who waits is
-//! an opaque number here, first come first.
+//! A watched key has a version, which grows with each change. A watching client remembers the
+//! version that it has seen. A waiting client is an opaque number here; the first that came is the
+//! first.
 
 use crate::entry::Entry;
 use crate::hash::KeyHash;
@@ -16,7 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tessera_collections::table::Table;
 use tessera_slot::Millis;
 
-/// Whoever waits for a key; what for is the caller's business.
+/// A waiting client's number. What it waits for is the caller's business.
 pub type WaiterId = u64;
 
 /// How often a watched key has changed since somebody began to watch it.
@@ -30,7 +31,7 @@ impl Version {
     }
 }
 
-/// What happens to a marked key.
+/// A change of a marked key.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
     /// Its value may be edited in place.
@@ -55,7 +56,7 @@ struct Mark {
 pub(crate) struct Marks {
     /// By database and key.
     databases: BTreeMap<usize, BTreeMap<Box<[u8]>, Mark>>,
-    /// What the command under way has touched.
+    /// The marked keys that the command under way has touched.
     touched: Vec<(usize, Box<[u8]>)>,
 }
 
@@ -143,7 +144,8 @@ impl SlotGuard<'_> {
         is_last
     }
 
-    /// Who waits for a key next after `after` and is `wanted`. Waiters of one key have ascending numbers.
+    /// The next waiter for a key after `after` that is `wanted`. Waiters of one key have ascending
+    /// numbers.
     pub fn next_waiter(
         &self,
         db: usize,
@@ -168,8 +170,9 @@ impl SlotGuard<'_> {
             && self.next_waiter(db, key, Some(waiter), wanted).is_none()
     }
 
-    /// A command is through. What it may have edited counts if it has changed something at all. `news` is told of the keys that
-    /// were made, replaced or removed and that somebody waits for.
+    /// Ends a command. The keys that it may have edited count as changed if it has changed
+    /// something at all. `news` hears of the keys that were made, replaced or removed while clients
+    /// wait for them.
     pub fn settle(&mut self, has_changed: bool, mut news: impl FnMut(usize, &[u8])) {
         let Some(marks) = self.data.marks_mut() else { return };
         for (db, key) in std::mem::take(&mut marks.touched) {

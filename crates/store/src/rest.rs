@@ -1,9 +1,12 @@
 //! Values that have come to rest give up the room that they had to grow.
 //!
-//! A compact collection that grows is moved to a block with room to grow on (`alloc`, `tessera_collections::growth`), up to a quarter of its size. Who
-//! changes an entry notes it here when that has happened. So does who edits a string that grows (`growth`). [`Keyspace::fit_rested`], which a thread of the rim calls every tenth of a second or so,
-//! looks at what is noted: what has not changed since it looked last is fitted to its size; what has is looked at again, each time after
-//! twice the time, for a value that changes all the time is to cost nothing.
+//! A compact collection that grows is moved to a block with room to grow on (`alloc`,
+//! `tessera_collections::growth`), up to a quarter of its size. The code that changes an entry
+//! notes it here when that has happened, and so does the code that edits a string that grows
+//! (`growth`). [`Keyspace::fit_rested`], which a thread of the server calls every tenth of a second
+//! or so, looks at the noted values. A value that has not changed since the last look is fitted to
+//! its size. One that has is looked at again, each time after twice the time, so that a value which
+//! changes all the time costs nothing.
 //!
 //! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry that happens to look the same by these is
 //! fitted in place of the one that was meant, which does no harm.
@@ -15,7 +18,7 @@ use parking_lot::Mutex;
 use tessera_collections::hasher::HashCode;
 use tessera_slot::Slot;
 
-/// Notes that are kept, at most: 6 MB. What grows beyond that keeps its room.
+/// Notes that are kept, at most: 6 MB. Values that grow beyond that keep their room.
 const MOST: usize = 1 << 18;
 /// Values that are looked at before somebody else may have the world alone.
 const AT_ONCE: usize = 64;
@@ -68,7 +71,7 @@ impl Rest {
         std::mem::take(&mut notes.list)
     }
 
-    /// Those that are left of so many, beside what was noted meanwhile.
+    /// Puts back the notes that are left of those taken, beside the ones made meanwhile.
     fn put_back(&self, mut left: Vec<Note>, taken: usize) {
         let mut notes = self.0.lock();
         notes.looked_at -= taken;
@@ -107,7 +110,7 @@ impl Keyspace {
             }
             looked_at += 1;
             if looked_at % AT_ONCE == 0 {
-                // Whoever wants the world alone gets it now.
+                // A thread that wants the world alone gets it now.
                 drop(world.take());
                 is_late = !has_time();
             }

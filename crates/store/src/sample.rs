@@ -11,12 +11,12 @@ use crate::slot::SlotGuard;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
 use tessera_slot::Slot;
 
-/// Which keys are looked for.
+/// The keys to draw from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Among {
     /// All keys.
     All,
-    /// Those with an expiry.
+    /// The keys with an expiry.
     Expiring,
 }
 
@@ -68,7 +68,7 @@ struct Place {
     db: u32,
 }
 
-/// Where keys are.
+/// The places of keys.
 #[derive(Default, Debug)]
 pub struct Survey(Vec<Place>);
 

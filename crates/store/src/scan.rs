@@ -20,7 +20,7 @@ const SLOTS_AHEAD: u16 = 4;
 const BUCKETS_AHEAD: u16 = 3;
 const ENTRIES_AHEAD: u16 = 1;
 
-/// Where a scan of a database goes on. 0 is the start, and the end.
+/// The position at which a scan of a database goes on. 0 is the start, and the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct ScanCursor(pub u64);
 

@@ -13,7 +13,7 @@ use tessera_collections::hasher::{HashCode, KeyHasher};
 use tessera_collections::table::{Ref, Table, prefetch};
 use tessera_slot::{Slot, SlotState};
 
-/// As many buckets as a walk wants to have at hand when it comes to a slot.
+/// The number of buckets that a walk wants to have at hand when it comes to a slot.
 pub(crate) const FIRST_BUCKETS: usize = 16;
 
 /// A slot: exactly one cache line.
@@ -23,19 +23,20 @@ pub(crate) struct SlotCell(Mutex<SlotData>);
 
 const _: () = assert!(size_of::<SlotCell>() == 64);
 
-/// Where database 0's buckets of a slot are, to be read without its lock: good for prefetching and for passing
-/// over empty slots, for nothing else. The hints of all slots together fit the second-level cache.
+/// The address of database 0's buckets of a slot, to be read without the slot's lock: good for
+/// prefetching and for passing over empty slots, for nothing else. The hints of all slots together
+/// fit the second-level cache.
 #[derive(Default)]
 pub(crate) struct SlotHint {
     buckets: AtomicPtr<u8>,
     count: AtomicU32,
 }
 
-/// What the slot's mutex guards.
+/// The state behind the slot's mutex.
 #[derive(Default)]
 pub(crate) struct SlotData {
     pub(crate) first: Table<Entry>,
-    /// What most slots do not have.
+    /// The parts that most slots do not have.
     rare: Option<Box<Rare>>,
     /// Whether somebody watches or waits for some key of this slot: `rare` has the marks.
     marked: bool,
@@ -44,7 +45,7 @@ pub(crate) struct SlotData {
     pub(crate) walked: u8,
 }
 
-/// What most slots do not have, so that a slot fits its cache line.
+/// The parts that most slots do not have, apart from the slot so that it fits its cache line.
 #[derive(Default)]
 struct Rare {
     /// The tables of databases 1 and up; none until one of them is written to.
@@ -281,12 +282,12 @@ impl<'k> SlotGuard<'k> {
         }
     }
 
-    /// Which slot this is.
+    /// The slot's number.
     pub fn slot(&self) -> Slot {
         self.slot
     }
 
-    /// What this node may do with the slot's keys.
+    /// This node's rights on the slot's keys.
     #[inline]
     pub fn state(&self) -> SlotState {
         self.data.state

@@ -70,7 +70,8 @@ fn values_at_rest_take_little_more_than_their_bytes() {
     let growing = bytes_each(used_memory());
     assert!(growing > 3000, "while it grows each has room: {growing}");
 
-    // The first call sees that all have grown since they were noted. Those that change once more are left alone by the next.
+    // The first call sees that all have grown since they were noted. The next leaves alone the
+    // values that change once more.
     keyspace.fit_rested(0, || true);
     assert!(bytes_each(used_memory()) > 3000);
     (0..KEYS / 2).for_each(add);
@@ -100,7 +101,7 @@ fn values_in_overflow_buckets_are_fitted_and_so_are_those_whose_database_was_exc
     // One slot and one table, whose buckets are as full as they get.
     let keys: Vec<String> = (0..KEYS).map(|n| format!("{{tag}}:{n}")).collect();
     keys.iter().for_each(|key| change(&keyspace, 0, key, |_: &mut List| {}));
-    // What slots keep for other databases, they have now.
+    // The slots have their part for other databases now.
     (0..2).for_each(|_| keyspace.enter_exclusive().swap(0, 1, Millis(0)));
     let empty = used_memory();
     for _ in 0..ELEMENTS {

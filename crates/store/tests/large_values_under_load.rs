@@ -63,7 +63,7 @@ fn row(entry: &Entry) -> Row {
     (value, entry.expiry())
 }
 
-/// What writers handed over.
+/// The entries that writers handed over.
 #[derive(Default)]
 struct Handed(Mutex<Vec<(usize, Vec<u8>, Row)>>);
 

@@ -51,7 +51,7 @@ fn row(entry: &Entry) -> Row {
     (value, entry.expiry())
 }
 
-/// What writers handed over.
+/// The entries that writers handed over.
 #[derive(Default)]
 struct Handed(Mutex<Vec<(usize, Vec<u8>, Row)>>);
 
@@ -265,7 +265,7 @@ fn add(seen: &mut Model, db: usize, key: Vec<u8>, row: Row) {
     assert_eq!(again, None, "{} of database {db} came twice", String::from_utf8_lossy(&key));
 }
 
-/// What is left is the model, and is counted right.
+/// The keyspace equals the model in the end, and is counted right.
 fn compare_at_the_end(shared: &Shared) {
     let wanted = shared.model();
     let (mut world, patience) = (shared.keyspace.enter(0), Patience::unlimited());

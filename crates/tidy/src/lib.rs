@@ -3,7 +3,7 @@
 //! Here is what the test reads sources with: [`Source`] finds its way in a Rust file without parsing it. The
 //! rules themselves, with their exceptions and the reasons for them, stand in `tests/tidy.rs`.
 //!
-//! What is deliberately not here: anything that rustc or clippy checks already.
+//! Deliberately not here: anything that rustc or clippy checks already.
 
 mod mask;
 mod source;

@@ -22,7 +22,7 @@ pub fn mask(text: &str) -> String {
     String::from_utf8(masked).expect("whole characters are blanked, since literals end at ASCII")
 }
 
-/// Where the comment or literal that begins at `at` ends; `at` itself if none begins there.
+/// The end of the comment or literal that begins at `at`; `at` itself if none begins there.
 fn literal_or_comment(bytes: &[u8], at: usize) -> usize {
     let rest = &bytes[at..];
     match rest {

@@ -147,7 +147,7 @@ impl Source {
     }
 }
 
-/// Where a word stands on its own; a path such as `std::fs` counts as a word.
+/// The positions at which a word stands on its own; a path such as `std::fs` counts as a word.
 fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).map(|(at, _)| at).filter(move |&at| {

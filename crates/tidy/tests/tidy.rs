@@ -21,8 +21,8 @@ const LONG_FILES: &[(&str, usize)] = &[];
 /// Functions over the limit: path, name, present lines, and the reason.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
 
-/// Which crates of the workspace each may use. Arrows point downwards only (ARCHITECTURE.md); a crate
-/// that is not here has no place yet: decide it, then add it.
+/// The crates of the workspace that each may use. Arrows point downwards only (ARCHITECTURE.md); a
+/// crate that is not here has no place yet: decide it, then add it.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("slot", &[]),
     ("resp", &[]),
@@ -97,7 +97,7 @@ const BELOW_THE_RIM: &[&str] = &[
     "sim",
 ];
 
-/// What they may not name, and why. Addresses of `std::net` are plain data and allowed.
+/// The words that they may not name, and why. Addresses of `std::net` are plain data and allowed.
 const AMBIENT: &[(&str, &str)] = &[
     ("TcpStream", "no sockets below the rim"),
     ("TcpListener", "no sockets below the rim"),
@@ -118,14 +118,14 @@ const AMBIENT: &[(&str, &str)] = &[
     ("tokio", "no runtime below the rim"),
 ];
 
-/// Where they may all the same: path, word, and the reason.
+/// The places where they may all the same: path, word, and the reason.
 const AMBIENT_ALLOWED: &[(&str, &str, &str)] = &[(
     "crates/engine/src/evict/mod.rs",
     "std::thread",
     "gives way for a moment while memory is freed in the background; starts no thread",
 )];
 
-/// Where `unsafe` may stand: the beginning of a path, and the reason.
+/// The places where `unsafe` may stand: the beginning of a path, and the reason.
 const UNSAFE_ALLOWED: &[(&str, &str)] = &[
     ("crates/store/", "entries are laid out by hand (DESIGN.md section 2)"),
     ("crates/collections/", "buckets, listpacks and their like are laid out by hand, for memory"),
@@ -138,7 +138,7 @@ const UNSAFE_ALLOWED: &[(&str, &str)] = &[
     ("fuzz/src/memory.rs", "an allocator that measures what the code under test takes"),
 ];
 
-/// What no source may hold, and why.
+/// The words that no source may hold, and why.
 const UNFINISHED: &[(&str, &str)] = &[
     ("todo!", "finish it or leave it out"),
     ("unimplemented!", "finish it or leave it out"),

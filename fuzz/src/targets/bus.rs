@@ -8,7 +8,7 @@ use tessera_cluster::bus::{
 };
 use tessera_slot::{Epoch, NodeId, Offset, Slot, SlotSet};
 
-/// What decoding takes beside the packet: a header with its slots, small lists.
+/// The memory that decoding takes beside the packet: a header with its slots, small lists.
 const FIXED_BYTES: usize = 16 << 10;
 /// An entry of the gossip section takes less memory than 104 bytes, an extension less than 16 times its eight
 /// bytes; lists grow by doubling.
@@ -105,7 +105,7 @@ pub fn bus_packets(bytes: &[u8]) {
     }
 }
 
-/// What was read is written and read back; but what is not understood is not written.
+/// A packet that was read is written and read back. Parts that are not understood are not written.
 fn check_packet(mut packet: Packet) {
     if let Packet::Full(header, Body::Ping { extensions, .. }) = &mut packet {
         extensions.retain(|extension| !matches!(extension, Extension::Other(_)));

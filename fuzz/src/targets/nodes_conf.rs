@@ -40,7 +40,7 @@ fn start(text: &str, seed: u64) -> Option<Cluster> {
     }
 }
 
-/// What a node saves at its start.
+/// The file that a node saves at its start.
 fn saved(cluster: &mut Cluster) -> String {
     let saves = std::iter::from_fn(|| cluster.poll_batch()).filter_map(|batch| batch.save);
     saves.last().expect("a start saves the file").text

@@ -8,7 +8,7 @@ use tessera_dataset::{CollectionPayload, Thresholds, take_in};
 use tessera_rdb::{Compression, dump, parse_dump};
 use tessera_store::Value;
 
-/// What a value may take beside its payload: tables begin with some buckets.
+/// The memory that a value may take beside its payload: tables begin with some buckets.
 const FIXED_BYTES: usize = 4 << 20;
 /// Bytes for each of the payload: what LZF unpacks to, and what elements take in tables.
 const UNPACKED_MAX: usize = 4 * 88 * 40;

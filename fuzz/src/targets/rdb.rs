@@ -13,7 +13,8 @@ use super::samples::{LEGACY, values};
 
 /// The default of `proto-max-bulk-len`: an input may claim that much.
 pub(super) const LIMITS: Limits = Limits { string: 512 << 20 };
-/// What reading takes beside the data: the buffer, and the first step of a string that claims to be long.
+/// The memory that reading takes beside the data: the buffer, and the first step of a string that
+/// claims to be long.
 const FIXED_BYTES: usize = 2 << 20;
 /// LZF turns three bytes into 264 at most, an element of a ziplist takes two bytes at least and some twenty when it is read, and
 /// buffers grow by doubling.

@@ -16,7 +16,7 @@ static VALID: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     ]
 });
 
-/// What a stream of requests was read as.
+/// The requests that a stream was read as.
 #[derive(Debug, PartialEq, Eq, Default)]
 struct Read {
     commands: Vec<Vec<Vec<u8>>>,

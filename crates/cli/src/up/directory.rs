@@ -32,11 +32,11 @@ pub struct NodeFiles {
     pub dir: PathBuf,
     /// Its configuration.
     pub config: PathBuf,
-    /// What it prints.
+    /// The file that its output goes to.
     pub log: PathBuf,
 }
 
-/// What was in the directory.
+/// The content of the directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing to go on with; a cluster is to be made by this plan.
@@ -120,7 +120,7 @@ impl Directory {
         std::mem::take(&mut self.left)
     }
 
-    /// Where the node with this port keeps its files.
+    /// The files of the node with this port.
     pub fn node(&self, port: u16) -> NodeFiles {
         files_of(&self.root, port)
     }
@@ -303,7 +303,7 @@ mod tests {
         let who = format!("another `up` (process {}) runs in ", std::process::id());
         assert!(error.starts_with(&who), "{error}");
 
-        // Not formed: the next run begins anew.
+        // The cluster was not formed, so the next run begins anew.
         drop(directory);
         let (directory, found) = open(&options).expect("ours");
         assert_eq!(found, Found::Nothing(plan.clone()));

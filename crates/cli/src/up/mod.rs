@@ -1,12 +1,12 @@
 //! `tessera up`: a whole cluster on this machine, on one command.
 //!
-//! [`check`] looks at everything that can be wrong before anything is started ([`plan`], [`directory`]);
-//! [`Checked::start`] starts each node as a process of its own ([`process`]), forms the cluster
-//! by the protocol ([`form`]) or, on a second run, waits until the one in the directory has found itself again.
-//! What comes back is a [`RunningCluster`]: tests kill and restart its nodes, the command watches it
-//! ([`watch`]) until Ctrl-C.
+//! [`check`] looks at everything that can be wrong before anything is started ([`plan`],
+//! [`directory`]); [`Checked::start`] starts each node as a process of its own ([`process`]), forms
+//! the cluster by the protocol ([`form`]) or, on a second run, waits until the one in the directory
+//! has found itself again. The result is a [`RunningCluster`]: tests kill and restart its nodes,
+//! the command watches it ([`watch`]) until Ctrl-C.
 //!
-//! What is deliberately not here: any knowledge of the server's insides. The nodes may be any program that
+//! Deliberately not here: any knowledge of the server's insides. The nodes may be any program that
 //! takes a redis.conf and speaks the protocol.
 
 pub mod command;
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// for which a primary may wait for its replicas.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
 
-/// What to run.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The server's executable: a path, or a name that is looked up as a shell does.
@@ -49,7 +49,7 @@ pub struct Options {
     /// First port; the nodes take it and those that follow. `None`: what the directory says, or
     /// 7000.
     pub port: Option<u16>,
-    /// Where the nodes keep their files.
+    /// The directory of the nodes' files.
     pub dir: PathBuf,
     /// Remove what an earlier run left in `dir` first.
     pub reset: bool,
@@ -81,7 +81,7 @@ pub enum UpError {
     PortDenied {
         /// The port.
         port: u16,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The directory holds something that `up` has not made.
@@ -114,7 +114,7 @@ pub enum UpError {
         /// Whether they are a cluster that can be resumed.
         formed: bool,
     },
-    /// So many processes are hardly meant.
+    /// The number of processes is so large that it is hardly meant.
     #[error("this starts {0} processes; say --yes if that is what you want")]
     Many(u16),
     /// The directory holds another cluster than asked for.
@@ -124,7 +124,7 @@ pub enum UpError {
     Different {
         /// The directory.
         dir: PathBuf,
-        /// What it holds.
+        /// The cluster that it holds.
         found: Plan,
     },
     /// A file cannot be read or written.
@@ -132,7 +132,7 @@ pub enum UpError {
     File {
         /// The file or directory.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// The program cannot be started.
@@ -140,7 +140,7 @@ pub enum UpError {
     Program {
         /// The program.
         program: PathBuf,
-        /// What the system says.
+        /// The system's error.
         source: io::Error,
     },
     /// A node ended while the cluster was coming up.
@@ -160,13 +160,13 @@ pub enum UpError {
     Node {
         /// Its port.
         port: u16,
-        /// What it answers.
+        /// Its answer.
         source: ClientError,
     },
     /// It takes too long.
     #[error("gave up after {} s: {what}", PATIENCE.as_secs())]
     Timeout {
-        /// What was waited for, and who is late.
+        /// The state that was waited for, and the nodes that are late.
         what: String,
     },
     /// No node of the cluster has this port.
@@ -213,7 +213,7 @@ impl UpError {
 /// [`RunningCluster::stop`] ends them properly.
 #[derive(Debug)]
 pub struct RunningCluster {
-    /// What it consists of.
+    /// The nodes that it consists of.
     pub plan: Plan,
     /// Whether it was resumed from its directory, not newly formed.
     pub resumed: bool,
@@ -225,7 +225,7 @@ pub struct RunningCluster {
 /// A cluster of which all has been checked that can be, and nothing has been started.
 #[derive(Debug)]
 pub struct Checked {
-    /// What it consists of.
+    /// The nodes that it consists of.
     pub plan: Plan,
     /// Whether the directory holds it already, so that it is resumed and not formed.
     pub resumed: bool,
@@ -264,7 +264,7 @@ impl Checked {
     }
 
     /// Starts the nodes and waits until all is well. Gives up, and ends what it has started, once
-    /// `interrupted` says so. Where the waiting takes long, `progress` is told what for.
+    /// `interrupted` says so. If the waiting takes long, `progress` hears the reason.
     pub fn start(
         self,
         options: &Options,

@@ -1,4 +1,4 @@
-//! Which nodes a cluster consists of, and what each is for.
+//! The nodes of a cluster, and the part of each.
 
 use std::fmt;
 use std::io::ErrorKind;
@@ -26,8 +26,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan that the options ask for, if it is possible at all. What they do not say is as in
-    /// `before`, the cluster that is to be replaced.
+    /// The plan that the options ask for, if it is possible at all. Options that are not given are
+    /// as in `before`, the cluster that is to be replaced.
     pub fn asked(options: &Options, before: Option<&Plan>) -> Result<Plan, UpError> {
         let usual = Plan { masters: 3, replicas: 1, port: 7000 };
         let before = before.unwrap_or(&usual);
@@ -49,7 +49,7 @@ impl Plan {
         let fits = self.port > 0
             && last_bus_port <= u32::from(u16::MAX)
             && usize::from(self.masters) <= SLOT_COUNT
-            // Else the last ports would be the bus ports of the first.
+            // With more nodes the last ports would be the bus ports of the first.
             && nodes <= u32::from(BUS_OFFSET);
         if fits { Ok(()) } else { Err(UpError::TooManyNodes(nodes, self.port)) }
     }
@@ -138,7 +138,7 @@ mod tests {
             }
             assert_eq!(usize::from(next), SLOT_COUNT);
         }
-        // What redis-cli --cluster create gives.
+        // These are the slots that redis-cli --cluster create gives.
         assert_eq!(plan(3, 1, 7000).slots(0), (0, 5460));
         assert_eq!(plan(3, 1, 7000).slots(1), (5461, 10921));
     }

@@ -57,7 +57,7 @@ enum Process {
 pub enum End {
     /// With this status.
     Seen(ExitStatus),
-    /// Nobody knows: it was no child of this process.
+    /// That is not known: it was no child of this process.
     Unseen,
 }
 

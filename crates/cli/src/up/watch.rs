@@ -1,4 +1,4 @@
-//! What happens in a running cluster, as events.
+//! The events of a running cluster.
 //!
 //! Nodes are asked about themselves only; what one node thinks of another is its own affair. A [`Watcher`]
 //! compares what it sees with what it saw, so it is tested without any process.
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use super::RunningCluster;
 use super::view::show_ranges;
 
-/// What a node does, as far as can be seen.
+/// The state of a node, as far as can be seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NodeState {
     /// Its process has ended: how.
@@ -48,7 +48,7 @@ pub enum Event {
     Back {
         /// The node.
         port: u16,
-        /// What it now is.
+        /// Its present state.
         state: NodeState,
     },
     /// A replica has become the primary of its shard.
@@ -69,7 +69,7 @@ pub enum Event {
         /// Its primary.
         primary: Option<u16>,
     },
-    /// Of a shard no node is left: the cluster is down.
+    /// A shard has no node left: the cluster is down.
     ShardLost {
         /// Its slots.
         ranges: Vec<(u16, u16)>,
@@ -82,7 +82,7 @@ pub enum Event {
     Slots {
         /// The node.
         port: u16,
-        /// What it serves now.
+        /// The slots that it serves now.
         ranges: Vec<(u16, u16)>,
     },
 }
@@ -135,7 +135,7 @@ impl fmt::Display for NodeState {
     }
 }
 
-/// What was last seen of every node.
+/// Keeps the last known state of every node.
 #[derive(Debug, Default)]
 pub struct Watcher {
     nodes: BTreeMap<u16, Watched>,
@@ -150,7 +150,7 @@ const ROLE_SETTLES: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 struct Watched {
     state: NodeState,
-    /// What it was when it last answered.
+    /// Its state when it last answered.
     last_role: Option<NodeState>,
     down_since: Option<Instant>,
     /// It is back since then, which has not been told: its role is not certain yet.
@@ -158,8 +158,7 @@ struct Watched {
 }
 
 impl Watcher {
-    /// Takes in what is seen now; gives what has changed. What is seen of a node for the first time
-    /// is no change.
+    /// Takes in the present states; gives the changes. The first state of a node is not a change.
     pub fn see(&mut self, now: Instant, seen: &[(u16, NodeState)]) -> Vec<Event> {
         let mut events = Vec::new();
         // First who is down, so that a failover seen in the same look knows since when.
@@ -243,7 +242,7 @@ impl Watcher {
         self.nodes.get(port).is_some_and(|watched| watched.state.is_down())
     }
 
-    /// Who has served some of these slots when last seen, and who has followed one of those.
+    /// The nodes that served some of these slots when last seen, and their replicas.
     fn members_of(&self, ranges: &[(u16, u16)]) -> Vec<u16> {
         let has_served = |port: &u16| match self.nodes.get(port).map(|watched| &watched.last_role) {
             Some(Some(NodeState::Primary(served))) => overlap(served, ranges),

@@ -67,7 +67,8 @@ fn is_negative_zero(number: f64) -> bool {
     number == 0.0 && number.is_sign_negative()
 }
 
-/// What `printf` writes for `%.17g`: every digit that a number has, as ZSCAN shows the scores of large sets.
+/// The text that `printf` writes for `%.17g`: every digit that a number has, as ZSCAN shows the
+/// scores of large sets.
 pub fn all_digits(number: f64) -> String {
     const DIGITS: i32 = 17;
     if number == 0.0 || !number.is_finite() {

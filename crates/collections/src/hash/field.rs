@@ -54,7 +54,7 @@ unsafe impl Item for Field {
     }
 }
 
-/// Where the parts of a field stand.
+/// The layout of a field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Shape {
     flags: u8,
@@ -217,7 +217,7 @@ impl Field {
         }
     }
 
-    /// Where the value stands that has an allocation of its own.
+    /// The address of a value that has an allocation of its own.
     fn apart(&self, shape: Shape) -> *mut u8 {
         debug_assert!(shape.has(APART));
         // SAFETY: with this flag an initialised pointer stands there.

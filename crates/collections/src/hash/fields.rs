@@ -1,8 +1,9 @@
 //! The fields of a large hash: a table, and what is known of when its fields expire.
 //!
-//! Nothing orders the fields by their expiry, which would cost memory for each. Instead a sweep goes through the buckets of a hash that
-//! may have due fields, a few at a time, touches only the fields that are marked, and learns on its way when the next one is due. A
-//! hash whose next field is due later is left alone until then.
+//! The fields are in no order of expiry, which would cost memory for each. Instead a sweep goes
+//! through the buckets of a hash that may have due fields, a few at a time, touches only the fields
+//! that are marked, and learns on its way when the next one is due. A hash whose next field is due
+//! later is left alone until then.
 
 use super::field::Field;
 use super::{Expiry, FieldRef};

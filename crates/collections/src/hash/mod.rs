@@ -65,7 +65,7 @@ pub struct FieldRef<'a> {
 }
 
 impl FieldRef<'_> {
-    /// Where a field of a table is kept: no other has the same address.
+    /// The address of a field of a table: no other field has the same.
     fn address(&self) -> *const u8 {
         match self.name {
             Element::Bytes(name) => name.as_ptr(),
@@ -74,7 +74,7 @@ impl FieldRef<'_> {
     }
 }
 
-/// What has become of a field's expiry.
+/// The outcome for a field's expiry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Changed {
     /// There is no such field.

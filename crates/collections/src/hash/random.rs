@@ -32,7 +32,8 @@ impl Hash {
         }
     }
 
-    /// Shows `count` fields drawn one by one, so that one may come again. None at all if all have expired.
+    /// Shows `count` fields drawn one by one, so that one may come again. It shows none if all have
+    /// expired.
     pub fn pick_many(
         &self,
         count: u64,

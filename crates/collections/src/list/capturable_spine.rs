@@ -1,7 +1,8 @@
 //! The sequence of a list's nodes, with the capture of it, if there is one.
 //!
-//! Everything that changes which elements there are goes through here, and only through here: so no change escapes a capture. Whoever reads,
-//! reads the spine itself. Without a capture each change costs one look at whether there is one.
+//! Every change of the elements goes through here, and only through here: so no change escapes a
+//! capture. Readers read the spine itself. Without a capture each change costs one look at whether
+//! there is one.
 
 use super::capture::{Capture, Range};
 use super::node::Node;
@@ -73,7 +74,8 @@ impl CapturableSpine {
         }
     }
 
-    /// Removes a node; gives the place of the one that was behind it. What stands before it stays in place.
+    /// Removes a node; gives the place of the one that was behind it. The nodes before it stay in
+    /// place.
     pub(super) fn remove(&mut self, at: Place) -> Option<Place> {
         let start = if self.is_captured() { self.spine.number_of(at) } else { 0 };
         self.remove_known(at, start)
@@ -90,7 +92,7 @@ impl CapturableSpine {
         next
     }
 
-    /// Takes a node out, whose elements go elsewhere. What stands before it stays in place.
+    /// Takes a node out, whose elements go elsewhere. The nodes before it stay in place.
     pub(super) fn take(&mut self, at: Place) -> Node {
         if self.is_captured() {
             self.keep(at, self.spine.number_of(at));

@@ -1,12 +1,15 @@
 //! A capture of a list: which nodes are still to be shown, and those that were and are in the list no more.
 //!
-//! It works by whole nodes. A node is live, to be shown as it stands, or passed: shown already, new, or kept aside as it was. Whoever is about
-//! to change a live node has it copied first (at most once in a capture), and one that is taken out is moved here as it is. So a change
-//! costs at most the copy of a node more than without, and removing many nodes costs nothing for each but moving it.
+//! It works by whole nodes. A node is live, to be shown as it stands, or passed: shown already,
+//! new, or kept aside as it was. Before a live node is changed it is copied (at most once in a
+//! capture), and one that is taken out is moved here as it is. So a change costs at most the copy
+//! of a node more than without, and removing many nodes costs nothing for each but moving it.
 //!
-//! The list is described as a sequence of runs, whose numbers of elements add up to those of the list. There is at most one more of them than
-//! live nodes. They stand in blocks as the nodes do, so that one is found and split as a node is. What happens at the ends finds its run at once, and
-//! so does, as the run that was looked for last is known, what goes through the list from node to node.
+//! The list is described as a sequence of runs, whose numbers of elements add up to those of the
+//! list. There is at most one more of them than live nodes. They stand in blocks as the nodes do,
+//! so that one is found and split as a node is. An operation at an end finds its run at once. So
+//! does one that goes through the list from node to node, since the run that was looked for last is
+//! known.
 //!
 //! Deliberately not here: the nodes of the list, and who has to say what happens to them (`capturable_spine.rs`).
 
@@ -17,7 +20,7 @@ use crate::capture::Part;
 /// A stretch of the list: first what has been passed, then what is live. Every run but the last has live elements.
 #[derive(Debug, Default)]
 struct Run {
-    /// What is to be shown before the live elements, in order; never empty.
+    /// The elements to be shown before the live ones, in order; never empty.
     saved: Option<Box<Spine>>,
     /// Elements of the list that are not to be shown.
     passed: usize,
@@ -72,7 +75,7 @@ impl Run {
     }
 }
 
-/// Where a node is in the list: the number of its first element, and how many elements the list has.
+/// A node's place in the list: the number of its first element, and how many elements the list has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Range {
     /// The number of its first element.
@@ -81,7 +84,7 @@ pub(super) struct Range {
     pub of: usize,
 }
 
-/// What is still to be shown of a list.
+/// The part of a list that is still to be shown.
 #[derive(Debug)]
 pub(super) struct Capture {
     /// There is always one. They add up to what the list had when it was last asked for anything.
@@ -118,7 +121,7 @@ impl Capture {
 
     /// The run in which an element is, and the number of its first, if it is the run that was found last or not far from it.
     fn find_near(&self, start: usize) -> Option<(Place, usize)> {
-        /// Whoever goes through the list leaves a run or two behind with each node.
+        /// An operation that goes through the list leaves a run or two behind with each node.
         const NEAR: usize = 4;
         let (mut at, mut first) = self.found;
         for _ in 0..NEAR {

@@ -34,7 +34,7 @@ pub enum End {
     Right,
 }
 
-/// Which way elements are looked at.
+/// The direction in which elements are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
     /// From the first to the last.
@@ -93,7 +93,8 @@ impl List {
         }
     }
 
-    /// Takes an element from an end; `show` sees it first. Whoever is through with taking and adding calls [`List::shrink`].
+    /// Takes an element from an end; `show` sees it first. After the last change the caller calls
+    /// [`List::shrink`].
     #[inline]
     pub fn pop<R>(
         &mut self,

@@ -30,7 +30,7 @@ pub(super) struct Compressed {
     is_plain: bool,
 }
 
-/// What is in a node.
+/// The content of a node.
 #[derive(Debug, Clone, Copy)]
 pub enum NodeRef<'a> {
     /// A listpack.
@@ -103,7 +103,7 @@ impl Node {
         }
     }
 
-    /// What is in it; `unpacked` takes it if it was compressed.
+    /// Its content; `unpacked` takes it if it was compressed.
     #[inline]
     pub(super) fn read<'a>(&'a self, unpacked: &'a mut Unpacked) -> NodeRef<'a> {
         match self {

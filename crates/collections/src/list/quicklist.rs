@@ -1,8 +1,9 @@
 //! A quicklist: a sequence of nodes, each a listpack of limited size or one large element.
 //!
-//! Which element goes to which node, and when nodes are split and merged, is as in Redis, since it shows: a list whose only node is small becomes
-//! a listpack (OBJECT ENCODING). `spine.rs` has the sequence of nodes, `capturable_spine.rs` the same with a capture of it, `node.rs` a
-//! node, `insert.rs` adding between elements.
+//! The choice of a node for an element, and the moments at which nodes are split and merged, are
+//! those of Redis, since they show: a list whose only node is small becomes a listpack (OBJECT
+//! ENCODING). `spine.rs` has the sequence of nodes, `capturable_spine.rs` the same with a capture
+//! of it, `node.rs` a node, `insert.rs` adding between elements.
 //!
 //! Compression: with `list-compress-depth` nodes farther from both ends are compressed. Reading unpacks a copy; a
 //! change unpacks the node and packs it again. The limits are arguments: where they have changed, a list follows node by
@@ -19,7 +20,8 @@ use crate::capture::{Part, Remains};
 use crate::listpack::{Element, Listpack};
 use std::ops::ControlFlow;
 
-/// What an element adds to a listpack beside its text, at most, in the sense of `list-max-listpack-size`.
+/// The bytes that an element adds to a listpack beside its text, at most, in the sense of
+/// `list-max-listpack-size`.
 const ELEMENT_OVERHEAD: usize = 8;
 /// Header and end of a listpack, which two that are merged share.
 const LISTPACK_OVERHEAD: usize = 7;
@@ -357,7 +359,7 @@ impl Quicklist {
         self.spine.runs()
     }
 
-    /// Which nodes are compressed.
+    /// Whether each node is compressed.
     #[cfg(test)]
     pub(super) fn compressed(&self) -> Vec<bool> {
         self.spine.iter().map(Node::is_compressed).collect()

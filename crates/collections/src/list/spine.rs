@@ -5,7 +5,8 @@
 //! million nodes, 20 µs. Each block knows how many elements are in it, and each node too, so that an index is found by
 //! adding up blocks and then nodes, without touching what is in them.
 //!
-//! What stands in the blocks is an argument, since a capture describes a list by such a sequence too.
+//! The content of the blocks is a parameter, since a capture describes a list by such a sequence
+//! too.
 
 use super::node::Node;
 use smallvec::SmallVec;
@@ -13,7 +14,7 @@ use std::collections::VecDeque;
 
 const BLOCK_NODES: usize = 128;
 
-/// What a sequence consists of.
+/// An item of a sequence.
 pub(super) trait Counted {
     /// The number of its elements.
     fn count(&self) -> usize;
@@ -58,7 +59,7 @@ impl<T> Default for Spine<T> {
     }
 }
 
-/// Where a node stands. Good until nodes are added or removed.
+/// The place of a node. It is good until nodes are added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place {
     block: usize,
@@ -254,7 +255,8 @@ impl<T: Counted> Spine<T> {
         at
     }
 
-    /// Takes a node out; gives it and the place of the one that was behind it. What stands before it stays in place.
+    /// Takes a node out; gives it and the place of the one that was behind it. The nodes before it
+    /// stay in place.
     pub(super) fn remove(&mut self, at: Place) -> (T, Option<Place>) {
         let block = &mut self.blocks[at.block];
         let node = block.nodes.remove(at.node).expect("the place of a node");

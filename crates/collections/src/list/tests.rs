@@ -258,7 +258,7 @@ fn nodes_that_are_written_are_kept() {
     assert_eq!(nodes, [true, true]);
 }
 
-/// Which nodes of a list are compressed.
+/// Whether each node of a list is compressed.
 fn compressed(list: &List) -> Vec<bool> {
     match list {
         List::Packed(_) => vec![],
@@ -279,7 +279,7 @@ fn nodes_far_from_both_ends_are_compressed() {
     );
     let memory = list.memory(0);
     assert!(memory < 3000, "{memory}");
-    // What comes near an end is unpacked, what gets away from it is compressed.
+    // A node that comes near an end is unpacked; one that gets away from it is compressed.
     list.pop(End::Left, limits, |_| ());
     assert_eq!(compressed(&list), [false, false, true, true, false, false, false]);
     list.push(End::Left, [text.as_slice(), text.as_slice()].into_iter(), limits);

@@ -46,7 +46,7 @@ impl<'a> Element<'a> {
         }
     }
 
-    /// What this text is as an element.
+    /// The element that this text becomes.
     #[inline]
     pub fn of(text: &'a [u8]) -> Element<'a> {
         canonical_integer(text).map_or(Element::Bytes(text), Element::Integer)

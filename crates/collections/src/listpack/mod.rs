@@ -35,7 +35,8 @@ const MAX_BYTES: usize = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// Where an element begins: an offset in bytes. Good until the listpack is changed before it.
+/// The beginning of an element: an offset in bytes. It is good until the listpack is changed before
+/// it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u32);
 
@@ -131,8 +132,8 @@ impl Listpack {
     /// Takes the allocation back.
     ///
     /// # Safety
-    /// The pointer came from [`Listpack::into_raw`]. Of several that are made of one pointer only one may be dropped or
-    /// changed, and none used after that.
+    /// The pointer came from [`Listpack::into_raw`]. If several are made of one pointer, only one
+    /// of them may be dropped or changed, and none used after that.
     pub unsafe fn from_raw(pointer: NonNull<u8>) -> Listpack {
         Listpack(pointer)
     }
@@ -496,7 +497,7 @@ pub struct Iter<'a> {
 }
 
 impl Iter<'_> {
-    /// Where the next element begins, if there is one.
+    /// The beginning of the next element, if there is one.
     #[inline]
     pub fn place(&self) -> Option<Position> {
         (self.front < self.back).then_some(Position(self.front as u32))

@@ -21,8 +21,8 @@ fn normal(member: Element<'_>) -> Element<'_> {
     }
 }
 
-/// Calls `see` with the members that all sets have, until it breaks. The sets are sorted by size, since the smallest is walked
-/// through. Of no sets there are none.
+/// Calls `see` with the members that all sets have, until it breaks. The sets are sorted by size,
+/// since the smallest is walked through. Without any set it shows none.
 pub fn intersection<'a>(sets: &mut [&'a Set], mut see: impl FnMut(Element<'a>) -> ControlFlow<()>) {
     sets.sort_by_key(|set| set.len());
     let Some((smallest, others)) = sets.split_first() else { return };

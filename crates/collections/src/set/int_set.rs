@@ -61,7 +61,7 @@ fn write(number: i64, bytes: &mut [u8]) {
     bytes.copy_from_slice(&number.to_le_bytes()[..width]);
 }
 
-/// Where the number is among ascending ones of this width, or where it would be.
+/// The position of the number among ascending ones of this width, or the one that it would have.
 #[inline]
 fn search<const WIDTH: usize>(
     body: &[u8],
@@ -189,8 +189,8 @@ impl IntSet {
     /// Takes the allocation back.
     ///
     /// # Safety
-    /// The pointer came from [`IntSet::into_raw`]. Of several that are made of one pointer only one may be dropped or changed, and
-    /// none used after that.
+    /// The pointer came from [`IntSet::into_raw`]. If several are made of one pointer, only one of
+    /// them may be dropped or changed, and none used after that.
     pub unsafe fn from_raw(pointer: NonNull<u8>) -> IntSet {
         IntSet(pointer)
     }
@@ -199,7 +199,8 @@ impl IntSet {
     fn resize(&mut self, width: usize, count: usize) {
         let (before, after) = (self.byte_len(), HEADER + width * count);
         if before != after {
-            // SAFETY: allocated with this layout; the new size is not 0. What is new lies within the allocation.
+            // SAFETY: allocated with this layout; the new size is not 0. The new bytes lie within
+            // the allocation.
             unsafe {
                 let start = realloc(self.0.as_ptr(), layout(before), after);
                 if after > before {

@@ -232,11 +232,11 @@ fn fits_beside(ints: &IntSet, len: usize, limits: &Limits) -> bool {
 /// All members of a set.
 #[derive(Clone)]
 pub enum Iter<'a> {
-    /// Of an intset.
+    /// The members of an intset.
     Ints(IntSetIter<'a>),
-    /// Of a listpack.
+    /// The members of a listpack.
     Packed(listpack::Iter<'a>),
-    /// Of a table.
+    /// The members of a table.
     Table(MembersIter<'a>),
 }
 

@@ -1,4 +1,5 @@
-//! What is looked for in sets: its number and its hash are found at most once, and only if a set asks.
+//! A member that is looked for in several sets. Its number and its hash are computed at most once,
+//! and only if a set asks.
 
 use crate::hasher::{HashCode, hasher};
 use crate::listpack::{Digits, Element, canonical_integer};

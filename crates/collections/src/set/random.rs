@@ -5,8 +5,8 @@ use crate::collection::Collection;
 use crate::listpack::{Element, Listpack};
 use std::collections::HashSet;
 
-/// Where more than one in so many is wanted, all are walked through; else one after another is drawn, until enough different ones
-/// were.
+/// If more than one member in so many is wanted, all are walked through. Otherwise members are
+/// drawn one after another, until enough different ones were.
 const SPARSE: usize = 3;
 /// If for each member that stays at least so many go, the set is made anew of those that stay.
 const REMAKE: usize = 5;
@@ -55,7 +55,8 @@ impl Set {
         }
     }
 
-    /// Shows `count` members by chance, each drawn from all of them, as long as `see` wants more. Of an empty set there are none.
+    /// Shows `count` members by chance, each drawn from all of them, as long as `see` wants more.
+    /// An empty set shows none.
     pub fn draw_many(
         &self,
         count: usize,
@@ -149,7 +150,7 @@ impl Set {
         let remaining = len.saturating_sub(count);
         let remakes = remaining > 0 && remaining.saturating_mul(REMAKE) <= count;
         let mut chosen = match self {
-            // What a capture still needs would go with the old table.
+            // Members that a capture still needs would go with the old table.
             Set::Table(members) if remakes && !members.is_captured() => {
                 let staying = self.split_off(remaining, limits, random);
                 let going = std::mem::replace(self, staying);

@@ -1,9 +1,11 @@
 //! A large sorted set as it stood when a capture of it began.
 //!
-//! The walk goes from the last member to the first, as RDB files have them: who reads one adds each in front of all others. Where it has come to is a score and a
-//! text, so a member's own say whether the walk has passed it. Before a member that it has not passed is changed or removed for the first time, the old one goes
-//! to another sorted set, through which the walk goes at the same pace; what has come to a place that it has not passed is remembered by its text, so that
-//! the walk leaves it out. Both forget what the walk has passed.
+//! The walk goes from the last member to the first, as RDB files have them: a reader adds each in
+//! front of all others. The walk's position is a score and a text, so a member's own say whether
+//! the walk has passed it. Before a member that it has not passed is changed or removed for the
+//! first time, the old one goes to another sorted set, through which the walk goes at the same
+//! pace; a member that has come to a place which it has not passed is remembered by its text, so
+//! that the walk leaves it out. Members that the walk has passed are forgotten in both.
 //!
 //! Deliberately not here: the set itself, and who tells of its changes (`ordered.rs`).
 
@@ -16,7 +18,7 @@ use crate::set;
 use crate::table::Table;
 use std::cmp::Ordering;
 
-/// What a capture knows.
+/// The state of a capture.
 pub(super) struct Capture {
     /// How many members it will have shown; told by the first step.
     length: Option<u64>,
@@ -27,7 +29,7 @@ pub(super) struct Capture {
     new: Table<set::Member>,
 }
 
-/// Where the walk has come to.
+/// The position of the walk.
 enum Place {
     Start,
     /// It has passed this score and text, and what is behind them in the order.

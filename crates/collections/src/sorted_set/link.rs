@@ -1,4 +1,5 @@
-//! What the tree holds of a member: where it is, and so much of its score that most comparisons need not go there.
+//! A link: the tree's entry for a member. It holds the member's address, and so much of its score
+//! that most comparisons need not go there.
 
 use super::member::{Member, text_of};
 use std::cmp::Ordering;

@@ -52,7 +52,8 @@ impl Limits {
     }
 }
 
-/// What a search for a member has found: good for one change of the same set, which then need not search again.
+/// The result of a search for a member. It is good for one change of the same set, which then need
+/// not search again.
 #[derive(Debug, Clone, Copy)]
 pub struct Seat {
     /// Its score, if it is there.
@@ -221,7 +222,8 @@ impl SortedSet {
         }
     }
 
-    /// The ranks of the members whose texts are in the range, if all scores are the same. Else some range of ranks.
+    /// The ranks of the members whose texts are in the range, if all scores are the same. If not,
+    /// the range of ranks is arbitrary.
     pub fn ranks_by_lex(&self, range: &LexRange<'_>) -> Range<usize> {
         // With different scores it is by this look at both ends that Redis often finds nothing.
         let len = self.len();
@@ -335,9 +337,9 @@ impl PartialEq for SortedSet {
 /// Members and scores of a range.
 #[derive(Clone)]
 pub enum Iter<'a> {
-    /// Of a packed set.
+    /// The members of a packed set.
     Packed(packed::Iter<'a>),
-    /// Of a large set.
+    /// The members of a large set.
     Tree(ordered::Iter<'a>),
 }
 

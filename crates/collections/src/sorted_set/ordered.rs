@@ -130,7 +130,7 @@ impl Ordered {
         while left > 0 {
             self.tree.remove_run(ranks.start, left, &mut run);
             left -= run.len();
-            // What one member waits for in memory, the others of its leaf wait for at the same time.
+            // The members of a leaf wait for memory at the same time.
             run.iter().for_each(|link| prefetch(link.address()));
             hashes.extend(run.iter().map(|link| hasher().hash(link.text())));
             hashes.iter().for_each(|&hash| self.table.prefetch_bucket(hash));
@@ -221,7 +221,7 @@ impl Clone for Ordered {
 #[derive(Clone)]
 pub struct Iter<'a> {
     tree: &'a Tree,
-    /// What is left of the present leaf.
+    /// The rest of the present leaf.
     links: &'a [Link],
     ranks: Range<usize>,
     reverse: bool,

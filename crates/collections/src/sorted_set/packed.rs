@@ -23,7 +23,7 @@ fn score_behind(pack: &Listpack, member: Position) -> f64 {
     score_of(pack.get(at))
 }
 
-/// Where a member stands, and its score.
+/// The position of a member, and its score.
 pub(super) fn find(pack: &Listpack, member: &[u8]) -> Option<(Position, f64)> {
     let at = pack.find(pack.first(), member, 1)?;
     Some((at, score_behind(pack, at)))
@@ -163,7 +163,7 @@ pub struct Iter<'a> {
 }
 
 impl<'a> Iter<'a> {
-    /// Of these ranks, which exist; from the last to the first if `reverse`.
+    /// The members of these ranks, which exist; from the last to the first if `reverse`.
     pub(super) fn new(pack: &'a Listpack, ranks: Range<usize>, reverse: bool) -> Iter<'a> {
         let first = if reverse { ranks.end as i64 - 1 } else { ranks.start as i64 };
         let at = if ranks.is_empty() { None } else { pack.seek(2 * first) };

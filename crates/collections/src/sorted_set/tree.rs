@@ -182,7 +182,8 @@ impl Tree {
         self.lower();
     }
 
-    /// Mends small nodes on the way to the link of this rank. Where the link then stands in its leaf, and how many do there.
+    /// Mends small nodes on the way to the link of this rank. Gives the link's new position in its
+    /// leaf, and the number of links there.
     fn mend_way_to(&mut self, mut rank: usize) -> (usize, usize) {
         let (mut node, nodes) = (&mut *self.root, &mut self.nodes);
         loop {
@@ -235,7 +236,7 @@ impl Tree {
                 Node::Leaf(leaf) => {
                     let links = leaf.links();
                     let at = place(links, old);
-                    // What begins or ends a leaf could leave it.
+                    // The first or last link of a leaf could leave it.
                     let stays = at > 0
                         && at + 1 < links.len()
                         && links[at - 1].compare_to(old, score).is_lt()
@@ -303,7 +304,7 @@ fn is_behind(node: &Node, link: Link) -> bool {
     }
 }
 
-/// Where a link stands in its leaf.
+/// The position of a link in its leaf.
 fn place(links: &[Link], link: Link) -> usize {
     let at = links.partition_point(|other| other.compare(link).is_lt());
     assert!(links.get(at).is_some_and(|found| found.is_same(link)), "the link is in the tree");

@@ -1,8 +1,9 @@
 //! Capturing a stream: showing it as it stood at one moment, in steps, while it is changed.
 //!
-//! What is of one size is copied when the capture begins: the history here, the counters of a group when it is about to change or
-//! its turn has come (`groups.rs`, `group_capture.rs`). What there may be many of, nodes, groups, pending entries and consumers, is left
-//! where it is, and walked ([`Walk`]). So a capture begins at the same cost whatever the stream.
+//! Parts of constant size are copied when the capture begins: the history here, the counters of a
+//! group when it is about to change or its turn has come (`groups.rs`, `group_capture.rs`). Nodes,
+//! groups, pending entries and consumers, of which there may be many, are left where they are, and
+//! walked ([`Walk`]). So a capture begins at the same cost whatever the stream.
 //!
 //! Deliberately not here: finding out that something changes, which is for those who own the parts (`nodes.rs`, `groups.rs`, `group.rs`).
 
@@ -19,7 +20,7 @@ use std::fmt::{self, Debug};
 pub(super) struct Captured<T>(Option<Box<T>>);
 
 impl<T> Captured<T> {
-    /// None.
+    /// No capture.
     pub(super) const NONE: Captured<T> = Captured(None);
 
     /// Begins one.
@@ -91,7 +92,8 @@ pub(super) struct Step<'s> {
 }
 
 impl Step<'_> {
-    /// A step that shows parts of about `budget` bytes. What it passes over counts too, so it may show none; but it gets on.
+    /// A step that shows parts of about `budget` bytes. Parts that it passes over count too, so it
+    /// may show none; but it gets on.
     pub(super) fn new(budget: usize, see: &mut dyn FnMut(Part<'_>)) -> Step<'_> {
         Step { left: budget, any: false, see }
     }
@@ -130,7 +132,7 @@ pub(super) struct EntriesCapture {
     groups: u64,
 }
 
-/// What the capture of the entries shows next.
+/// The part that the capture of the entries shows next.
 enum Stage {
     Length,
     Nodes,

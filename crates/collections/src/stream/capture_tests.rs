@@ -251,7 +251,7 @@ fn step(stream: &mut Stream, budget: usize, shown: &mut Vec<Shown>) -> bool {
     more
 }
 
-/// What is shown from here on, in one step.
+/// The parts that are shown from here on, in one step.
 fn rest(stream: &mut Stream) -> Vec<Shown> {
     let mut shown = Vec::new();
     assert!(!step(stream, usize::MAX, &mut shown));
@@ -452,7 +452,7 @@ fn groups_are_captured_when_they_change_or_their_turn_comes() {
     assert_eq!(captured(&stream), 1);
     let mut shown = Vec::new();
     assert!(step(&mut stream, 300, &mut shown));
-    // Those that were shown are not captured again.
+    // Groups that were shown are not captured again.
     stream.groups.get_mut(&[0]).unwrap().last_id = StreamId::MAX;
     assert!(captured(&stream) <= 2);
     shown.extend(rest(&mut stream));

@@ -22,12 +22,12 @@ const MAX_NODE_BYTES: usize = 1 << 30;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooLarge;
 
-/// What is kept when a stream is trimmed.
+/// The entries that are kept when a stream is trimmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// So many entries, the last ones.
+    /// The last entries, this many.
     Last(u64),
-    /// Those with this id or a later one.
+    /// The entries with this id or a later one.
     From(StreamId),
 }
 
@@ -80,8 +80,8 @@ impl Entries {
         self.nodes.len()
     }
 
-    /// Sets the last id, and what else is remembered if it is given. What is less than the entries that are there have is the
-    /// caller's to refuse.
+    /// Sets the last id, and the other counters if they are given. The caller refuses values that
+    /// are less than those of the entries that are there.
     pub fn set_last_id(
         &mut self,
         last: StreamId,
@@ -144,7 +144,7 @@ impl Entries {
             if !node.append(id, len, pairs) {
                 return Err(TooLarge);
             }
-            // Nothing is added to the last one any more.
+            // No entry is added to the last one any more.
             self.fit();
             self.nodes.push(node);
         }

@@ -16,7 +16,7 @@ pub struct ConsumerId(u32);
 /// An entry that was delivered and not acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pending {
-    /// Who has it.
+    /// The consumer that has it.
     pub consumer: ConsumerId,
     /// When it was delivered last, Unix ms.
     pub time: i64,
@@ -86,7 +86,7 @@ impl Group {
         self.pending.range(start..).map(|(&id, &pending)| (id, pending))
     }
 
-    /// Those within a range, as a capture walks over them.
+    /// The pending entries within a range, as a capture walks over them.
     pub(super) fn pending_in(
         &self,
         range: impl RangeBounds<StreamId>,
@@ -99,7 +99,7 @@ impl Group {
         self.pending.last_key_value().map(|(&id, _)| id)
     }
 
-    /// What is known of an entry that is not acknowledged.
+    /// The state of an entry that is not acknowledged.
     pub fn pending_at(&self, id: StreamId) -> Option<Pending> {
         self.pending.get(&id).copied()
     }
@@ -241,7 +241,8 @@ impl Group {
         true
     }
 
-    /// What is pending with this id has changed: a capture that has still to show it keeps what it was.
+    /// The pending entry with this id has changed: a capture that has still to show it keeps the
+    /// old state.
     #[inline]
     fn keep(&mut self, id: StreamId, old: Option<Pending>) {
         if let Some(capture) = self.capture.get_mut() {
@@ -255,7 +256,8 @@ impl Group {
             return false;
         }
         match self.entries_read {
-            // What was trimmed between the last entry and this one was not read, but counts as passed.
+            // Entries that were trimmed between the last one and this one were not read, but count
+            // as passed.
             Some(read) if self.last_id >= entries.first_id() && !entries.has_gap_from(id) => {
                 self.entries_read = Some((read + 1).min(entries.added()));
             }

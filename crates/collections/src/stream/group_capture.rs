@@ -1,9 +1,10 @@
 //! Capturing a consumer group: what it is, what is pending, its consumers with the ids that each has.
 //!
-//! Its counters are copied when the capture begins. What is pending and the consumers are walked where they stand (`walk.rs`). The
-//! first walk notes whose each entry is, by the consumer's number, and these ids are shown after the names of the consumers. A consumer
-//! may be deleted meanwhile, and its number given out again: it was put aside first with all that was pending for it, so in what both walks
-//! show the number is always that of the consumer as it was.
+//! Its counters are copied when the capture begins. Pending entries and consumers are walked where
+//! they stand (`walk.rs`). The first walk notes the owner of each entry, by the consumer's number,
+//! and these ids are shown after the names of the consumers. A consumer may be deleted meanwhile,
+//! and its number given out again: it was put aside first with all that was pending for it, so in
+//! what both walks show the number is always that of the consumer as it was.
 
 use super::capture::Step;
 use super::group::{ConsumerId, Group, Pending};
@@ -24,9 +25,9 @@ pub(super) struct GroupCapture {
     consumer_count: u64,
     /// By their names.
     pub(super) consumers: Walk<Box<[u8]>, Frozen>,
-    /// What is pending for the consumers that are still to be shown.
+    /// The pending entries of the consumers that are still to be shown.
     ids: BTreeMap<ConsumerId, Ids>,
-    /// What is still to be shown of the consumer that was shown last.
+    /// The ids that are still to be shown of the consumer that was shown last.
     owned: Ids,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Frozen {
     pub(super) active: Option<i64>,
 }
 
-/// What the capture of a group shows next.
+/// The part that the capture of a group shows next.
 #[derive(Clone, Copy)]
 enum Stage {
     Group,

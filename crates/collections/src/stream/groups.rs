@@ -28,13 +28,13 @@ struct Body {
 /// The capture of the groups; each has its own capture besides.
 #[derive(Default)]
 pub(super) struct GroupsCapture {
-    /// What is put aside are groups that were removed, each captured.
+    /// The groups that were removed are put aside, each captured.
     walk: Walk<Box<[u8]>, Group>,
     /// The names of those in the map that are captured.
     captured: BTreeSet<Box<[u8]>>,
     /// Groups that were removed, and shown then: it may take long to free them.
     removed: Vec<Group>,
-    /// What is left of captures that ended before all was shown: the same holds for them.
+    /// The remains of captures that ended before all was shown: the same holds for them.
     ended: Vec<GroupCapture>,
 }
 
@@ -119,7 +119,7 @@ impl Groups {
         true
     }
 
-    /// Nothing is nothing again.
+    /// An empty allocation is given back.
     fn fit(&mut self) {
         if self.0.as_ref().is_some_and(|body| body.map.is_empty() && !body.capture.is_there()) {
             self.0 = None;

@@ -8,7 +8,7 @@ use super::{Entries, MAX_STREAM_COUNT, Stream};
 use crate::listpack::{Corrupt, Element, Iter, Listpack};
 use std::collections::BTreeMap;
 
-/// What is remembered of a stream, as an RDB file has it.
+/// The history of a stream, as an RDB file has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StreamHistory {
     /// The number of entries.

@@ -1,9 +1,10 @@
 //! The stream: entries with fields and values, in the order of their ids, and groups of consumers who share them.
 //!
-//! Entries stand in nodes of some hundred (`node.rs` has the format, which is that of RDB files), nodes in a
-//! two-level array (`nodes.rs`). A deleted entry is only marked; its node goes when all of its entries are deleted. What was there is
-//! remembered in five words (`entries.rs`), from which groups tell how far behind they are (`group.rs`). A stream can be read in steps as it
-//! stood at one moment, while it is changed (`capture.rs`).
+//! Entries stand in nodes of some hundred (`node.rs` has the format, which is that of RDB files),
+//! nodes in a two-level array (`nodes.rs`). A deleted entry is only marked; its node goes when all
+//! of its entries are deleted. The stream's history is five words (`entries.rs`), from which groups
+//! compute their lag (`group.rs`). A stream can be read in steps as it stood at one moment, while
+//! it is changed (`capture.rs`).
 
 mod capture;
 mod entries;
@@ -38,7 +39,7 @@ use std::ptr::NonNull;
 /// A stream: one word, which stands for a [`StreamBody`].
 pub struct Stream(NonNull<StreamBody>);
 
-/// What a stream consists of. The parts can be borrowed one by one.
+/// The parts of a stream. The parts can be borrowed one by one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StreamBody {
     /// The entries.

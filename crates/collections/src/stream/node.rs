@@ -54,7 +54,7 @@ pub(super) struct Raw<'a> {
     pub(super) flags: i64,
 }
 
-/// Where an entry stands in its node, and its flags. Good until the node is changed.
+/// The position of an entry in its node, and its flags. It is good until the node is changed.
 pub(super) type Place = (Position, i64);
 
 /// The next element, which is an integer: nodes are checked when they are taken in.
@@ -120,7 +120,8 @@ impl Node {
         Some(Raw { entry, flags })
     }
 
-    /// Where the entry begins whose last element is at `end`; `None`: that belongs to the master entry.
+    /// The beginning of the entry whose last element is at `end`; `None`: that belongs to the
+    /// master entry.
     pub(super) fn start_of(&self, end: Position) -> Option<Position> {
         let Element::Integer(count) = self.listpack.get(end) else {
             unreachable!("a node has an integer here")

@@ -17,7 +17,7 @@ pub(super) struct Nodes {
     pub(super) capture: Captured<EntriesCapture>,
 }
 
-/// Where a node stands. Good until one is added or removed.
+/// The place of a node. It is good until one is added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct At {
     chunk: usize,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 type Fields = Vec<(Vec<u8>, Vec<u8>)>;
 
-/// What a stream is, without any encoding.
+/// A stream without any encoding.
 #[derive(Default, Debug)]
 struct Model {
     entries: BTreeMap<StreamId, Fields>,
@@ -367,7 +367,7 @@ fn counters_beyond_signed_numbers_are_taken_as_the_largest() {
     assert_eq!(pending.count, MAX_STREAM_COUNT);
     assert_eq!(group.entries_read, Some(MAX_STREAM_COUNT));
 
-    // What is read next is counted no further.
+    // The entry that is read next is not counted any more.
     let (mut stream, mut model) = (Stream::new(), Model::default());
     let limits = StreamLimits { node_bytes: 0, node_entries: 0 };
     for seq in 1..=2 {
@@ -417,7 +417,7 @@ fn a_capture_slows_no_operation_down_by_much() {
     let stream = stream_of(100_000);
     let free = time_of_changes(stream.clone(), false);
     let captured = time_of_changes(stream, true);
-    // What looks at all parts each time would take a thousand times as long.
+    // Code that looks at all parts each time would take a thousand times as long.
     assert!(captured < free * 20 + Duration::from_secs(1), "{captured:?}, not captured {free:?}");
 }
 

@@ -1,9 +1,10 @@
 //! A walk over parts in the order of their keys, as they were when it began, while they change: nodes and pending entries by their ids,
 //! groups and consumers by their names.
 //!
-//! Parts are left where they are. Whoever changes one that the walk has still to come to puts the old one aside first, by its key, so that
-//! the walk finds it in its place. A part that is new within the range of the walk is put aside as nothing: it is not shown. What the
-//! walk has passed, and what is added behind its end, costs nothing.
+//! Parts are left where they are. Before one that the walk has still to come to is changed, the old
+//! one is put aside by its key, so that the walk finds it in its place. A part that is new within
+//! the range of the walk is put aside as nothing: it is not shown. Parts that the walk has passed,
+//! and those added behind its end, cost nothing.
 
 use super::capture::Step;
 use std::borrow::{Borrow, Cow};
@@ -64,7 +65,7 @@ impl<K: Ord + Clone, T> Walk<K, T> {
         }
     }
 
-    /// What is put aside of a part: `None`: it is as it was; nothing inside: it was not there.
+    /// The old state of a part. `None`: it is as it was; nothing inside: it was not there.
     pub(super) fn aside(&mut self, key: &K) -> Option<&mut Option<T>> {
         self.aside.get_mut(key)
     }
@@ -112,7 +113,7 @@ impl<K: Ord + Clone, T> Walk<K, T> {
             } else {
                 let aside = self.aside.pop_first();
                 let (key, old) = aside.expect("the last part is present or put aside");
-                // What is there now, if anything is, is something else.
+                // The part that is there now, if any, is another one.
                 present.next_if(|&(present, _)| *present == key);
                 match old {
                     Some(old) => show(&key, &old, step),

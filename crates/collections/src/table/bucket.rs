@@ -71,7 +71,7 @@ impl<T: Item> Word<T> {
         const LINE: usize = 64;
         const SHORT: usize = LINE / 2;
         super::prefetch(self.address());
-        // Where the key does not end on the same line.
+        // The key may end on the next line.
         super::prefetch(self.address().wrapping_add(SHORT));
     }
 

@@ -13,7 +13,7 @@ use crate::hasher::{HashCode, hasher};
 use crate::set::Member;
 use std::ops::Deref;
 
-/// What it costs to look at a bucket.
+/// The cost of looking at a bucket.
 const BUCKET_COST: usize = 16;
 
 /// The elements of a value: to be read as a [`Table`], to be changed by the methods here.
@@ -22,11 +22,11 @@ pub(crate) struct Elements<T: Item> {
     capture: Option<Box<Capture<T>>>,
 }
 
-/// What a capture knows.
+/// The state of a capture.
 struct Capture<T: Item> {
     /// How many elements it will have shown; told by the first step.
     length: Option<u64>,
-    /// Where the walk goes on, as [`Table::scan`] counts; `None`: it is through.
+    /// The position at which the walk goes on, as [`Table::scan`] counts; `None`: it is through.
     cursor: Option<u64>,
     /// Elements as they were, which the walk has still to show.
     old: Table<T>,
@@ -153,7 +153,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
     }
 }
 
-/// Where a hash is in the order of the walk.
+/// The rank of a hash in the order of the walk.
 #[inline]
 fn rank(hash: HashCode) -> u64 {
     hash.index_bits().reverse_bits()

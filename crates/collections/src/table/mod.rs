@@ -31,7 +31,7 @@ use buckets::Buckets;
 use few::FEW;
 use std::ptr::NonNull;
 
-/// What a table holds: an owner of one allocation, which has a key.
+/// An item of a table: an owner of one allocation, which has a key.
 ///
 /// # Safety
 /// `into_raw` gives an address below 2^48 that is aligned to 8 bytes, and `from_raw` makes of it what it was made of.
@@ -43,11 +43,11 @@ pub unsafe trait Item: Sized {
     /// Takes the allocation back.
     ///
     /// # Safety
-    /// The pointer came from `into_raw`. Of several that are made of one pointer only one may be dropped, and none used
-    /// after that.
+    /// The pointer came from `into_raw`. If several are made of one pointer, only one of them may
+    /// be dropped, and none used after that.
     unsafe fn from_raw(pointer: NonNull<u8>) -> Self;
 
-    /// What it is found by.
+    /// The key that it is found by.
     fn key(&self) -> &[u8];
 
     /// Whether it is among those that [`Table::for_marked`] shows.
@@ -452,8 +452,9 @@ impl<T: Item> Table<T> {
         (reversed + 1).reverse_bits() >> (64 - level)
     }
 
-    /// Scans on from `cursor`, as [`Table::scan`], bucket by bucket, as long as `go_on` says so after each; gives the next cursor. What the next
-    /// buckets hold is prefetched meanwhile: a walk waits for memory far longer than it looks at keys.
+    /// Scans on from `cursor`, as [`Table::scan`], bucket by bucket, as long as `go_on` says so
+    /// after each; gives the next cursor. The items of the next buckets are prefetched meanwhile: a
+    /// walk waits for memory far longer than it looks at keys.
     pub fn scan_on(
         &self,
         mut cursor: u64,

@@ -3,8 +3,8 @@
 use crate::world::World;
 use tessera_cluster::{ClusterState, Snapshot, ViewRole};
 
-/// What the nodes do not agree on yet; `None` if they agree on everything and every node serves.
-/// Meant for a world in which every node runs and every host reaches every other.
+/// A disagreement between the nodes; `None` if they agree on everything and every node serves. It
+/// is meant for a world in which every node runs and every host reaches every other.
 pub fn disagreement(world: &World) -> Option<String> {
     let snapshots: Vec<Snapshot> =
         (0..world.host_count()).filter_map(|host| world.snapshot(host)).collect();

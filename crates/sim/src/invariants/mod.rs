@@ -1,4 +1,4 @@
-//! What must hold after every step, and once the faults have ended. One file for each.
+//! The invariants: some hold after every step, some once the faults have ended. Each has a file.
 
 pub mod agreement;
 mod epochs_grow;
@@ -12,7 +12,7 @@ use crate::net::HostId;
 use crate::process::Host;
 use tessera_slot::NodeId;
 
-/// Where a packet's type stands.
+/// The position of a packet's type.
 const TYPE: std::ops::Range<usize> = 12..14;
 
 /// The checks that remember something.

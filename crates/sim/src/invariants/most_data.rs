@@ -1,5 +1,6 @@
-//! Of the replicas that a failed primary leaves, one takes over that has all that any of them has acknowledged, as
-//! long as that one is healthy: what WAIT 1 has promised is kept. A slow disk is no illness, nor is a copy that lags.
+//! After a primary's failure, a replica takes over that has all data which any of its replicas has
+//! acknowledged, as long as that one is healthy. So the promise of WAIT 1 is kept. A slow disk does
+//! not make a replica unhealthy, nor does lag.
 
 use crate::net::HostId;
 use crate::process::Host;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use tessera_cluster::Claims;
 use tessera_slot::{Epoch, NodeId, SlotSet};
 
-/// Who has claimed which slots in which epoch.
+/// The claims: which node has claimed which slots in which epoch.
 #[derive(Debug, Default)]
 pub(crate) struct OneOwner {
     claimed: BTreeMap<Epoch, BTreeMap<NodeId, SlotSet>>,

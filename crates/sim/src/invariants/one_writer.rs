@@ -11,7 +11,8 @@ const MOMENT: u64 = 500 + SLOWEST_SAVE;
 /// How long a takeover that was ordered without the primary's consent is an excuse, in milliseconds.
 const EXCUSED: u64 = 20_000;
 
-/// Who takes writes, and which two have taken them for one slot since when.
+/// The nodes that take writes, and pairs that have taken them for one slot, with the time since
+/// when.
 #[derive(Debug, Default)]
 pub(crate) struct OneWriter {
     writers: BTreeMap<HostId, SlotSet>,

@@ -3,10 +3,12 @@
 //! mimalloc has four sizes to a doubling: a value of 2,307 bytes takes 2,560 there, which leaves room to grow. A value that has come to rest, or
 //! was made in one go, needs none, and takes 2,320 here. Single blocks for that are what this is for, nothing smaller, nothing larger, nothing that grows.
 //!
-//! One range of addresses is reserved, once. Half of it is for blocks of up to 1 KiB, cut into spans of 32 KiB, half for larger ones, in spans of
-//! 128 KiB ([`Arena`]). The blocks of a span have one size. Which of them are free stands apart, in a line of 64 bytes for each span: headers in the spans
-//! themselves would all fall on the same few lines of the caches. A span whose last block is given back goes to the arena's pool, where any
-//! size may take it. The pool keeps the memory of a few, and gives that of the others back to the system.
+//! One range of addresses is reserved, once. Half of it is for blocks of up to 1 KiB, cut into
+//! spans of 32 KiB, half for larger ones, in spans of 128 KiB ([`Arena`]). The blocks of a span
+//! have one size. The header of a span, which says which of its blocks are free, is a line of 64
+//! bytes elsewhere: headers in the spans themselves would all fall on the same few lines of the
+//! caches. A span whose last block is given back goes to the arena's pool, where any size may take
+//! it. The pool keeps the memory of a few, and gives that of the others back to the system.
 //!
 //! **Locks.** A shelf (a size, for an eighth of the threads) has those of its spans that have free blocks, in a list. Its mutex guards the list and all that
 //! changes in its spans' headers; size and shelf of a span stand still as long as it has blocks in use, and are read without it. The pool has a mutex
@@ -39,7 +41,8 @@ const LARGE_SPAN: usize = 128 << 10;
 const SHARES: usize = 8;
 /// Bytes of addresses that are reserved: so many times the machine's memory, if the system allows it; else half of it, and so on.
 const TIMES: usize = 4;
-/// Where addresses are limited (`ulimit -v`), the part of them that is reserved at most: all else that the process needs must find room beside.
+/// The largest part of the address space that is reserved where that is limited (`ulimit -v`):
+/// everything else in the process needs addresses, too.
 const SHARE_OF_LIMIT: usize = 4;
 const LEAST: usize = 1 << 30;
 const MOST: usize = 1 << 42;
@@ -53,7 +56,7 @@ static SMALL: Arena<SMALL_SPAN, ABOVE, SMALL_LARGEST, { shelves(ABOVE, SMALL_LAR
 static LARGE: Arena<LARGE_SPAN, SMALL_LARGEST, LARGEST, { shelves(SMALL_LARGEST, LARGEST) }> =
     Arena::new();
 
-/// Where the range begins; null as long as there is none.
+/// The beginning of the range; null as long as there is none.
 static START: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 /// Bytes of the range: the first half is [`SMALL`]'s, the second [`LARGE`]'s.
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
@@ -74,7 +77,7 @@ pub(super) const fn fitted(bytes: usize) -> usize {
 /// The alignment that blocks have.
 pub(super) const ALIGNMENT: usize = GRAIN;
 
-// Whatever collections want to have fitted.
+// The sizes that collections want to have fitted.
 const _: () = assert!(fits(FITTED_ABOVE + 1) && fits(FITTED_UP_TO));
 
 /// Whether a block is one of these.
@@ -160,9 +163,9 @@ const fn shelves(above: usize, largest: usize) -> usize {
 struct Arena<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usize> {
     shelves: [Shelf; SHELVES],
     pool: Mutex<Pool>,
-    /// Where the spans begin; null as long as there is no range.
+    /// The beginning of the spans; null as long as there is no range.
     start: AtomicPtr<u8>,
-    /// Where their headers begin.
+    /// The beginning of their headers.
     headers: AtomicPtr<Span>,
     /// How many there may be.
     spans: AtomicUsize,
@@ -456,7 +459,8 @@ fn reserve() {
         let half = length / 2;
         let small_headers = half / SMALL_SPAN * size_of::<Span>();
         let headers = small_headers + half / LARGE_SPAN * size_of::<Span>();
-        // A span more, to begin at a multiple of its size. What is in front of it is lost: addresses, no memory.
+        // One span more, so that the first can begin at a multiple of its size. The addresses in
+        // front of it are lost, but no memory.
         if let Some(start) = map(length + LARGE_SPAN + headers) {
             let start = start.wrapping_add(start.align_offset(LARGE_SPAN));
             // SAFETY: the addresses are this range's own, and of no use yet, as before.

@@ -1,7 +1,8 @@
 //! Large blocks, each mapped from the system for itself.
 //!
-//! What is as large as this is nearly always a buffer or a string that grows. The system moves it by its page tables, where mimalloc would copy it:
-//! so such a block may grow by small steps, and needs little room to spare. Its size alone tells that it is one.
+//! A block as large as this is nearly always a buffer or a string that grows. The system moves it
+//! by its page tables, where mimalloc would copy it. So such a block may grow by small steps, and
+//! needs little room to spare. It is recognised by its size alone.
 
 use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munmap};
 use std::alloc::Layout;

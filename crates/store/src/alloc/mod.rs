@@ -1,9 +1,11 @@
 //! The process' allocator, which counts what is in use.
 //!
-//! It is mimalloc, but for blocks of up to 8 KiB that are not expected to grow: those are [`fitted`] to their size. Which they are: what has come to
-//! rest and is *fitted*, that is reallocated with the size it has; and all that is allocated with more than 1 KiB, where the sizes of mimalloc are
-//! hundreds of bytes apart. What is reallocated to grow goes to mimalloc, whose sizes leave it room to grow in place. Blocks of 8 MiB and more
-//! are [`mapped`] one by one, and grow without being copied.
+//! It is mimalloc, but for blocks of up to 8 KiB that are not expected to grow: those are
+//! [`fitted`] to their size. These are the blocks of values at rest, which are *fitted*, that is
+//! reallocated with the size they have; and all blocks that are allocated with more than 1 KiB,
+//! where the sizes of mimalloc are hundreds of bytes apart. A block that is reallocated to grow
+//! goes to mimalloc, whose sizes leave it room to grow in place. Blocks of 8 MiB and more are
+//! [`mapped`] one by one, and grow without being copied.
 
 mod fitted;
 mod mapped;
@@ -37,7 +39,8 @@ pub struct CountingAlloc;
 
 /// Bytes that must be gained for a block to be moved when it is fitted.
 const FITTED_GAIN: usize = 16;
-/// What is allocated with more bytes is fitted from the beginning. Below mimalloc is faster, and its sizes are closer.
+/// Blocks that are allocated with more bytes are fitted from the beginning. For smaller ones
+/// mimalloc is faster, and its sizes are closer.
 const FITTED_FROM_THE_BEGINNING: usize = 1024;
 
 /// Has the allocator ask for huge pages, which save misses of the address translation: a fifth more GETs a second
@@ -63,14 +66,15 @@ macro_rules! use_huge_pages_from_the_start {
     };
 }
 
-/// What [`use_huge_pages_from_the_start`] has the loader run.
+/// The function that [`use_huge_pages_from_the_start`] has the loader run.
 #[doc(hidden)]
 pub const HUGE_PAGES: extern "C" fn() = use_huge_pages;
 
 /// Bytes in use by the process' allocations, rounded up as the allocator rounds them. The
 /// threads' counters are read one after another: exact when nothing is being allocated.
 pub fn used_memory() -> usize {
-    // Some hundred nanoseconds at most: only counters that a thread has taken, and the one that late threads share.
+    // This takes a hundred nanoseconds or so: it reads only counters that a thread has taken, and
+    // the one that late threads share.
     let taken = NEXT_THREAD.load(Ordering::Relaxed).min(COUNTERS - 1);
     let counters = USED[..taken].iter().chain([&USED[COUNTERS - 1]]);
     let sum: i64 = counters.map(|counter| counter.load(Ordering::Relaxed)).sum();
@@ -93,7 +97,7 @@ pub fn give_back_freed() {
     unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
-/// What the allocator tells of itself, for people.
+/// The allocator's own report, for people.
 pub fn allocator_report() -> String {
     // SAFETY: the allocator calls it, with a text of its own and the argument that is given to it below.
     unsafe extern "C" fn append(line: *const c_char, text: *mut c_void) {

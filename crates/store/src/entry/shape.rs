@@ -1,4 +1,4 @@
-//! Where the parts of an entry stand.
+//! The layout of an entry.
 //!
 //! | size | what |
 //! | --- | --- |
@@ -37,7 +37,7 @@ const INTEGER: usize = 8;
 /// Bytes of a pointer: addresses in user space are below 2^48, and tables rest on that too.
 pub(super) const POINTER: usize = 6;
 
-/// What the value is: the type in the upper five bits, its form in the lower three.
+/// The form of the value: the type in the upper five bits, its form in the lower three.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(transparent)]
 pub(super) struct Form(u8);
@@ -83,7 +83,7 @@ pub(super) struct Header {
 
 const _: () = assert!(HEADER == 8);
 
-/// What decides where the parts of an entry stand.
+/// The facts that decide the layout of an entry.
 #[derive(Clone, Copy)]
 pub(super) struct Shape {
     pub(super) form: Form,
@@ -137,8 +137,9 @@ impl Shape {
     }
 }
 
-/// What the allocator makes of a size, so that a value of similar length can take the same place: words up to 64 bytes, then four sizes to a
-/// doubling. Above what embedded values take, just words.
+/// The size that the allocator makes of a size, so that a value of similar length can take the same
+/// place: words up to 64 bytes, then four sizes to a doubling. Above the limit of embedded values
+/// it is just words.
 #[inline]
 fn allocated(size: usize) -> usize {
     let step = match size {

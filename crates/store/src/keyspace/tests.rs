@@ -220,7 +220,7 @@ impl SnapshotSink for Sink {
 
 type Content = BTreeMap<(usize, Vec<u8>), Vec<u8>>;
 
-/// What is shown as a whole: no value of these tests is large.
+/// The entry that is shown as a whole: no value of these tests is large.
 fn whole(shown: Shown<'_>) -> (usize, &crate::Entry) {
     let Shown::Entry(db, entry) = shown else { panic!("{shown:?}") };
     (db, entry)

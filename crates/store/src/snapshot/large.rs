@@ -28,7 +28,7 @@ const LARGE: usize = 128 << 10;
 /// Bytes of a string that are put aside together.
 const BLOCK: usize = 64 << 10;
 
-/// What is known of a large value beside its parts, as it was when the snapshot started.
+/// A large value without its parts, as it was when the snapshot started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LargeHead {
     /// The number of its database at the start.
@@ -47,7 +47,8 @@ pub struct LargeHead {
     pub len: usize,
 }
 
-/// Where a value is found: its key's hash, its database's number at the start of the snapshot, its key.
+/// The address of a value: its key's hash, its database's number at the start of the snapshot, its
+/// key.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Address {
     pub(super) hash: KeyHash,
@@ -104,7 +105,8 @@ pub(super) struct TextCapture {
 /// The large values of a snapshot.
 #[derive(Default)]
 pub(crate) struct LargeValues {
-    /// How many there are. Whoever asks for a value holds the lock of its slot, under which it was counted.
+    /// How many there are. The caller that asks for a value holds the lock of its slot, under which
+    /// it was counted.
     count: AtomicUsize,
     /// About how many bytes have left the keyspace, and are kept.
     kept_bytes: AtomicU64,
@@ -256,7 +258,8 @@ impl LargeValues {
                 continue;
             };
             let found = table.find(key, hash.code);
-            // SAFETY: the place was just found, with this hash. What is walked through does not shrink.
+            // SAFETY: the place was just found, with this hash. A table does not shrink while it is
+            // walked.
             let taken = found.and_then(|place| unsafe {
                 let is_it = table.item(place).value_address() == Some(value);
                 is_it.then(|| table.remove(place, hash.code, false, hasher))
@@ -281,7 +284,7 @@ impl LargeValues {
             .map(|(&address, large)| (address, Arc::clone(&large.head)))
     }
 
-    /// Where a value is now.
+    /// The present address of a value.
     pub(super) fn address_of(&self, value: usize) -> Option<Address> {
         match &self.values.read().by_address.get(&value)?.place {
             Place::Slot(address) => Some(address.clone()),
@@ -325,7 +328,8 @@ impl LargeValues {
         }
     }
 
-    /// Gives the list up. Nobody else is in the world; what is left may take long to free.
+    /// Gives the list up. No other thread is in the world. The values that are left may take long
+    /// to free.
     pub(super) fn drain(&self) -> LeftValues {
         self.count.store(0, Relaxed);
         self.kept_bytes.store(0, Relaxed);
@@ -337,7 +341,7 @@ impl LargeValues {
 pub(super) struct LeftValues(BTreeMap<usize, Large>);
 
 impl LeftValues {
-    /// Those that are in slots, and where.
+    /// The values that are in slots, with their addresses.
     pub(super) fn in_slots(&self) -> impl Iterator<Item = (usize, &Address)> {
         self.0.iter().filter_map(|(&value, large)| match &large.place {
             Place::Slot(address) => Some((value, address)),

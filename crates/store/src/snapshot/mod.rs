@@ -1,11 +1,12 @@
 //! Snapshots without fork.
 //!
 //! A snapshot starts with the world locked for a moment: the epoch is raised. From then on every
-//! entry whose own epoch is another is still to be written. The walk goes slot by slot and marks what it
-//! writes; who is about to change an entry that is not marked hands it to the sink first and marks it; a new
-//! entry is born marked. While a slot is still to be walked its tables do not shrink, so that nothing
-//! moves to buckets which the walk has passed. Tables that are flushed meanwhile go to the walk whole. Where databases
-//! are exchanged meanwhile, the walk and the writers speak of each table by the number that it had at the start.
+//! entry whose own epoch is another is still to be written. The walk goes slot by slot and marks
+//! the entries that it writes. A writer that is about to change an entry which is not marked hands
+//! it to the sink first, and marks it. A new entry is born marked. While a slot is still to be
+//! walked its tables do not shrink, so that nothing moves to buckets which the walk has passed.
+//! Tables that are flushed meanwhile go to the walk whole. If databases are exchanged meanwhile,
+//! the walk and the writers speak of each table by the number that it had at the start.
 //!
 //! A large value is not handed over as a whole, which could take seconds: it is captured, and shown part by part (`large.rs`).
 //!
@@ -39,7 +40,7 @@ const BUCKETS_PER_STEP: usize = 16;
 /// Bytes of a large value that one step of the walk shows under one lock.
 const BYTES_PER_STEP: usize = 64 << 10;
 
-/// What the walk shows.
+/// The parts that the walk shows.
 #[derive(Debug, Clone, Copy)]
 pub enum Shown<'a> {
     /// An entry as it stood when the snapshot started, with the number of its database then.
@@ -99,7 +100,7 @@ impl Present {
         self.homes.get(db).copied().unwrap_or(db)
     }
 
-    /// Which database now is what was database `home` at the start.
+    /// The present number of the database that was `home` at the start.
     fn now_of(&self, home: usize) -> usize {
         self.homes.iter().position(|&at| at == home).unwrap_or(home)
     }
@@ -342,7 +343,8 @@ impl Snapshot {
         true
     }
 
-    /// Which database now is what was this one at the start. It stays so while the world is entered.
+    /// The present number of the database that was this one at the start. It stays so while the
+    /// world is entered.
     fn now_of(&self, home: usize) -> usize {
         let present = self.keyspace.snapshots().present.read();
         present.as_ref().map_or(home, |present| present.now_of(home))
@@ -434,7 +436,8 @@ fn show_parts(
 }
 
 impl Snapshot {
-    /// Ends the captures that are left when the snapshot is given up, with the world locked. What it gives may take long to free.
+    /// Ends the captures that are left when the snapshot is given up, with the world locked. The
+    /// result may take long to free.
     fn give_up_large(&self, present: &Present) -> (LeftValues, Vec<Remains>) {
         let end = |(value, address): (usize, &Address)| {
             let mut data = self.keyspace.cell(address.hash.slot()).lock();

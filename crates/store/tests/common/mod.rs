@@ -1,4 +1,4 @@
-//! What the tests under load have in common.
+//! Helpers of the tests under load.
 
 /// xorshift64*: enough for choosing what to do.
 pub(crate) struct Random(pub(crate) u64);

@@ -16,7 +16,7 @@ fn step(list: &mut List, budget: usize, shown: &mut Shown) -> bool {
     })
 }
 
-/// What a capture has shown.
+/// The elements that a capture has shown.
 #[derive(Default)]
 struct Shown {
     /// How many nodes were announced.
@@ -42,7 +42,7 @@ fn quick_list(texts: &[Vec<u8>], limits: ListLimits) -> List {
     List::Quick(Box::new(list))
 }
 
-/// What happens in a test.
+/// An event of a test.
 #[derive(Debug, Clone)]
 enum Event {
     /// The list is changed.
