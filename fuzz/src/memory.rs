@@ -13,7 +13,7 @@ thread_local! {
 pub struct PeakAlloc;
 
 fn note(bytes: isize) {
-    // While a thread ends its thread-locals may be gone; nobody measures then.
+    // While a thread ends its thread-locals may be gone; nothing is measured then.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);
         let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));

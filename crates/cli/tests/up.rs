@@ -286,7 +286,7 @@ fn a_long_wait_says_what_it_is_for() {
     let mut options = Options { replicas: Some(0), ..options(temp.path()) };
     let cluster = up::start(&options).expect("it comes up");
     assert_eq!(cluster.stop(), Vec::<u16>::new());
-    // A cluster that cannot become well: a third of the slots is nobody's.
+    // A cluster that cannot become well: a third of the slots has no owner.
     let first = options.port.take().expect("set above");
     options.replicas = None;
     for port in first..first + 3 {

@@ -34,7 +34,7 @@ const DELAY: Delay = Delay { fixed: 500, random: 500, per_rank: 1000 };
 /// FAIL is broadcast at once and offsets are exchanged when an election is scheduled, so a few
 /// round trips are enough.
 const FAST_DELAY: Delay = Delay { fixed: 150, random: 150, per_rank: 400 };
-/// The same where the primary's process is known to be gone: nobody is late to see that.
+/// The same if the primary's process is known to be gone: all nodes see that at once.
 const GONE_DELAY: Delay = Delay { fixed: 50, random: 50, per_rank: 200 };
 
 /// How far an election has come.

@@ -27,7 +27,7 @@ impl EpochLimit {
 
 impl Cluster {
     /// Whether an epoch that another node speaks of can be one. A node that has never heard of any
-    /// epoch, as one that has just joined, believes all but those that nobody can reach.
+    /// epoch, as one that has just joined, believes all but those that no node can reach.
     pub(crate) fn is_believable(&mut self, epoch: Epoch) -> bool {
         let (now, current) = (self.now.mono, self.epochs.current);
         if epoch <= current {

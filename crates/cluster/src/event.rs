@@ -27,7 +27,7 @@ pub enum LinkId {
 /// Why a link is gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LinkDownReason {
-    /// The peer's host refused the connection: nobody listens there (ECONNREFUSED).
+    /// The peer's host refused the connection: no process listens there (ECONNREFUSED).
     Refused,
     /// The connection was reset (ECONNRESET, EPIPE).
     Reset,

@@ -130,7 +130,7 @@ impl Cluster {
     }
 
     /// A failed node has answered. A replica or a primary without slots is back at once; a primary
-    /// with slots only when nobody has taken them over for a while.
+    /// with slots only if no other node has taken them over for a while.
     pub(crate) fn clear_failure_if_due(&mut self, id: NodeId, since: Millis) {
         let undo_after = self.config.node_timeout.saturating_mul(UNDO_AFTER);
         let waited = self.now.mono.since(since) > undo_after;

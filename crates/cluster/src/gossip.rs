@@ -25,7 +25,7 @@ impl Cluster {
         {
             node.ping_sent.get_or_insert(self.now.mono);
         }
-        // A stranger has no use for it: who does not know a node does not believe it either.
+        // A stranger has no use for it: it does not believe a node that it does not know.
         let is_stranger = node.and_then(|id| self.nodes.get(id)).is_none_or(Node::in_handshake);
         let gossip = match (is_stranger, link) {
             (true, LinkId::Accepted(_)) => Vec::new(),

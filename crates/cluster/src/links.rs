@@ -203,7 +203,8 @@ impl Cluster {
         refused && node.hung_up && node.inbound.is_none()
     }
 
-    /// Our connection is refused, but the node's own link to us stands. If nobody is at its other end, sending shows it.
+    /// Our connection is refused, but the node's own link to us stands. If its other end is gone,
+    /// sending shows it.
     fn probe_inbound(&mut self, id: NodeId) {
         if let Some(link) = self.nodes.get(id).and_then(|node| node.inbound) {
             self.send_ping(link, bus::PingKind::Ping);

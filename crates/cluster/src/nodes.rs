@@ -116,7 +116,7 @@ impl Nodes {
         }
     }
 
-    /// Gives slots to a node, taking them from whoever has them.
+    /// Gives slots to a node, taking them from their owners.
     pub(crate) fn assign(&mut self, slots: &SlotSet, to: Option<NodeId>) {
         for node in self.table.values_mut() {
             if Some(node.id) == to {

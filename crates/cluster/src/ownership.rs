@@ -162,7 +162,7 @@ impl Cluster {
         self.changed_durably();
     }
 
-    /// Gives a primary the slots that it claims and that nobody claims with a higher epoch.
+    /// Gives a primary the slots that it claims and that no node claims with a higher epoch.
     pub(crate) fn take_slots(&mut self, sender: NodeId, epoch: Epoch, claimed: &SlotSet) {
         if sender == self.id() {
             self.log(LogLevel::Notice, "Discarding UPDATE message about myself.");
@@ -330,7 +330,7 @@ impl Cluster {
         self.log(LogLevel::Notice, text);
     }
 
-    /// Takes a new epoch without asking anybody.
+    /// Takes a new epoch without asking the other nodes.
     pub(crate) fn raise_own_epoch(&mut self) -> Epoch {
         self.epochs.current = self.epochs.current.next();
         self.nodes.me_mut().config_epoch = self.epochs.current;

@@ -1,4 +1,4 @@
-//! Packets in: who speaks, and one handler per type.
+//! Packets in: the sender is identified, then one handler per type.
 
 use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
 use crate::core::Cluster;
@@ -119,7 +119,7 @@ impl Cluster {
                 {
                     self.take_claims(sender, header);
                     self.take_gossip(sender, &gossip);
-                    // Gossip may have removed nobody, but extensions can.
+                    // Gossip cannot have removed a node, but extensions can.
                     self.take_extensions(sender, extensions);
                 }
             }

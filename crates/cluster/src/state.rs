@@ -44,8 +44,8 @@ impl StateTracker {
         self.state == ClusterState::Ok
     }
 
-    /// A majority has just made this node a primary: nobody can have replaced it while it was away, so it need
-    /// not wait.
+    /// A majority has just made this node a primary: no other node can have replaced it while it
+    /// was away, so it need not wait.
     pub(crate) fn was_elected(&mut self) {
         self.waits_until = Millis(0);
         self.in_minority = None;
@@ -118,7 +118,7 @@ impl Cluster {
     /// node that counts this way stops serving before it can be replaced. When its own pings went
     /// out does not matter for that: it may be its silence alone that shows it. Reports of others
     /// about the node do not matter either: as long as it can be heard, it can say that this one
-    /// was replaced. A node whose process has ended replaces nobody, so it counts until the
+    /// was replaced. A node whose process has ended cannot replace this one, so it counts until the
     /// timeout, as it does where the end goes unnoticed.
     fn is_with_us(&self, node: &Node, is_isolated: bool) -> bool {
         if node.id == self.id() {

@@ -8,7 +8,7 @@ use tessera_slot::{Millis, NodeId};
 
 /// A gap between two ticks from which on this process is taken to have been stopped, in ms.
 const SLEPT: u64 = 1000;
-/// How long nobody is suspected after that: what has piled up is read first, in ms.
+/// How long no node is suspected after that, in ms: bytes that have piled up are read first.
 const AFTER_SLEEP: u64 = 500;
 /// One random node is pinged this often, in ms...
 const RANDOM_PING_EVERY: u64 = 1000;
@@ -38,7 +38,7 @@ impl Cluster {
         self.migrate_to_orphan();
         self.todo.election = true;
         self.todo.write = true;
-        // Silence is no event, and a node that hears nobody must not serve.
+        // Silence is no event, and a node that hears no other must not serve.
         self.todo.state = true;
     }
 

@@ -79,7 +79,7 @@ pub struct RoutingView {
     owners: Box<[u16]>,
 }
 
-/// The owner index of a slot that nobody owns.
+/// The owner index of a slot without an owner.
 const NOBODY: u16 = u16::MAX;
 
 impl RoutingView {

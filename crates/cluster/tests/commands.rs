@@ -247,7 +247,7 @@ fn many_changes_by_command_are_told_once_in_a_tick() {
     assert_eq!(node.command("delslots 1"), Value::ok());
     assert_eq!(claims_told(&node.effects()).len(), 3);
 
-    // When more of them follow before the tick, then nobody is told before that, and then of all.
+    // If more of them follow before the tick, the others learn of all at once, at the tick.
     for line in ["delslots 2", "delslots 3", "addslots 1", "addslots 2"] {
         assert_eq!(node.command(line), Value::ok());
         assert_eq!(claims_told(&node.effects()), [], "{line}");

@@ -153,8 +153,8 @@ fn steps() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The link for a packet of this sender. Mostly one over which nobody else has spoken: any other is
-/// closed.
+/// The link for a packet of this sender. Mostly a link over which no other node has spoken: any
+/// other is closed.
 fn link_for(
     node: &mut Node,
     links: &mut Vec<LinkId>,

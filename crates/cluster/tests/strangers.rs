@@ -51,7 +51,7 @@ fn stranger(number: u32) -> Header {
     }
 }
 
-/// A link that somebody at this address has opened.
+/// A link that a stranger at this address has opened.
 fn accept_from(node: &mut Node, number: u64, host: u8) -> LinkId {
     let link = LinkId::Accepted(1000 + number);
     let peer = SocketAddr::from(([10, 1, 1, host], 50_000));
@@ -108,7 +108,7 @@ fn a_flood_of_introductions_takes_few_links_and_no_file() {
     // A node that the operator asks for has its place nevertheless.
     node.command("meet 10.9.9.9 7000");
     assert_eq!(opened(&node.effects()), 1);
-    // When nobody answers, the places are free again.
+    // If no node answers, the places are free again.
     node.pass(2200);
     node.effects();
     let link = accept_from(&mut node, 1, 1);

@@ -1,9 +1,10 @@
 //! Reading a large value in steps as it stood at one moment, while it is changed.
 //!
-//! A capture begins at once, whatever the size of the value. From then on it is read a step at a time, and whatever changes a part that is still
-//! to be read puts the old one aside first. So memory grows with what is changed meanwhile, and no change costs more than its own part.
-//! Each part is shown exactly once. Lists and streams come in their order, hashes and sets in any, sorted sets nearly from the last member
-//! to the first.
+//! A capture begins at once, whatever the size of the value. From then on it is read a step at a
+//! time, and a change of a part that is still to be read puts the old one aside first. So memory
+//! grows with what is changed meanwhile, and no change costs more than its own part. Each part is
+//! shown exactly once. Lists and streams come in their order, hashes and sets in any, sorted sets
+//! nearly from the last member to the first.
 //!
 //! Deliberately not here: which values are large enough for it, and how parts are written.
 

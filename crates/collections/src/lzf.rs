@@ -48,8 +48,8 @@ pub fn compress(text: &[u8], limit: usize) -> Option<Vec<u8>> {
     (out.len() <= limit).then_some(out)
 }
 
-/// The text that was compressed, which has `len` bytes, or `None` if that is not so. Room for `len` bytes is taken first: who
-/// has the length from outside has checked it.
+/// The text that was compressed, which has `len` bytes, or `None` if that is not so. Room for `len`
+/// bytes is taken first, so a caller must check a length from outside.
 pub fn decompress(packed: &[u8], len: usize) -> Option<Vec<u8>> {
     lzf_rust::decompress_into_vec(packed, len).ok().filter(|text| text.len() == len)
 }

@@ -1,4 +1,5 @@
-//! Captures of hashes, sets and sorted sets: whatever is changed meanwhile, they show what was there when they began.
+//! Captures of hashes, sets and sorted sets: they show the value as it was when they began,
+//! whatever is changed meanwhile.
 
 use proptest::prelude::*;
 use std::collections::BTreeMap;

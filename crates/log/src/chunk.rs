@@ -83,7 +83,7 @@ impl ChunkWriter {
         let at = self.chunk.committed.load(Ordering::Relaxed);
         let free = self.chunk.bytes.len() - at;
         // SAFETY: `at + free` is the capacity, and all bytes were initialised at creation. No
-        // reader looks at bytes from `committed` on, and nobody else writes: this is the only
+        // reader looks at bytes from `committed` on, and no other code writes: this is the only
         // writer, borrowed mutably as long as the slice lives.
         unsafe {
             let first = self.chunk.bytes.as_ptr().cast::<u8>().cast_mut().add(at);

@@ -77,7 +77,7 @@ impl Log {
         }
     }
 
-    /// Whether anybody needs the history. If not, appends do nothing.
+    /// Whether the history is needed. If not, appends do nothing.
     #[inline]
     pub fn is_active(&self) -> bool {
         // Relaxed: it changes with the world locked, which orders it with every write.
@@ -200,8 +200,9 @@ impl Log {
         inner.select_next = true;
     }
 
-    /// The database in which the stream stands at the end of the history: where whoever continues
-    /// from there has to begin, if its next command is a write without a SELECT before it.
+    /// The database in which the stream stands at the end of the history: in which a reader that
+    /// continues from there has to begin, if its next command is a write without a SELECT before
+    /// it.
     pub fn stream_db(&self) -> u32 {
         self.shared.inner.lock().stream_db
     }

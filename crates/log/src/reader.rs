@@ -16,8 +16,7 @@ use crate::inner::Position;
 pub struct HistoryReplaced;
 
 /// A place in the history. While the reader lives, the history from its place on is kept, whatever
-/// the backlog's size: whoever owns the reader looks at [`Reader::lag`] and drops one that is too
-/// slow.
+/// the backlog's size: the reader's owner looks at [`Reader::lag`] and drops one that is too slow.
 ///
 /// ```
 /// # use std::io::Write;

@@ -187,7 +187,7 @@ fn a_replaced_history_cuts_its_readers_off() {
     assert_eq!(reader.peek(), Err(HistoryReplaced));
     assert_eq!((log.bytes(), log.offset()), (0, Offset(5000)));
     assert_eq!(log.append_control(&["PING"]), Offset(5000));
-    // A new beginning has a new name: nobody can vouch for what happened in between.
+    // A new beginning has a new name: what happened in between is not known.
     assert!(log.activate(id(10)));
     assert!(!log.activate(id(11)));
     assert_eq!(log.identity().id, id(10));

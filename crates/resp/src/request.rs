@@ -214,7 +214,7 @@ impl RequestParser {
         }
     }
 
-    /// As [`RequestParser::next`], but leaves in `args` whatever it has found.
+    /// As [`RequestParser::next`], but leaves in `args` the positions that it has found.
     #[inline]
     fn find(
         &mut self,
@@ -321,7 +321,7 @@ impl RequestParser {
             match byte {
                 b'0'..=b'9' => value = value * 10 + i64::from(byte - b'0'),
                 b'\r' if i > 0 && rest.len() > i + 1 => {
-                    // As in Redis, whatever stands behind the carriage return counts as line feed.
+                    // As in Redis, any byte behind the carriage return counts as line feed.
                     self.scanned = 0;
                     return Ok(Some((Some(value), start + i + 2)));
                 }

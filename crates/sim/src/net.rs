@@ -40,7 +40,7 @@ pub(crate) struct End {
 /// A TCP connection.
 #[derive(Clone, Debug)]
 pub(crate) struct Connection {
-    /// The two ends: who opened it, who accepted it.
+    /// The two ends: the host that opened it, the host that accepted it.
     pub(crate) ends: [End; 2],
     /// When the last packet towards each end arrives: later ones arrive later.
     pub(crate) last_arrival: [u64; 2],

@@ -1,4 +1,5 @@
-//! Primaries that start without their data: a replica that has it takes over, and nobody is emptied.
+//! Primaries that start without their data: a replica that has it takes over, and no replica is
+//! emptied.
 
 use tessera_cluster::{ClusterConfig, ClusterState, ViewRole};
 use tessera_sim::{Setup, World};
@@ -13,7 +14,8 @@ fn all_ok(world: &World) -> bool {
     (0..world.host_count()).all(|host| is_ok(world, host))
 }
 
-/// Kills a primary and starts it again before anybody is certain of its end; its shard's data must be all there.
+/// Kills a primary and starts it again before any node is certain of its end; its shard's data must
+/// be all there.
 fn restart_at_once(setup: Setup, seed: u64, config: ClusterConfig) -> u64 {
     // Given
     let mut world = setup.resumed(seed, config);

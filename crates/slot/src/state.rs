@@ -19,8 +19,8 @@ pub enum SlotState {
         /// The node that still owns the slot.
         from: NodeId,
     },
-    /// Another node serves it (`MOVED`), or nobody does (`CLUSTERDOWN Hash slot not served`).
-    /// A replica's slots are in this state too: their owner is its primary.
+    /// Another node serves it (`MOVED`), or no node does (`CLUSTERDOWN Hash slot not served`). A
+    /// replica's slots are in this state too: their owner is its primary.
     Remote {
         /// The node that serves the slot, if any.
         owner: Option<NodeId>,

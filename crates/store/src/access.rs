@@ -46,7 +46,7 @@ impl Lfu {
         if self.decay_minutes == 0 {
             return counter;
         }
-        // The minutes may have wrapped, once as far as anybody can tell.
+        // The minutes may have wrapped, once as far as can be told.
         let elapsed = if now >= then { now - then } else { 0xffff - then + now };
         let periods = u8::try_from(elapsed / self.decay_minutes).unwrap_or(u8::MAX);
         counter.saturating_sub(periods)

@@ -108,7 +108,8 @@ impl<'a, T: Collection> CollectionRef<'a, T> {
     /// The collection of an entry; `None`: its value is of another type.
     #[inline]
     pub fn of(entry: Ref<'a, Entry>) -> Option<CollectionRef<'a, T>> {
-        // SAFETY: `Ref` lets nobody change or free the entry during 'a, and what is given here only reads.
+        // SAFETY: `Ref` keeps the entry from being changed or freed during 'a, and the result only
+        // reads.
         unsafe { entry.alias() }.map(CollectionRef::new)
     }
 }
@@ -497,7 +498,7 @@ impl Entry {
         }
     }
 
-    /// As [`Collection::prefetch`], of whatever the value is.
+    /// As [`Collection::prefetch`], of the value.
     #[inline]
     pub(crate) fn prefetch_value(&self, step: u8, member: HashCode) -> bool {
         match self.header().form {
@@ -692,7 +693,7 @@ impl Entry {
     /// Frees the allocation, but not the value it may point to.
     fn free(self) {
         let layout = self.shape().layout();
-        // SAFETY: allocated with the layout of the same shape; nobody uses it any more.
+        // SAFETY: allocated with the layout of the same shape; it is not used any more.
         unsafe { dealloc(self.0.as_ptr().cast(), layout) };
         std::mem::forget(self);
     }
@@ -713,7 +714,7 @@ impl Drop for Entry {
                 AnyCollection::from_parts(form.kind(), form.within(), self.pointer())
             }),
         }
-        // SAFETY: allocated with the layout of the same shape; nobody uses it any more.
+        // SAFETY: allocated with the layout of the same shape; it is not used any more.
         unsafe { dealloc(self.0.as_ptr().cast(), shape.layout()) };
     }
 }

@@ -24,7 +24,7 @@ use tessera_slot::{Millis, SLOT_COUNT, Slot, SlotState};
 pub enum Placement {
     /// CRC16 of the hash tag, as a cluster demands.
     Cluster,
-    /// The keyed hash: cheaper, and nobody outside can tell.
+    /// The keyed hash: cheaper, and invisible from outside.
     Local,
 }
 
@@ -358,7 +358,7 @@ impl Keyspace {
         }
     }
 
-    /// Whether database 0 had no keys in this slot when somebody last looked.
+    /// Whether database 0 had no keys in this slot when a thread last looked.
     pub(crate) fn seems_empty(&self, slot: Slot) -> bool {
         self.hint(slot).seems_empty()
     }
@@ -506,8 +506,8 @@ impl<'k> WorldExclusive<'k> {
         &mut self.0
     }
 
-    /// Lets others in again, but nobody who wants the world alone: what is done next is done before them.
-    /// `thread` chooses the shard of the lock, as for [`Keyspace::enter`].
+    /// Lets other threads in again, except those that want the world alone: the caller's next steps
+    /// come before theirs. `thread` chooses the shard of the lock, as for [`Keyspace::enter`].
     pub fn share(self, thread: usize) -> World<'k> {
         let keyspace = self.0.keyspace;
         let hold = match self.0.hold {
@@ -520,7 +520,7 @@ impl<'k> WorldExclusive<'k> {
         World { keyspace, hold, _held: Held::new() }
     }
 
-    /// Locks one slot; nobody contends for it.
+    /// Locks one slot; no other thread contends for it.
     pub fn lock<'w>(&'w mut self, slot: Slot) -> SlotGuard<'w> {
         SlotGuard::new(self.0.keyspace, slot)
     }

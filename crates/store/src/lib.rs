@@ -3,8 +3,9 @@
 //! How it works: a key's [`KeyHash`] names its slot; [`World::lock`] locks that slot; the guard
 //! finds, inserts and removes entries of one of the databases. An entry is one allocation with key,
 //! expiry and a small value together (`entry.rs`); a table is a linear hash table of cache-line
-//! buckets that grows a bucket at a time (`tessera_collections::table`). A [`Snapshot`] walks all slots while writers go
-//! on: who is about to change an entry that the walk has not reached hands it over first.
+//! buckets that grows a bucket at a time (`tessera_collections::table`). A [`Snapshot`] walks all
+//! slots while writers go on: a writer that is about to change an entry which the walk has not
+//! reached hands it over first.
 //!
 //! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be taken
 //! from it at a time; [`World::lock_many_within`] sorts. A thread that serves clients waits for a

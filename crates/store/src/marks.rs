@@ -1,7 +1,8 @@
-//! Marks on keys that somebody watches (WATCH) or waits for (blocking commands).
+//! Marks on keys that clients watch (WATCH) or wait for (blocking commands).
 //!
-//! A slot has such marks only while somebody needs them, so whoever changes a key of any other slot pays for one look at a word
-//! of the slot's own cache line. All changes of entries pass `lookup.rs`, which notes them here:
+//! A slot has such marks only while clients need them, so a change of a key in any other slot costs
+//! one look at a word of the slot's own cache line. All changes of entries pass `lookup.rs`, which
+//! notes them here:
 //!
 //! - an entry was made, replaced or removed: that is certain, and counts at once;
 //! - an entry may be edited in place: whether it was is known only when the command is through ([`SlotGuard::settle`]).
@@ -20,7 +21,7 @@ use tessera_slot::Millis;
 /// A waiting client's number. What it waits for is the caller's business.
 pub type WaiterId = u64;
 
-/// How often a watched key has changed since somebody began to watch it.
+/// How often a watched key has changed since a client began to watch it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct Version(u64);
 
@@ -82,7 +83,7 @@ impl Marks {
         }
     }
 
-    /// Forgets a mark that nobody needs. True: there are no marks left.
+    /// Forgets a mark that no client needs. True: there are no marks left.
     fn tidy(&mut self, db: usize, key: &[u8]) -> bool {
         if let Some(keys) = self.databases.get_mut(&db) {
             if keys.get(key).is_some_and(|mark| mark.watchers == 0 && mark.waiters.is_empty()) {
@@ -97,7 +98,7 @@ impl Marks {
 }
 
 impl SlotGuard<'_> {
-    /// Whether somebody watches or waits for some key of this slot.
+    /// Whether a client watches or waits for a key of this slot.
     #[inline]
     pub fn is_marked(&self) -> bool {
         self.data.is_marked()
@@ -125,7 +126,8 @@ impl SlotGuard<'_> {
         }
     }
 
-    /// Somebody waits for a key, behind all others who do: its number is higher than theirs. True: nobody else does.
+    /// Somebody waits for a key, behind all others who do: its number is higher than theirs. True:
+    /// no other client does.
     pub fn wait(&mut self, db: usize, key: &[u8], waiter: WaiterId) -> bool {
         let waiters = &mut self.mark(db, key).waiters;
         debug_assert!(waiters.back().is_none_or(|&last| last < waiter), "first come, first served");
@@ -133,7 +135,7 @@ impl SlotGuard<'_> {
         waiters.len() == 1
     }
 
-    /// Somebody does not wait for a key any more. True: nobody does now.
+    /// Somebody does not wait for a key any more. True: no client does now.
     pub fn leave(&mut self, db: usize, key: &[u8], waiter: WaiterId) -> bool {
         let Some(marks) = self.data.marks_mut() else { return false };
         let Some(mark) = marks.get_mut(db, key) else { return false };

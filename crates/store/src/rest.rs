@@ -20,7 +20,7 @@ use tessera_slot::Slot;
 
 /// Notes that are kept, at most: 6 MB. Values that grow beyond that keep their room.
 const MOST: usize = 1 << 18;
-/// Values that are looked at before somebody else may have the world alone.
+/// Values that are looked at before another thread may have the world alone.
 const AT_ONCE: usize = 64;
 /// The longest wait of a value that changes all the time: 2 to this power, calls.
 const PATIENCE: u8 = 6;

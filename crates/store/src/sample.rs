@@ -23,8 +23,8 @@ pub enum Among {
 /// Buckets that are passed in search of a key with an expiry, at most.
 const BUCKETS_PASSED: usize = 1 << 16;
 
-/// Whether the keyspace is known to have no key that expires. Only surveys set it, one at a time; whoever gives a key an expiry
-/// takes it back.
+/// Whether the keyspace is known to have no key that expires. Only surveys set it, one at a time; a
+/// thread that gives a key an expiry takes it back.
 #[derive(Default)]
 pub(crate) struct NoneExpires {
     state: AtomicU8,

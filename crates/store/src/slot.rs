@@ -38,7 +38,7 @@ pub(crate) struct SlotData {
     pub(crate) first: Table<Entry>,
     /// The parts that most slots do not have.
     rare: Option<Box<Rare>>,
-    /// Whether somebody watches or waits for some key of this slot: `rare` has the marks.
+    /// Whether a client watches or waits for a key of this slot: `rare` has the marks.
     marked: bool,
     pub(crate) state: SlotState,
     /// The last snapshot that has written this slot as a whole.
@@ -50,7 +50,7 @@ pub(crate) struct SlotData {
 struct Rare {
     /// The tables of databases 1 and up; none until one of them is written to.
     others: Vec<Table<Entry>>,
-    /// The keys that somebody watches or waits for.
+    /// The keys that clients watch or wait for.
     marks: Marks,
 }
 
@@ -79,7 +79,7 @@ impl SlotHint {
         self.bucket_count() == 0
     }
 
-    /// How many buckets database 0 had when somebody last looked.
+    /// How many buckets database 0 had when a thread last looked.
     pub(crate) fn bucket_count(&self) -> usize {
         self.count.load(Ordering::Relaxed) as usize
     }

@@ -1,7 +1,7 @@
 //! Writers on several threads, snapshots one after another: each is exactly the state at its start.
 //!
-//! A model beside the keyspace says what that state was: writers change both under the slot's lock; who
-//! starts a snapshot copies the model while the world is locked.
+//! A model beside the keyspace says what that state was: writers change both under the slot's lock;
+//! the thread that starts a snapshot copies the model while the world is locked.
 
 mod common;
 

@@ -92,8 +92,8 @@ impl Source {
         words(code, word).map(|at| line_of(code, at)).collect()
     }
 
-    /// The lines, from 1, of `unsafe` blocks, functions and impls that nobody vouches for: no comment
-    /// with `SAFETY:` or `# Safety` on the same line or in the comment and attributes above. The
+    /// The lines, from 1, of `unsafe` blocks, functions and impls without a reason: no comment with
+    /// `SAFETY:` or `# Safety` on the same line or in the comment and attributes above. The
     /// functions of an `unsafe impl` need none: their contract is the trait's.
     pub fn unsafe_without_reason(&self) -> Vec<usize> {
         let lines: Vec<&str> = self.text.lines().collect();

@@ -112,7 +112,7 @@ pub fn run_until(
     Ok(())
 }
 
-/// Whether anybody reads what is said is not for the cluster to care about.
+/// Prints a line. The cluster goes on even if the output is closed.
 fn say(out: &mut dyn Write, line: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
 }
@@ -164,8 +164,8 @@ fn hint(cluster: &RunningCluster, port: u16, out: &mut dyn Write) {
 /// From how many processes on they are hardly meant.
 const MANY: u16 = 60;
 
-/// Asks whoever sits at the terminal before many processes are started; without one it must have
-/// been said before.
+/// Asks at the terminal before many processes are started; without a terminal, `--yes` must have
+/// been given.
 fn confirm(options: &Options, yes: bool) -> Result<(), UpError> {
     let nodes = super::nodes_to_make(options)?;
     if yes || nodes < MANY {

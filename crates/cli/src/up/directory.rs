@@ -188,8 +188,8 @@ struct Marker {
     formed: bool,
 }
 
-/// The marker, `None` if there is none; a file of its name which `up` has not written is somebody
-/// else's.
+/// The marker, `None` if there is none; a file of its name which `up` has not written belongs to
+/// another program.
 fn read_marker(root: &Path) -> Result<Option<Marker>, UpError> {
     let path = root.join(MARKER);
     let text = match fs::read_to_string(&path) {

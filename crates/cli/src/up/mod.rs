@@ -373,8 +373,8 @@ impl RunningCluster {
         keys
     }
 
-    /// Ends all nodes: replicas first, so that nobody takes over from a primary that is asked to
-    /// end; those that do not end in time are killed. Gives the ports of these.
+    /// Ends all nodes: replicas first, so that none takes over from a primary that is asked to end.
+    /// Nodes that do not end in time are killed. Gives the ports of these.
     pub fn stop(mut self) -> Vec<u16> {
         let mut replicas = Vec::new();
         let mut primaries = Vec::new();

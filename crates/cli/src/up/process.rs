@@ -225,8 +225,8 @@ impl Node {
         }
     }
 
-    /// Asks it to end. If its process has ended but somebody has started the same node by hand,
-    /// that one is asked.
+    /// Asks it to end. If its process has ended but the same node was started again by hand, that
+    /// one is asked.
     pub fn ask_to_end(&mut self) {
         if self.pid().is_some() {
             self.signal(Signal::TERM);

@@ -139,7 +139,7 @@ impl fmt::Display for NodeState {
 #[derive(Debug, Default)]
 pub struct Watcher {
     nodes: BTreeMap<u16, Watched>,
-    /// The slots of the shards of which nobody is left.
+    /// The slots of the shards that have no node left.
     lost: Vec<Vec<(u16, u16)>>,
 }
 

@@ -51,7 +51,7 @@ enum Manner {
     Plain,
     /// By an election, without asking the primary.
     Force,
-    /// Without asking anybody.
+    /// Without asking the other nodes.
     Takeover,
 }
 

@@ -296,7 +296,7 @@ impl Clone for Field {
 impl Drop for Field {
     fn drop(&mut self) {
         let shape = self.shape();
-        // SAFETY: both were allocated with these layouts; nobody uses them any more.
+        // SAFETY: both were allocated with these layouts; they are not used any more.
         unsafe {
             if shape.has(APART) {
                 dealloc(self.apart(shape), shape.value_layout());

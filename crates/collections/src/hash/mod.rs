@@ -3,9 +3,10 @@
 //! Few short fields are a listpack of names and values by turns. More, or longer ones, or fields that expire, are a table of fields
 //! with their values (`field.rs`, `fields.rs`). A table never becomes a listpack again, as in Redis.
 //!
-//! A field whose time has come stays until somebody removes it ([`Hash::retire`], [`Hash::sweep`]): who does must tell others. Until then
-//! it counts in [`Hash::len`], and nothing else shows it: every question names the time `as_of` which it is asked (Unix ms; 0: all
-//! fields are there).
+//! A field whose time has come stays until it is removed ([`Hash::retire`], [`Hash::sweep`]). The
+//! caller that removes it must tell replicas. Until then it counts in [`Hash::len`], and nothing
+//! else shows it: every question names the time `as_of` which it is asked (Unix ms; 0: all fields
+//! are there).
 
 mod field;
 mod fields;
@@ -34,7 +35,7 @@ const PAIR_OVERHEAD: usize = 32;
 /// When a field that is set expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expiry {
-    /// Never, whatever was said before.
+    /// The field never expires, whatever its expiry was.
     Never,
     /// When it would have expired anyway.
     Keep,

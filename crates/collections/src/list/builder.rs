@@ -1,4 +1,4 @@
-//! Making a list of many elements, or of nodes that somebody has written.
+//! Making a list of many elements, or of nodes that were written elsewhere.
 
 use super::{End, List, ListLimits, Quicklist};
 use crate::listpack::Listpack;

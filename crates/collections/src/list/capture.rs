@@ -11,7 +11,8 @@
 //! does one that goes through the list from node to node, since the run that was looked for last is
 //! known.
 //!
-//! Deliberately not here: the nodes of the list, and who has to say what happens to them (`capturable_spine.rs`).
+//! Deliberately not here: the nodes of the list, and the code that reports their changes
+//! (`capturable_spine.rs`).
 
 use super::node::{Node, Unpacked};
 use super::spine::{Counted, Place, Spine};

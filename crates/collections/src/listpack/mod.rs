@@ -28,7 +28,7 @@ const HEADER: usize = 6;
 const END: u8 = 255;
 /// The count that says: count them.
 const UNCOUNTED: u16 = u16::MAX;
-/// Bytes that a listpack may have; who adds asks [`Listpack::has_room`] first.
+/// Bytes that a listpack may have; callers that add ask [`Listpack::has_room`] first.
 const MAX_BYTES: usize = 1 << 30;
 
 /// Bytes that are no listpack.
@@ -455,7 +455,7 @@ impl Listpack {
 
 impl Drop for Listpack {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout; nobody uses it any more.
+        // SAFETY: allocated with this layout; it is not used any more.
         unsafe { dealloc(self.0.as_ptr(), layout(self.byte_len())) };
     }
 }

@@ -320,7 +320,7 @@ impl FromIterator<i64> for IntSet {
 
 impl Drop for IntSet {
     fn drop(&mut self) {
-        // SAFETY: allocated with this layout; nobody uses it any more.
+        // SAFETY: allocated with this layout; it is not used any more.
         unsafe { dealloc(self.0.as_ptr(), layout(self.byte_len())) };
     }
 }

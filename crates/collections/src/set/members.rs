@@ -22,7 +22,7 @@ const LONG_HEADER: usize = SHORT_HEADER + 4;
 
 // SAFETY: a member owns its bytes.
 unsafe impl Send for Member {}
-// SAFETY: nobody changes a member.
+// SAFETY: a member is never changed.
 unsafe impl Sync for Member {}
 
 fn header(len: usize) -> usize {
@@ -93,7 +93,7 @@ impl Clone for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let layout = layout(self.text().len());
-        // SAFETY: allocated with this layout; nobody uses it any more.
+        // SAFETY: allocated with this layout; it is not used any more.
         unsafe { dealloc(self.0.as_ptr(), layout) };
     }
 }
@@ -229,7 +229,8 @@ impl Clone for Members {
 #[inline]
 fn text_of(member: Ref<'_, Member>) -> &[u8] {
     let text: *const [u8] = member.text();
-    // SAFETY: the bytes are the member's own allocation, which nobody changes or frees during the lifetime of the reference.
+    // SAFETY: the bytes are the member's own allocation, which is neither changed nor freed during
+    // the lifetime of the reference.
     unsafe { &*text }
 }
 

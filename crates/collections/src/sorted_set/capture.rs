@@ -7,7 +7,7 @@
 //! pace; a member that has come to a place which it has not passed is remembered by its text, so
 //! that the walk leaves it out. Members that the walk has passed are forgotten in both.
 //!
-//! Deliberately not here: the set itself, and who tells of its changes (`ordered.rs`).
+//! Deliberately not here: the set itself, and the code that reports its changes (`ordered.rs`).
 
 use super::link::ordered;
 use super::member::Member;

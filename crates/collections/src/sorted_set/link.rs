@@ -80,14 +80,14 @@ impl Link {
     /// The member's score.
     #[inline]
     pub(super) fn score(self) -> f64 {
-        // SAFETY: the member lives, by the promise of who made the link.
+        // SAFETY: the member lives, by the promise of the code that made the link.
         unsafe { self.pointer().cast::<f64>().read() }
     }
 
     /// The member's text. The caller sees to it that 'a ends before the member's life.
     #[inline]
     pub(super) fn text<'a>(self) -> &'a [u8] {
-        // SAFETY: the member lives, by the promise of who made the link.
+        // SAFETY: the member lives, by the promise of the code that made the link.
         unsafe { text_of(self.pointer()) }
     }
 

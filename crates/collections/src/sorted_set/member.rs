@@ -104,7 +104,7 @@ impl Clone for Member {
 impl Drop for Member {
     fn drop(&mut self) {
         let layout = layout(self.text().len());
-        // SAFETY: allocated with this layout; nobody uses it any more.
+        // SAFETY: allocated with this layout; it is not used any more.
         unsafe { dealloc(self.0.as_ptr(), layout) };
     }
 }

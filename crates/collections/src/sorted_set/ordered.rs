@@ -45,8 +45,9 @@ impl Ordered {
             capture.note_new(member, hash, score);
         }
         let member = Member::new(member, score);
-        // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out of the tree before they free
-        // the member or change its score, and nobody else does either.
+        // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out
+        // of the tree before they free the member or change its score, and no other code does
+        // either.
         let link = unsafe { Link::to(&member) };
         self.table.insert(hash, member, hasher());
         self.tree.insert(link);

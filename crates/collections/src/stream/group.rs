@@ -1,4 +1,4 @@
-//! Consumer groups: who has been given which entries, and has not acknowledged them yet.
+//! Consumer groups: the entries that each consumer was given and has not acknowledged yet.
 
 use super::MAX_STREAM_COUNT;
 use super::capture::Captured;
@@ -214,7 +214,7 @@ impl Group {
         Some(consumer.pending.len())
     }
 
-    /// An entry is a consumer's from now on, whoever had it before.
+    /// An entry belongs to this consumer from now on, whichever had it before.
     pub fn assign(&mut self, id: StreamId, pending: Pending) {
         let old = self.pending.insert(id, pending);
         self.keep(id, old);

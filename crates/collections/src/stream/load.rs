@@ -122,7 +122,8 @@ fn count(iter: &mut Iter<'_>) -> Option<u64> {
     u64::try_from(integer(iter)?).ok()
 }
 
-/// Passes over so many elements, if there are so many: each takes two bytes, so the loop ends soon whatever the number says.
+/// Passes over this many elements, if they are there: each takes two bytes, so the loop ends soon
+/// whatever the number says.
 fn pass(iter: &mut Iter<'_>, count: u64) -> Option<()> {
     for _ in 0..count {
         iter.next()?;
@@ -130,7 +131,8 @@ fn pass(iter: &mut Iter<'_>, count: u64) -> Option<()> {
     Some(())
 }
 
-/// A consumer group that is taken in: first what is pending, then the consumers, who say whose that is.
+/// A consumer group that is taken in: first the pending entries, then the consumers, each with the
+/// ids of its own.
 #[derive(Debug)]
 pub struct GroupLoader {
     group: Group,
@@ -184,7 +186,7 @@ impl GroupLoader {
     /// All consumers are in.
     ///
     /// # Errors
-    /// [`Corrupt`] if something pending is nobody's.
+    /// [`Corrupt`] if a pending entry has no consumer.
     pub fn finish(self) -> Result<Group, Corrupt> {
         if self.unowned.is_empty() { Ok(self.group) } else { Err(Corrupt) }
     }

@@ -89,7 +89,7 @@ impl DerefMut for Stream {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        // SAFETY: the pointer came from a box; nobody uses it any more.
+        // SAFETY: the pointer came from a box; it is not used any more.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

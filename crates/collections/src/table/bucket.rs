@@ -215,7 +215,8 @@ impl<T: Item> Bucket<T> {
         bucket.cast::<Word<T>>().wrapping_add(at)
     }
 
-    /// The address of the overflow bucket, good for writing as long as nobody else uses the table.
+    /// The address of the overflow bucket, good for writing as long as no other code uses the
+    /// table.
     #[inline]
     pub(super) fn overflow_pointer(&self) -> Option<*mut Bucket<T>> {
         let last = &self.0[WORDS - 1];

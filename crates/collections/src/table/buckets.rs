@@ -102,7 +102,7 @@ impl<T> Buckets<T> {
         self.start = self.resized(old, new);
     }
 
-    /// The address of a bucket, good for writing as long as nobody else uses the table.
+    /// The address of a bucket, good for writing as long as no other code uses the table.
     #[inline]
     pub(super) fn pointer(&self, index: usize) -> *mut Bucket<T> {
         assert!(index < self.len(), "a bucket of the table");

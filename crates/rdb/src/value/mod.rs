@@ -1,4 +1,4 @@
-//! Values as plain data: what a file or payload holds, before anybody has made collections of it.
+//! Values as plain data: the content of a file or payload, before collections are made of it.
 //!
 //! Compact forms (listpacks, intsets) stay the blobs that they are in the file, unchecked; the code
 //! that takes them in checks them. Forms that Redis has given up (zipmaps, ziplists, scores as

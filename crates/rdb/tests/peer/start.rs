@@ -1,5 +1,6 @@
-//! Starts a server on a port that is free, and sees to it that who answers there is that server: between the choice of a port and the moment when
-//! the server listens, another test's server may have taken it.
+//! Starts a server on a port that is free, and makes sure that the server which answers there is
+//! that one: between the choice of a port and the moment when the server listens, another test's
+//! server may have taken it.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

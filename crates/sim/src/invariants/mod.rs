@@ -52,7 +52,7 @@ impl Invariants {
         whole_data::sent(bytes, machine, seed);
     }
 
-    /// The process on this host serves nobody any more.
+    /// The process on this host serves no client any more.
     pub(crate) fn stopped(&mut self, host: HostId) {
         self.writers.stopped(host);
     }

@@ -1,4 +1,5 @@
-//! A replica whose data is not whole asks nobody for a vote, whatever happens to it and whoever commands it.
+//! A replica whose data is not whole never asks for a vote, whatever happens to it and whatever it
+//! is commanded.
 
 use super::TYPE;
 use crate::process::Host;

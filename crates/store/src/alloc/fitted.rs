@@ -10,9 +10,11 @@
 //! caches. A span whose last block is given back goes to the arena's pool, where any size may take
 //! it. The pool keeps the memory of a few, and gives that of the others back to the system.
 //!
-//! **Locks.** A shelf (a size, for an eighth of the threads) has those of its spans that have free blocks, in a list. Its mutex guards the list and all that
-//! changes in its spans' headers; size and shelf of a span stand still as long as it has blocks in use, and are read without it. The pool has a mutex
-//! of its own. Neither is held while the other is taken. Both are leaves: any lock may be held by who takes or gives a block.
+//! **Locks.** A shelf (a size, for an eighth of the threads) has those of its spans that have free
+//! blocks, in a list. Its mutex guards the list and all that changes in its spans' headers; size
+//! and shelf of a span stand still as long as it has blocks in use, and are read without it. The
+//! pool has a mutex of its own. Neither is held while the other is taken. Both are leaves: a caller
+//! may hold any lock while it takes or gives a block.
 
 use parking_lot::Mutex;
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags, madvise, mmap_anonymous, mprotect};
@@ -117,7 +119,7 @@ pub(super) fn take(bytes: usize, thread: usize) -> Option<NonNull<u8>> {
 /// Gives a block back.
 ///
 /// # Safety
-/// [`owns`] it, it was taken, and nobody uses it any more.
+/// [`owns`] it, it was taken, and it is not used any more.
 pub(super) unsafe fn give(block: *mut u8) {
     // SAFETY: by the caller's promise; the halves of the range are the arenas'.
     unsafe { if is_small(block) { SMALL.give(block) } else { LARGE.give(block) } }
@@ -232,7 +234,7 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
         if *first == NONE {
             drop(first);
             let new = self.take_span()?;
-            // SAFETY: nobody else has this span now.
+            // SAFETY: no other thread has this span now.
             unsafe { self.header(new).write(Span::new(SPAN / size, size, shelf)) };
             first = self.shelves[shelf].0.lock();
             // SAFETY: the shelf is locked; the span is in no list.
@@ -252,7 +254,7 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
     }
 
     /// # Safety
-    /// The block is this arena's, was taken, and nobody uses it any more.
+    /// The block is this arena's, was taken, and it is not used any more.
     unsafe fn give(&self, block: *mut u8) {
         let id = self.span_of(block);
         let span = self.header(id);
@@ -302,7 +304,7 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
             return None;
         }
         pool.kept_len -= 1;
-        // SAFETY: the pool is locked, by whoever has `pool`.
+        // SAFETY: the pool is locked, since the caller has `pool`.
         unsafe { self.unlink(&mut pool.kept, span) };
         Some(span)
     }
@@ -339,10 +341,12 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
         self.give_memory(span);
     }
 
-    /// Gives a span's memory back to the system, and then the span to the pool; nobody else has it.
+    /// Gives a span's memory back to the system, and then the span to the pool; no other thread has
+    /// it.
     fn give_memory(&self, span: SpanId) {
         let start = self.start.load(Relaxed).wrapping_add(span as usize * SPAN);
-        // SAFETY: the span is mapped, and nobody uses what is in it. If it fails, memory is kept, and that is all.
+        // SAFETY: the span is mapped, and its content is not used. If it fails, memory is kept, and
+        // that is all.
         let _ = unsafe { madvise(start.cast(), SPAN, Advice::LinuxDontNeed) };
         let mut pool = self.pool.lock();
         // SAFETY: the pool is locked; the span is in no list.
@@ -434,7 +438,7 @@ impl Span {
 
 /// Lets addresses of the range be used.
 fn allow(start: *mut u8, bytes: usize) -> Option<()> {
-    // SAFETY: the addresses are reserved for this, and nobody uses them yet.
+    // SAFETY: the addresses are reserved for this, and are not used yet.
     unsafe { mprotect(start.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.ok()
 }
 
@@ -545,7 +549,7 @@ mod tests {
             let apart = addresses.windows(2).filter(|two| two[1] - two[0] > size).count();
             assert!(apart <= 2, "{bytes}: no more spans than it takes, {apart}");
             for block in blocks {
-                // SAFETY: the block was taken, and nobody uses it.
+                // SAFETY: the block was taken, and is not used.
                 unsafe { arena.give(block.as_ptr()) };
             }
         }

@@ -89,8 +89,9 @@ pub fn taken_by_thread() -> i64 {
     USED[index].load(Ordering::Relaxed)
 }
 
-/// Gives memory back to the system that was freed a while ago and that nobody has taken since. The allocator does that by
-/// itself only when something is allocated or freed, which may be never after a burst.
+/// Gives memory back to the system that was freed a while ago and has not been taken since. The
+/// allocator does that by itself only when something is allocated or freed, which may be never
+/// after a burst.
 pub fn give_back_freed() {
     fitted::purge();
     // SAFETY: allowed at any time, from any thread; it touches the calling thread's own heap and what no heap owns.
@@ -101,7 +102,8 @@ pub fn give_back_freed() {
 pub fn allocator_report() -> String {
     // SAFETY: the allocator calls it, with a text of its own and the argument that is given to it below.
     unsafe extern "C" fn append(line: *const c_char, text: *mut c_void) {
-        // SAFETY: `line` is a text of the allocator's, which ends with a zero; `text` is the one that is passed below, and nobody else uses it.
+        // SAFETY: `line` is a text of the allocator's, which ends with a zero; `text` is the one
+        // that is passed below, and no other code uses it.
         let (line, text) = unsafe { (CStr::from_ptr(line), &mut *text.cast::<String>()) };
         text.push_str(&line.to_string_lossy());
     }

@@ -403,7 +403,7 @@ fn marks_note_what_happens_to_their_keys() {
     edit(&mut guard);
     guard.settle(false, |_, _| panic!("nor is one that came to nothing"));
     assert_eq!(guard.version(0, key), edited, "which does not count");
-    // Other keys, and the same one elsewhere, are nobody's business.
+    // Other keys, and the same one elsewhere, do not matter.
     assert_eq!((guard.version(0, b"other"), guard.version(1, key)), (None, None));
     guard.unwatch(0, key);
     assert!(!guard.leave(0, key, 4) && guard.leave(0, key, 9) && !guard.leave(0, key, 9));

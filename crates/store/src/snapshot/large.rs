@@ -5,8 +5,9 @@
 //! themselves ([`tessera_collections::capture`]), for strings this is done here, by blocks. From then on the value is on the list of large values, found
 //! by the address of its allocation, until the walk has shown all of it.
 //!
-//! The walk finds the value by the key that it has now. So whoever moves it says so ([`LargeValues::moved`]), and whoever is about to free it gives it to the list
-//! instead ([`LargeValues::keep`]).
+//! The walk finds the value by the key that it has now. So a command that moves it says so
+//! ([`LargeValues::moved`]), and one that is about to free it gives it to the list instead
+//! ([`LargeValues::keep`]).
 //!
 //! Deliberately not here: when the walk goes on with a large value (the parent), and how parts are written.
 

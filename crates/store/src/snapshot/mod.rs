@@ -295,7 +295,7 @@ impl Snapshot {
             show_parts(large, value, entry, see)
         } else {
             let Some(mut found) = lock_large(large, value, world) else {
-                // It has been kept since; or else it is nowhere, which nobody can mend.
+                // It has been kept since; or else it is nowhere, which cannot be mended.
                 showing.kept = large.take_kept(value);
                 return Some(showing.kept.is_some());
             };
