@@ -5,7 +5,7 @@ const ERROR_TEXT_MAX: usize = 200;
 
 /// Counts the replies that have arrived on one connection; takes the stream in any portions.
 #[derive(Debug, Default)]
-pub struct ReplyCounter {
+pub(crate) struct ReplyCounter {
     state: State,
     /// Elements that are missing until the reply at hand is complete.
     missing: u64,

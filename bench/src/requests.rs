@@ -224,7 +224,7 @@ impl Keys {
     }
 
     /// The next number, or `None` at the end.
-    pub fn next_key(&mut self) -> Option<u64> {
+    pub(crate) fn next_key(&mut self) -> Option<u64> {
         loop {
             let number = match self.order {
                 Order::Random { space } => self.random.next() % space.max(1),

@@ -118,7 +118,7 @@ impl Server {
     }
 
     /// The CPU time that it has used, of all its threads, in user and kernel.
-    pub fn cpu_time(&self) -> Result<Duration> {
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
         let path = format!("/proc/{}/stat", self.process.id());
         let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
         cpu_ticks(&stat).map(ticks_to_time).with_context(|| format!("{path} is not understood"))

@@ -41,12 +41,12 @@ impl fmt::Display for Table {
 }
 
 /// A number in thousands.
-pub fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     format!("{:.0}", number / 1000.0)
 }
 
 /// How many times the second the first is.
-pub fn ratio(first: f64, second: f64) -> String {
+pub(crate) fn ratio(first: f64, second: f64) -> String {
     if second > 0.0 { format!("{:.2}x", first / second) } else { "-".to_owned() }
 }
 

@@ -96,7 +96,7 @@ impl Default for ClusterConfig {
 
 impl ClusterConfig {
     /// The bus port is the base port plus this, where none is configured.
-    pub const BUS_PORT_OFFSET: u16 = 10_000;
+    pub(crate) const BUS_PORT_OFFSET: u16 = 10_000;
 
     /// The port on which the bus listens; 0 if the sum does not fit a port number.
     pub fn bus_port(&self) -> u16 {

@@ -17,7 +17,7 @@ impl Cluster {
             return;
         }
         let replicas = self.working_replicas();
-        self.note_orphans(&replicas);
+        self.track_orphans(&replicas);
         let mine = replicas.get(&primary).map_or(0, Vec::len);
         let most = replicas.values().map(Vec::len).max().unwrap_or(0);
         let barrier = self.config.migration_barrier as usize;
@@ -47,7 +47,7 @@ impl Cluster {
         replicas
     }
 
-    fn note_orphans(&mut self, replicas: &BTreeMap<NodeId, Vec<NodeId>>) {
+    fn track_orphans(&mut self, replicas: &BTreeMap<NodeId, Vec<NodeId>>) {
         let now = self.now.mono;
         for node in self.nodes.iter_mut() {
             let orphaned = node.is_voter()

@@ -55,7 +55,7 @@ pub struct NodeView {
 
 impl NodeView {
     /// The port for a client that is itself connected over TLS or not.
-    pub fn client_port(&self, tls: bool) -> u16 {
+    pub(crate) fn client_port(&self, tls: bool) -> u16 {
         match (tls, self.port, self.tls_port) {
             (true, port, 0) => port,
             (true, _, tls_port) => tls_port,

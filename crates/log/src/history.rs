@@ -49,8 +49,6 @@ impl Shared {
 /// Writes from this size on (bytes) are encoded before the mutex is taken: a value of hundreds of
 /// megabytes must not stop the other writers of the node while it is copied.
 const ENCODE_BEFOREHAND: usize = CHUNK;
-/// `MULTI` and `EXEC` as arrays.
-const MULTI_EXEC_LEN: usize = 15 + 14;
 
 /// The ordered history of writes. Cheap to clone; all clones are the same history.
 ///
@@ -102,31 +100,6 @@ impl Log {
         }
         let mut encoded = Vec::with_capacity(len);
         encode_command(&mut encoded, args);
-        self.append(|to| to.encoded(db, encoded))
-    }
-
-    /// Adds several writes in database `db` that replicas must apply as one: between MULTI and
-    /// EXEC.
-    pub fn append_transaction<A: AsRef<[u8]>>(&self, db: u32, commands: &[&[A]]) -> Offset {
-        if !self.is_active() {
-            return self.offset();
-        }
-        let len: usize = commands.iter().map(|args| encoded_len(args)).sum();
-        if len < ENCODE_BEFOREHAND {
-            return self.append(|to| {
-                to.command(db, &[b"MULTI"]);
-                for args in commands {
-                    to.command(db, args);
-                }
-                to.command(db, &[b"EXEC"]);
-            });
-        }
-        let mut encoded = Vec::with_capacity(len + MULTI_EXEC_LEN);
-        encode_command(&mut encoded, &[b"MULTI"]);
-        for args in commands {
-            encode_command(&mut encoded, args);
-        }
-        encode_command(&mut encoded, &[b"EXEC"]);
         self.append(|to| to.encoded(db, encoded))
     }
 
@@ -210,12 +183,6 @@ impl Log {
     /// The names of the history.
     pub fn identity(&self) -> Identity {
         self.shared.inner.lock().identity
-    }
-
-    /// Whether a replica at `offset` of the history called `id` can continue from there. To
-    /// act on the answer use [`Log::open_reader`], which also keeps the bytes.
-    pub fn can_serve(&self, id: &ReplId, offset: Offset) -> Result<(), CannotServe> {
-        self.shared.inner.lock().check(id, offset)
     }
 
     /// A reader that continues at `offset` of the history called `id`; the bytes from there on are

@@ -38,12 +38,17 @@ fn stream(commands: &[&str]) -> Vec<u8> {
     out
 }
 
+/// Whether a replica at this offset of this history can continue from there.
+fn can_serve(log: &Log, id: &ReplId, offset: Offset) -> Result<(), CannotServe> {
+    log.open_reader(id, offset).map(drop)
+}
+
 #[test]
 fn an_inactive_history_keeps_nothing() {
     let log = Log::new(id(0), KIB);
     assert_eq!(log.append_command(0, &["SET", "a", "1"]), Offset(0));
     assert_eq!((log.offset(), log.bytes(), log.is_active()), (Offset(0), 0, false));
-    assert_eq!(log.can_serve(&id(0), Offset(0)).err(), Some(CannotServe::Inactive));
+    assert_eq!(can_serve(&log, &id(0), Offset(0)).err(), Some(CannotServe::Inactive));
 }
 
 #[test]
@@ -64,7 +69,11 @@ fn commands_come_with_their_database() {
     assert_eq!((end, reader.offset(), reader.lag()), (log.offset(), end, 0));
 
     // A transaction is one append; its database is selected before it.
-    log.append_transaction(3, &[&["INCR", "n"], &["INCR", "m"]]);
+    log.append(|to| {
+        for args in [&["MULTI"][..], &["INCR", "n"], &["INCR", "m"], &["EXEC"]] {
+            to.command(3, args);
+        }
+    });
     log.append_command(3, &["INCR", "o"]);
     let expected = ["SELECT 3", "MULTI", "INCR n", "INCR m", "EXEC", "INCR o"];
     assert_eq!(drain(&mut reader), stream(&expected));
@@ -92,10 +101,10 @@ fn a_proxied_stream_is_kept_as_it_is_and_selects_after_promotion() {
     let written = stream(&["SELECT 5", "SET a 1", "SELECT 0", "SET a 1"]);
     let expected = [&b"*1\r\n$4\r\nPING\r\n"[..], &written].concat();
     assert_eq!(drain(&mut reader), expected);
-    assert_eq!(log.can_serve(&id(7), Offset(1014)), Ok(()));
+    assert_eq!(can_serve(&log, &id(7), Offset(1014)), Ok(()));
     let beyond = CannotServe::BeyondSecondId { until: Offset(1014) };
-    assert_eq!(log.can_serve(&id(7), Offset(1015)), Err(beyond));
-    assert_eq!(log.can_serve(&id(8), Offset(1015)), Ok(()));
+    assert_eq!(can_serve(&log, &id(7), Offset(1015)), Err(beyond));
+    assert_eq!(can_serve(&log, &id(8), Offset(1015)), Ok(()));
 }
 
 #[test]
@@ -128,11 +137,12 @@ fn large_values_cross_chunks() {
         if db == 5 && value.len() > 5 {
             expected.extend_from_slice(&stream(&["SELECT 5"]));
         }
-        expected.extend_from_slice(&stream(&["MULTI"]));
-        encode_command(&mut expected, &[b"SET", &b"k"[..], value]);
-        encode_command(&mut expected, &[b"DEL", &b"l"[..]]);
-        expected.extend_from_slice(&stream(&["EXEC"]));
-        log.append_transaction(db, &[&[b"SET", &b"k"[..], value], &[b"DEL", b"l"]]);
+        let mut transaction = stream(&["MULTI"]);
+        encode_command(&mut transaction, &[b"SET", &b"k"[..], value]);
+        encode_command(&mut transaction, &[b"DEL", &b"l"[..]]);
+        transaction.extend_from_slice(&stream(&["EXEC"]));
+        expected.extend_from_slice(&transaction);
+        log.append(|to| to.encoded(db, transaction));
     }
     assert_eq!(log.offset().0, expected.len() as u64);
     assert!(drain(&mut reader) == expected, "the bytes differ");
@@ -177,8 +187,8 @@ fn a_replaced_history_cuts_its_readers_off() {
     log.append_control(&["PING"]);
     log.adopt(id(9), Offset(5000), 0);
     assert_eq!(reader.peek(), Err(HistoryReplaced));
-    assert_eq!(log.can_serve(&name, Offset(0)), Err(CannotServe::OtherHistory));
-    assert_eq!(log.can_serve(&id(9), Offset(5000)), Ok(()));
+    assert_eq!(can_serve(&log, &name, Offset(0)), Err(CannotServe::OtherHistory));
+    assert_eq!(can_serve(&log, &id(9), Offset(5000)), Ok(()));
     assert_eq!((log.offset(), log.first_offset()), (Offset(5000), Offset(5000)));
     assert_eq!(log.identity().second, None);
 

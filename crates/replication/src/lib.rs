@@ -2,11 +2,9 @@
 //!
 //! - [`ReplicaLink`] is a replica's side: connect, handshake, full or partial resync, acknowledge,
 //!   reconnect.
-//! - [`ReplicaSession`] is what a primary keeps for one replica: what it announced, how far its
-//!   resync is, what it has acknowledged.
-//! - [`good_replicas`], [`acknowledged`] and [`fsynced`] do the arithmetic over all sessions that
-//!   WAIT, WAITAOF and `min-replicas-to-write` need; [`PingSchedule`] says when the stream wants a
-//!   PING.
+//! - [`ReplicaSession`] is a primary's state for one replica: its announcements, the
+//!   progress of its resync, the offset that it has acknowledged.
+//! - [`PingSchedule`] says when the stream wants a PING.
 //!
 //! Both machines take the time and an event and give effects; the driver carries the effects out
 //! and reports back by further events. Effects are plain data. Bytes that were received are passed
@@ -18,7 +16,6 @@
 
 mod link;
 mod ping;
-mod quorum;
 mod session;
 
 pub use link::{
@@ -26,7 +23,6 @@ pub use link::{
     Transfer,
 };
 pub use ping::PingSchedule;
-pub use quorum::{acknowledged, fsynced, good_replicas};
 pub use session::{
     Contents, Framing, ReplicaSession, SessionEffect, SessionEvent, SessionFault, SessionState,
     SessionStatus, SyncPermission,

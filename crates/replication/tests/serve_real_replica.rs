@@ -14,9 +14,7 @@ use support::peer::Peer;
 use support::{info, parse_command, servers};
 use tessera_log::{Log, Reader, ReplId};
 use tessera_rdb::{Checksum, Compression, ValueRef, Version, Writer, encode_entry};
-use tessera_replication::{
-    Framing, ReplicaSession, SessionEffect, SessionEvent, SyncPermission, acknowledged,
-};
+use tessera_replication::{Framing, ReplicaSession, SessionEffect, SessionEvent, SyncPermission};
 use tessera_slot::{Millis, Offset};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -88,7 +86,7 @@ impl Primary {
     /// The replica has acknowledged everything.
     fn run_until_acknowledged(&mut self) {
         let end = self.log.offset();
-        self.run_until("the acknowledgement", |primary| acknowledged([&primary.session], end) == 1);
+        self.run_until("the acknowledgement", |primary| primary.session.acked() >= end);
     }
 
     fn step(&mut self) {

@@ -13,5 +13,4 @@ mod value;
 
 pub use reply::{Protocol, Reply};
 pub use request::{ArgRange, Limits, ProtocolError, RequestParser, Span, Step};
-pub use split::{UnbalancedQuotes, split_args_in_place};
 pub use value::Value;

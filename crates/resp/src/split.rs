@@ -4,7 +4,7 @@ use crate::request::Span;
 
 /// A quote is not closed, or something follows a closing quote directly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct UnbalancedQuotes;
+pub(crate) struct UnbalancedQuotes;
 
 /// Splits `line` at white space and appends where the arguments stand, relative to the line's
 /// start. Quotes are resolved inside the line itself, whose text only gets shorter by it:
@@ -12,7 +12,10 @@ pub struct UnbalancedQuotes;
 ///
 /// # Errors
 /// [`UnbalancedQuotes`]; the line's text is then unspecified.
-pub fn split_args_in_place(line: &mut [u8], args: &mut Vec<Span>) -> Result<(), UnbalancedQuotes> {
+pub(crate) fn split_args_in_place(
+    line: &mut [u8],
+    args: &mut Vec<Span>,
+) -> Result<(), UnbalancedQuotes> {
     let (mut read, mut write) = (0, 0);
     loop {
         while read < line.len() && (line[read].is_ascii_whitespace() || line[read] == 0x0b) {

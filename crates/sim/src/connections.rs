@@ -124,7 +124,7 @@ impl World {
     }
 
     /// Breaks every connection between two hosts; both sides learn it.
-    pub fn break_links(&mut self, a: HostId, b: HostId) {
+    pub(crate) fn break_links(&mut self, a: HostId, b: HostId) {
         self.trouble(a);
         self.trouble(b);
         let between = |ends: &[End; 2]| {
@@ -160,7 +160,7 @@ impl World {
     }
 
     /// Cuts a host off from all others.
-    pub fn isolate(&mut self, host: HostId) {
+    pub(crate) fn isolate(&mut self, host: HostId) {
         for other in 0..self.hosts.len() {
             self.cut(host, other);
         }

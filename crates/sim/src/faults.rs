@@ -14,7 +14,7 @@ pub struct Faults {
 }
 
 /// The longest that a durable save takes, in milliseconds.
-pub const SLOWEST_SAVE: u64 = 400;
+pub(crate) const SLOWEST_SAVE: u64 = 400;
 
 impl World {
     /// Runs with faults, then ends them: every cut is mended, every process runs.
@@ -30,7 +30,7 @@ impl World {
     }
 
     /// Ends all faults.
-    pub fn heal(&mut self) {
+    pub(crate) fn heal(&mut self) {
         self.mend_network();
         for host in 0..self.host_count() {
             self.hosts[host].save_fault = None;
@@ -69,7 +69,7 @@ impl World {
     }
 
     /// Durable saves of a host take long from now on.
-    pub fn slow_disk(&mut self, host: HostId) {
+    pub(crate) fn slow_disk(&mut self, host: HostId) {
         self.hosts[host].disk_delay = self.rng.below(SLOWEST_SAVE);
     }
 

@@ -118,7 +118,7 @@ impl World {
     }
 
     /// Whether a process runs on the host and is not stopped.
-    pub fn is_running(&self, host: HostId) -> bool {
+    pub(crate) fn is_running(&self, host: HostId) -> bool {
         self.hosts[host].process.is_some() && !self.hosts[host].paused
     }
 
@@ -277,7 +277,7 @@ impl World {
     }
 
     /// A power cut: what was not synced is lost too.
-    pub fn cut_power(&mut self, host: HostId) {
+    pub(crate) fn cut_power(&mut self, host: HostId) {
         self.kill(host);
         let disk = &mut self.hosts[host].disk;
         disk.file = disk.synced.clone();

@@ -55,7 +55,7 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 /// The part of a key that is hashed: what stands between the first `{` and the first `}` after it,
 /// unless that is empty or one of them is missing; then the whole key.
 #[inline]
-pub fn hash_tag(key: &[u8]) -> &[u8] {
+pub(crate) fn hash_tag(key: &[u8]) -> &[u8] {
     let Some(open) = key.iter().position(|&b| b == b'{') else { return key };
     let rest = &key[open + 1..];
     match rest.iter().position(|&b| b == b'}') {

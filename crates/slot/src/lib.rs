@@ -11,7 +11,8 @@ mod ids;
 mod set;
 mod state;
 
-pub use crc16::{crc16, hash_tag};
+pub use crc16::crc16;
+use crc16::hash_tag;
 pub use ids::{Epoch, Millis, NodeId, Offset, ParseNodeIdError};
 pub use set::{SlotRange, SlotSet};
 pub use state::SlotState;

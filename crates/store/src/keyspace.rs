@@ -322,7 +322,7 @@ impl Keyspace {
 
     /// A database other than 0 gets keys.
     #[inline]
-    pub(crate) fn note_other_databases(&self) {
+    pub(crate) fn mark_other_databases(&self) {
         if !self.has_others.load(Relaxed) {
             self.has_others.store(true, Relaxed);
         }
@@ -539,14 +539,14 @@ impl<'k> WorldExclusive<'k> {
         let walked = guard.data.walked;
         for index in 0..guard.data.table_count() {
             if db.is_none_or(|db| db == index) && guard.len(index) > 0 {
-                guard.note_flush(index);
+                guard.on_flush(index);
                 let table = guard.data.table_mut(index, *databases);
                 let mut table = std::mem::take(table);
                 snapshots.large().rescue(slot, &mut table, hasher);
                 flushed.0.extend(snapshots.keep_flushed(walked, slot, index, table));
             }
         }
-        guard.note_layout();
+        guard.publish_layout();
     }
 
     /// Exchanges two databases. At `now` (Unix ms) it is judged which keys are still there for those who watch them.
@@ -554,17 +554,17 @@ impl<'k> WorldExclusive<'k> {
         if a == b {
             return;
         }
-        self.0.keyspace.note_other_databases();
+        self.0.keyspace.mark_other_databases();
         for slot in Slot::all() {
             let databases = self.0.keyspace.databases;
             let mut guard = self.lock(slot);
-            guard.note_swap(a, b, now);
+            guard.on_swap(a, b, now);
             let first = std::mem::take(guard.data.table_mut(a, databases));
             let second = std::mem::replace(guard.data.table_mut(b, databases), first);
             *guard.data.table_mut(a, databases) = second;
-            guard.note_layout();
+            guard.publish_layout();
         }
-        self.0.keyspace.snapshots.note_swap(a, b, self.0.keyspace.databases);
+        self.0.keyspace.snapshots.on_swap(a, b, self.0.keyspace.databases);
         self.0.keyspace.rest.swap(a, b);
     }
 

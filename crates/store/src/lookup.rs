@@ -148,12 +148,12 @@ impl Found<'_, '_> {
     #[cold]
     fn note(&mut self, change: Change) {
         let key = self.entry().key().to_vec();
-        self.guard.note_change(self.db, &key, change);
+        self.guard.on_change(self.db, &key, change);
     }
 
     /// Tells them that there is another value, or none.
     #[inline]
-    fn note_new(&mut self) {
+    fn on_new_value(&mut self) {
         if self.guard.data.is_marked() {
             self.note(Change::New);
         }
@@ -180,8 +180,8 @@ impl Found<'_, '_> {
     #[inline]
     pub fn replace(&mut self, value: NewValue<'_>, expiry: Option<Millis>, fresh: u32) {
         self.preserve();
-        self.note_new();
-        self.note_expiry(expiry);
+        self.on_new_value();
+        self.on_expiry(expiry);
         let (db, hash, keyspace) = (self.db, self.hash, self.guard.keyspace);
         let mut entry = self.entry_mut();
         let access = keyspace.used_access(entry.access(), fresh);
@@ -193,14 +193,14 @@ impl Found<'_, '_> {
         new.set_epoch(entry.epoch());
         fit_if_grown(&mut new);
         let old = std::mem::replace(&mut *entry, new);
-        keyspace.snapshots().note_value(db, hash, &entry);
+        keyspace.snapshots().on_value_placed(db, hash, &entry);
         drop(entry);
         keyspace.let_go(old);
     }
 
     /// A key may get an expiry.
     #[inline]
-    fn note_expiry(&self, expiry: Option<Millis>) {
+    fn on_expiry(&self, expiry: Option<Millis>) {
         if expiry.is_some() {
             self.guard.keyspace.none_expires().refute();
         }
@@ -209,8 +209,8 @@ impl Found<'_, '_> {
     /// Sets or removes the expiry.
     pub fn set_expiry(&mut self, expiry: Option<Millis>) {
         self.preserve();
-        self.note_new();
-        self.note_expiry(expiry);
+        self.on_new_value();
+        self.on_expiry(expiry);
         let mut entry = self.entry_mut();
         if entry.expiry().is_some() == expiry.is_some() {
             entry.set_expiry_in_place(expiry);
@@ -298,7 +298,7 @@ impl Found<'_, '_> {
 
     /// Takes the entry out; `self` must not be used for it any more.
     fn take(&mut self) -> Entry {
-        self.note_new();
+        self.on_new_value();
         let walking = self.guard.keyspace.snapshots().pending(self.guard.data.walked).is_some();
         let (place, hash, hasher) = (self.place, self.hash, self.guard.hasher());
         // SAFETY: as in `entry`; `self` is not used for it any more.
@@ -309,7 +309,7 @@ impl Found<'_, '_> {
             *table = Table::default();
             self.guard.data.drop_empty_tables();
         }
-        self.guard.note_layout();
+        self.guard.publish_layout();
         entry
     }
 }
@@ -338,17 +338,17 @@ impl<'g, 'k> Vacant<'g, 'k, '_> {
             keyspace.none_expires().refute();
         }
         if db > 0 {
-            keyspace.note_other_databases();
+            keyspace.mark_other_databases();
         }
         let mut entry = Entry::new(key, value, expiry, access);
         entry.set_epoch(keyspace.snapshots().epoch());
         fit_if_grown(&mut entry);
-        keyspace.snapshots().note_value(db, hash, &entry);
+        keyspace.snapshots().on_value_placed(db, hash, &entry);
         let table = guard.data.table_mut(db, keyspace.databases());
         let place = table.insert(hash.code, entry, keyspace.hasher());
-        guard.note_layout();
+        guard.publish_layout();
         if guard.data.is_marked() {
-            guard.note_change(db, key, Change::New);
+            guard.on_change(db, key, Change::New);
         }
         Found { guard, db, hash, place }
     }

@@ -207,31 +207,31 @@ impl SlotGuard<'_> {
     }
 
     #[cold]
-    pub(crate) fn note_change(&mut self, db: usize, key: &[u8], change: Change) {
+    pub(crate) fn on_change(&mut self, db: usize, key: &[u8], change: Change) {
         if let Some(marks) = self.data.marks_mut() {
             marks.note(db, key, change);
         }
     }
 
     /// A database is about to be emptied.
-    pub(crate) fn note_flush(&mut self, db: usize) {
-        self.note_where(db, |guard, key| guard.has_live(db, key, Millis(0)));
+    pub(crate) fn on_flush(&mut self, db: usize) {
+        self.on_changes_where(db, |guard, key| guard.has_live(db, key, Millis(0)));
     }
 
     /// Two databases are about to be exchanged: news for a key that one of them has.
-    pub(crate) fn note_swap(&mut self, a: usize, b: usize, now: Millis) {
+    pub(crate) fn on_swap(&mut self, a: usize, b: usize, now: Millis) {
         for db in [a, b] {
-            self.note_where(db, |guard, key| {
+            self.on_changes_where(db, |guard, key| {
                 guard.has_live(a, key, now) || guard.has_live(b, key, now)
             });
         }
     }
 
-    fn note_where(&mut self, db: usize, is_news: impl Fn(&Self, &[u8]) -> bool) {
+    fn on_changes_where(&mut self, db: usize, is_news: impl Fn(&Self, &[u8]) -> bool) {
         let Some(marks) = self.data.marks() else { return };
         let Some(keys) = marks.databases.get(&db) else { return };
         let keys: Vec<Box<[u8]>> = keys.keys().filter(|key| is_news(self, key)).cloned().collect();
-        keys.iter().for_each(|key| self.note_change(db, key, Change::New));
+        keys.iter().for_each(|key| self.on_change(db, key, Change::New));
     }
 
     /// Whether there is an entry whose time comes after `now`.

@@ -85,7 +85,7 @@ impl SlotHint {
     }
 
     #[inline]
-    fn note_layout(&self, table: &Table<Entry>) {
+    fn publish_layout(&self, table: &Table<Entry>) {
         let (array, count) = (table.array().cast_mut(), table.bucket_count() as u32);
         if self.buckets.load(Ordering::Relaxed) != array
             || self.count.load(Ordering::Relaxed) != count
@@ -365,8 +365,8 @@ impl<'k> SlotGuard<'k> {
 
     /// To be called after buckets of database 0 may have been added or given back.
     #[inline]
-    pub(crate) fn note_layout(&self) {
-        self.keyspace.hint(self.slot).note_layout(&self.data.first);
+    pub(crate) fn publish_layout(&self) {
+        self.keyspace.hint(self.slot).publish_layout(&self.data.first);
     }
 
     /// Calls `see` with the keys of a database, at most `limit` of them.

@@ -325,6 +325,16 @@ fn a_valkey_replica_takes_over_from_a_tessera_primary() {
 
 /// Without a cluster: the second follows the first.
 fn replication(primary: &Server, replica: &Server) {
+    everything_is_copied(primary, replica);
+    commands_are_followed(primary, replica);
+    cut_links_are_resumed(primary, replica);
+
+    // When it is told to follow no primary, then it takes writes.
+    assert_eq!(replica.say("REPLICAOF NO ONE").text(), "OK");
+    assert_eq!(replica.say("SET mine x").text(), "OK");
+}
+
+fn everything_is_copied(primary: &Server, replica: &Server) {
     // Given: several databases, an expiry, a large value.
     let mut wire = primary.wire();
     let large = vec![b'x'; 300_000];
@@ -352,8 +362,12 @@ fn replication(primary: &Server, replica: &Server) {
         assert!((4_000_000..=5_000_000).contains(&copy.say("PTTL late").integer()));
     }
     assert!(copy.say("SET mine x").is_error("READONLY"), "a replica takes no writes");
+}
 
+/// In database 3.
+fn commands_are_followed(primary: &Server, replica: &Server) {
     // When commands of all kinds stream in, then it follows each.
+    let (mut wire, mut copy) = (primary.wire(), replica.wire());
     wire.say("SELECT 3");
     for line in [
         "APPEND key:1 -more",
@@ -389,7 +403,12 @@ fn replication(primary: &Server, replica: &Server) {
         let left = copy.say("SELECT 3").text() + &format!("{:?}", copy.say("GET vanishes"));
         if left.ends_with("Null") { Ok(()) } else { Err(left) }
     });
+}
 
+/// In database 3.
+fn cut_links_are_resumed(primary: &Server, replica: &Server) {
+    let (mut wire, mut copy) = (primary.wire(), replica.wire());
+    wire.say("SELECT 3");
     // When the link is cut, from either side, then it goes on from where it was.
     for (cut, kill) in [(primary, "CLIENT KILL TYPE replica"), (replica, "CLIENT KILL TYPE master")]
     {
@@ -410,10 +429,6 @@ fn replication(primary: &Server, replica: &Server) {
     }
     await_same_offset(primary, replica);
     assert_same(primary, replica, 3);
-
-    // When it is told to follow nobody, then it takes writes.
-    assert_eq!(replica.say("REPLICAOF NO ONE").text(), "OK");
-    assert_eq!(replica.say("SET mine x").text(), "OK");
 }
 
 /// How many full synchronisations the server has begun, and how many partial ones it has granted.

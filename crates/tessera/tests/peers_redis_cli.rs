@@ -105,9 +105,15 @@ fn a_cluster_by_hand() {
 
     // Given: six daemons.
     let daemons = Daemons::start(temp.path(), redis_cli);
-    let first = daemons.first.to_string();
-    let address = format!("127.0.0.1:{first}");
+    let address = format!("127.0.0.1:{}", daemons.first);
 
+    redis_cli_makes_a_cluster(&daemons, &address);
+    the_guides_questions_are_answered(&daemons);
+    redirections_are_followed(&daemons, &address);
+    daemons_end_with_their_pidfiles(&daemons, temp.path());
+}
+
+fn redis_cli_makes_a_cluster(daemons: &Daemons, address: &str) {
     // When redis-cli makes a cluster of them.
     let addresses: Vec<String> = daemons.ports().map(|port| format!("127.0.0.1:{port}")).collect();
     let mut create = vec!["--cluster", "create"];
@@ -119,7 +125,7 @@ fn a_cluster_by_hand() {
 
     // Then it finds nothing to complain about once all replicas are known everywhere.
     eventually("--cluster check is content", || {
-        let output = daemons.cli(&["--cluster", "check", &address]);
+        let output = daemons.cli(&["--cluster", "check", address]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let replicas = text.matches("1 additional replica(s)").count();
         let is_well = output.status.success()
@@ -128,10 +134,12 @@ fn a_cluster_by_hand() {
             && replicas == 3;
         if is_well { Ok(()) } else { Err(text) }
     });
-    let text = daemons.cli_ok(&["--cluster", "info", &address]);
+    let text = daemons.cli_ok(&["--cluster", "info", address]);
     assert!(text.contains("[OK] 0 keys in 3 masters."), "{text}");
+}
 
-    // And the questions of the guides have their answers.
+fn the_guides_questions_are_answered(daemons: &Daemons) {
+    let first = daemons.first.to_string();
     for port in daemons.ports() {
         eventually("cluster_state:ok", || {
             let info = daemons.cli_ok(&["-p", &port.to_string(), "cluster", "info"]);
@@ -151,8 +159,11 @@ fn a_cluster_by_hand() {
     for range in ["0\n5460\n", "5461\n10922\n", "10923\n16383\n"] {
         assert!(slots.contains(range), "{range:?} in {slots}");
     }
+}
 
-    // And redis-cli -c follows the redirections, on a replica too.
+/// By `redis-cli -c`, on a replica too.
+fn redirections_are_followed(daemons: &Daemons, address: &str) {
+    let first = daemons.first.to_string();
     for (number, port) in daemons.ports().enumerate() {
         let (port, key) = (port.to_string(), format!("key:{number}"));
         let set = daemons.cli_ok(&["-c", "-p", &port, "set", &key, "value"]);
@@ -160,11 +171,13 @@ fn a_cluster_by_hand() {
         let get = daemons.cli_ok(&["-c", "-p", &first, "get", &key]);
         assert_eq!(get.trim(), "value");
     }
-    let text = daemons.cli_ok(&["--cluster", "info", &address]);
+    let text = daemons.cli_ok(&["--cluster", "info", address]);
     assert!(text.contains("[OK] 6 keys in 3 masters."), "{text}");
-    let text = daemons.cli_ok(&["--cluster", "call", &address, "ping"]);
+    let text = daemons.cli_ok(&["--cluster", "call", address, "ping"]);
     assert_eq!(text.matches("PONG").count(), 6, "{text}");
+}
 
+fn daemons_end_with_their_pidfiles(daemons: &Daemons, dir: &Path) {
     // When they are asked to end, then each takes its pidfile with it.
     let pids: Vec<Pid> = daemons.ports().filter_map(|port| daemons.pid(port)).collect();
     assert_eq!(pids.len(), 6);
@@ -178,7 +191,7 @@ fn a_cluster_by_hand() {
             Err(_) => Ok(()),
             Ok(()) => Err(format!("{port} runs")),
         });
-        assert!(!temp.path().join(format!("{port}.pid")).exists(), "{port} left its pidfile");
+        assert!(!dir.join(format!("{port}.pid")).exists(), "{port} left its pidfile");
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rust text without its comments and literals.
 
+use std::ops::Range;
+
 /// The text with every comment, string and character blanked, so that words found in it are code.
 /// Lines and columns stay where they are; doc comments are comments.
 pub fn mask(text: &str) -> String {
@@ -20,6 +22,21 @@ pub fn mask(text: &str) -> String {
         at = end;
     }
     String::from_utf8(masked).expect("whole characters are blanked, since literals end at ASCII")
+}
+
+/// The places of the comments in a text, doc comments among them.
+pub(crate) fn comments(text: &str) -> Vec<Range<usize>> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < bytes.len() {
+        let end = literal_or_comment(bytes, at);
+        if end > at && bytes[at] == b'/' {
+            found.push(at..end);
+        }
+        at = end.max(at + 1);
+    }
+    found
 }
 
 /// The end of the comment or literal that begins at `at`; `at` itself if none begins there.
@@ -141,5 +158,12 @@ mod tests {
             assert_eq!(masked.len(), text.len(), "{text}");
             assert_eq!(masked.trim_end(), expected.trim_end(), "{text}");
         }
+    }
+
+    #[test]
+    fn comments_are_found_and_strings_are_not() {
+        let text = "a // b\n\"// c\" /* d */ '/' /// e";
+        let found: Vec<_> = comments(text).into_iter().map(|at| &text[at]).collect();
+        assert_eq!(found, ["// b", "/* d */", "/// e"]);
     }
 }

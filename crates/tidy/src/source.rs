@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use crate::mask::mask;
+use crate::mask::{comments, mask};
 
 /// A Rust file of the workspace.
 #[derive(Clone, Debug)]
@@ -26,6 +27,8 @@ pub struct Function {
     pub line: usize,
     /// Lines from its `fn` to its closing brace.
     pub lines: usize,
+    /// Its place in the text, from its `fn` to its closing brace.
+    pub at: Range<usize>,
 }
 
 impl Source {
@@ -84,7 +87,38 @@ impl Source {
             return None;
         }
         let lines = self.code[at..end].lines().count();
-        Some(Function { name, line: line_of(&self.code, at), lines })
+        Some(Function { name, line: line_of(&self.code, at), lines, at: at..end })
+    }
+
+    /// Whether a function of this file is a test that is expected to end well.
+    pub fn is_test_function(&self, function: &Function) -> bool {
+        let before = &self.code[..function.at.start];
+        let from = before.rfind([';', '{', '}']).map_or(0, |at| at + 1);
+        let attributes = &before[from..];
+        ["#[test]", "::test]", "::test("].iter().any(|test| attributes.contains(test))
+            && !attributes.contains("should_panic")
+    }
+
+    /// The lines with a comment, or a part of one, that have more than `limit` characters, and how
+    /// many they have. Rows of tables, code in doc comments and lines without a blank to break at do
+    /// not count.
+    pub fn long_comments(&self, limit: usize) -> Vec<(usize, usize)> {
+        let mut found = Vec::new();
+        let mut in_fence = false;
+        for comment in comments(&self.text) {
+            let first = line_of(&self.text, comment.start);
+            let count = self.text[comment.clone()].lines().count();
+            for (number, line) in self.text.lines().enumerate().skip(first - 1).take(count) {
+                let words = line.trim_start().trim_start_matches(['/', '!', ' ']);
+                in_fence ^= words.starts_with("```");
+                let is_free = in_fence || words.starts_with('|') || !words.contains(' ');
+                let length = line.chars().count();
+                if length > limit && !is_free {
+                    found.push((number + 1, length));
+                }
+            }
+        }
+        found
     }
 
     /// The lines, from 1, on which this word or path stands in the given code of this file.
@@ -148,7 +182,7 @@ impl Source {
 }
 
 /// The positions at which a word stands on its own; a path such as `std::fs` counts as a word.
-fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+pub(crate) fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     let is_part = |c: char| c.is_alphanumeric() || c == '_';
     code.match_indices(word).map(|(at, _)| at).filter(move |&at| {
         let before = code[..at].chars().next_back();
@@ -158,13 +192,13 @@ fn words<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
     })
 }
 
-fn line_of(code: &str, at: usize) -> usize {
+pub(crate) fn line_of(code: &str, at: usize) -> usize {
     code[..at].matches('\n').count() + 1
 }
 
 /// The end of the item that begins at `start`: behind its `;`, or behind the brace that closes its
 /// body.
-fn item_end(code: &str, start: usize) -> usize {
+pub(crate) fn item_end(code: &str, start: usize) -> usize {
     let (mut parentheses, mut braces) = (0_usize, 0_usize);
     for (at, byte) in code.bytes().enumerate().skip(start) {
         match byte {
@@ -184,25 +218,49 @@ fn item_end(code: &str, start: usize) -> usize {
     code.len()
 }
 
-/// The Rust files of the workspace at `root`, by path: those of its crates, of `bench` and of `fuzz`.
+/// The Rust files of the workspace at `root`, by path: those of its crates, of `bench`, `fuzz` and
+/// `examples`.
+///
+/// # Errors
+/// If one cannot be read.
 pub fn rust_files(root: &Path) -> io::Result<Vec<Source>> {
+    let files = all_files(root)?;
+    let is_ours = |path: &&String| {
+        let folder = path.split('/').next().unwrap_or_default();
+        ["crates", "bench", "fuzz", "examples"].contains(&folder) && path.ends_with(".rs")
+    };
+    files
+        .iter()
+        .filter(is_ours)
+        .map(|path| Ok(Source::new(path.as_str(), fs::read_to_string(root.join(path))?)))
+        .collect()
+}
+
+/// The paths of all files of the workspace from its root, with `/`, in order. What is built,
+/// downloaded or kept by git is left out.
+///
+/// # Errors
+/// If a folder cannot be read.
+pub fn all_files(root: &Path) -> io::Result<Vec<String>> {
+    const OTHERS: [&str; 5] = ["target", ".git", "node_modules", ".venv", "tessera-data"];
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> =
-        vec![root.join("crates"), root.join("bench"), root.join("fuzz")];
+    let mut folders: Vec<PathBuf> = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(&folder)? {
             let path = entry?.path();
             let name = path.file_name().unwrap_or_default();
-            if path.is_dir() && name != "target" {
+            if OTHERS.iter().any(|other| name == *other) {
+                continue;
+            }
+            if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
+            } else {
                 let from_root = path.strip_prefix(root).unwrap_or(&path);
-                let from_root = from_root.to_string_lossy().into_owned();
-                files.push(Source::new(from_root, fs::read_to_string(&path)?));
+                files.push(from_root.to_string_lossy().into_owned());
             }
         }
     }
-    files.sort_by(|left, right| left.path.cmp(&right.path));
+    files.sort();
     Ok(files)
 }
 
@@ -222,6 +280,28 @@ mod tests {
         let expected =
             [("one", 1, 1), ("two", 2, 5), ("four", 7, 1)].map(|(n, at, l)| (n.to_owned(), at, l));
         assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn tests_are_known_by_their_attribute() {
+        let source = Source::new(
+            "x.rs",
+            "#[test]\nfn a() {}\nfn b() {}\n#[test]\n#[should_panic]\nfn c() {}\n\
+             m! { #[test] fn d(x in 0..3) {} }\n#[tokio::test]\nasync fn e() {}\n",
+        );
+        let tests = source.functions();
+        let tests = tests.iter().filter(|function| source.is_test_function(function));
+        assert_eq!(tests.map(|test| test.name.as_str()).collect::<Vec<_>>(), ["a", "d", "e"]);
+    }
+
+    #[test]
+    fn long_comments_are_prose() {
+        let source = Source::new(
+            "x.rs",
+            "//! a long line\n//! | a long row |\n//! ```\n//! long code\n//! ```\n\
+             //! https://long\nlet a = \"// a long text\";\nlet b; // too long\n/* a\nlong one */\n",
+        );
+        assert_eq!(source.long_comments(10), [(1, 15), (8, 18), (10, 11)]);
     }
 
     #[test]

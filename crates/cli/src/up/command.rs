@@ -42,7 +42,7 @@ pub struct UpArgs {
 
 impl UpArgs {
     /// With the server's program and the arguments that it takes before its configuration file.
-    pub fn into_options(self, program: PathBuf, program_args: Vec<String>) -> Options {
+    pub(crate) fn into_options(self, program: PathBuf, program_args: Vec<String>) -> Options {
         Options {
             program,
             program_args,

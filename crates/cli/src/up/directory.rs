@@ -116,7 +116,7 @@ impl Directory {
     }
 
     /// The nodes that still run although the `up` that has started them does not.
-    pub fn take_left(&mut self) -> Vec<Node> {
+    pub(crate) fn take_left(&mut self) -> Vec<Node> {
         std::mem::take(&mut self.left)
     }
 
@@ -138,7 +138,7 @@ impl Directory {
     }
 
     /// Notes that the cluster is formed: from now on it is resumed.
-    pub fn mark_formed(&self, plan: &Plan) -> Result<(), UpError> {
+    pub(crate) fn mark_formed(&self, plan: &Plan) -> Result<(), UpError> {
         self.write_marker(plan, true)
     }
 

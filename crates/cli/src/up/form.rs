@@ -37,12 +37,12 @@ impl<'a> Formation<'a> {
     }
 
     /// Has `progress` told what is waited for, where that takes long.
-    pub fn telling(self, progress: &'a mut dyn FnMut(&str)) -> Formation<'a> {
+    pub(crate) fn telling(self, progress: &'a mut dyn FnMut(&str)) -> Formation<'a> {
         Formation { progress: Some(progress), ..self }
     }
 
     /// Waits until every node answers.
-    pub fn await_answers(&mut self) -> Result<(), UpError> {
+    pub(crate) fn await_answers(&mut self) -> Result<(), UpError> {
         self.until("the node answers", |node| {
             Ok(match node.ask(&["PING"]) {
                 Ok(_) => None,

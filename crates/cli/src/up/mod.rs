@@ -236,7 +236,7 @@ pub struct Checked {
 
 /// How many processes [`check`] and [`Checked::start`] would start for a cluster that is not there
 /// yet; none if the directory holds one.
-pub fn nodes_to_make(options: &Options) -> Result<u16, UpError> {
+pub(crate) fn nodes_to_make(options: &Options) -> Result<u16, UpError> {
     let plan = directory::plan_for(options)?;
     Ok(plan.map_or(0, |plan| plan.node_count()))
 }
@@ -361,7 +361,7 @@ impl RunningCluster {
 
     /// How many keys the primaries hold that no node can save, so that they are lost when the
     /// cluster stops; `None` if the nodes can save data.
-    pub fn unsaved_keys(&mut self) -> Option<i64> {
+    pub(crate) fn unsaved_keys(&mut self) -> Option<i64> {
         let mut keys = None;
         for node in &mut self.nodes {
             let saved = node.field(&["INFO", "persistence"], "rdb_last_bgsave_status");

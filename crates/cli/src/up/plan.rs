@@ -55,7 +55,7 @@ impl Plan {
     }
 
     /// How many nodes there are.
-    pub fn node_count(&self) -> u16 {
+    pub(crate) fn node_count(&self) -> u16 {
         self.masters * (1 + self.replicas)
     }
 
@@ -72,12 +72,12 @@ impl Plan {
     }
 
     /// The index of the primary that the node with this index follows; `None` for a primary.
-    pub fn primary_of(&self, node: u16) -> Option<u16> {
+    pub(crate) fn primary_of(&self, node: u16) -> Option<u16> {
         (node >= self.masters).then(|| node % self.masters)
     }
 
     /// Whether every port and bus port can be listened on, but for nodes that are there already.
-    pub fn check_ports(&self, there: &[u16]) -> Result<(), UpError> {
+    pub(crate) fn check_ports(&self, there: &[u16]) -> Result<(), UpError> {
         for port in self.ports().filter(|port| !there.contains(port)) {
             check_port(port, false)?;
             check_port(port + BUS_OFFSET, true)?;

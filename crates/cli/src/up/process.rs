@@ -177,7 +177,7 @@ impl Node {
     }
 
     /// The last line that it printed.
-    pub fn last_line(&self) -> String {
+    pub(crate) fn last_line(&self) -> String {
         let log = fs::read(&self.files.log).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);
         let last = text.lines().rev().find(|line| !line.trim().is_empty());
@@ -227,7 +227,7 @@ impl Node {
 
     /// Asks it to end. If its process has ended but the same node was started again by hand, that
     /// one is asked.
-    pub fn ask_to_end(&mut self) {
+    pub(crate) fn ask_to_end(&mut self) {
         if self.pid().is_some() {
             self.signal(Signal::TERM);
             // A halted process ends only once it goes on.
@@ -273,7 +273,7 @@ impl Node {
     }
 
     /// The nodes of the cluster as this one sees them.
-    pub fn cluster_nodes(&mut self) -> Result<Vec<SeenNode>, ClientError> {
+    pub(crate) fn cluster_nodes(&mut self) -> Result<Vec<SeenNode>, ClientError> {
         let text = self.ask(&["CLUSTER", "NODES"])?.text().unwrap_or_default();
         let seen = view::parse_nodes(&text)
             .ok_or(ClientError::Protocol("CLUSTER NODES has another form"))?;

@@ -86,7 +86,7 @@ fn shard(primary: &SeenNode, nodes: &[SeenNode]) -> Shard {
 }
 
 /// Ranges as people write them.
-pub fn show_ranges(ranges: &[(u16, u16)]) -> String {
+pub(crate) fn show_ranges(ranges: &[(u16, u16)]) -> String {
     let show = |&(first, last): &(u16, u16)| {
         if first == last { first.to_string() } else { format!("{first}-{last}") }
     };
@@ -94,7 +94,7 @@ pub fn show_ranges(ranges: &[(u16, u16)]) -> String {
 }
 
 /// The shards as a table, indented by two.
-pub fn show_shards(shards: &[Shard]) -> String {
+pub(crate) fn show_shards(shards: &[Shard]) -> String {
     let mut text = String::new();
     let ports = |ports: &[u16]| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
     let slots: Vec<String> = shards.iter().map(|shard| show_ranges(&shard.ranges)).collect();

@@ -27,7 +27,7 @@ pub(super) const TYPE: usize = PORT + 2;
 pub(super) const COUNT: usize = TYPE + 2;
 
 /// The length of a light header.
-pub const LIGHT_HEADER_LEN: usize = COUNT + 2;
+pub(crate) const LIGHT_HEADER_LEN: usize = COUNT + 2;
 
 // The full header only.
 pub(super) const CURRENT_EPOCH: usize = COUNT + 2;
@@ -63,7 +63,7 @@ pub(super) mod gossip {
 }
 
 /// The length of a gossip entry.
-pub const GOSSIP_LEN: usize = gossip::UNUSED + 2;
+pub(crate) const GOSSIP_LEN: usize = gossip::UNUSED + 2;
 
 /// The offsets within the body of an UPDATE.
 pub(super) mod update {

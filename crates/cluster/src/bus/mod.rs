@@ -16,7 +16,7 @@ pub use decode::{DecodeError, decode};
 pub use encode::encode;
 pub use extension::Extension;
 pub use framer::{FrameError, Framer};
-pub use layout::{GOSSIP_LEN, HEADER_LEN, LIGHT_HEADER_LEN};
+pub use layout::HEADER_LEN;
 
 use std::net::IpAddr;
 use tessera_slot::{Epoch, NodeId, Offset, SlotSet};
@@ -31,21 +31,21 @@ impl NodeFlags {
     /// The node is a replica.
     pub const REPLICA: NodeFlags = NodeFlags(1 << 1);
     /// The sender cannot reach the node.
-    pub const PFAIL: NodeFlags = NodeFlags(1 << 2);
+    pub(crate) const PFAIL: NodeFlags = NodeFlags(1 << 2);
     /// A majority has agreed that the node has failed.
-    pub const FAIL: NodeFlags = NodeFlags(1 << 3);
+    pub(crate) const FAIL: NodeFlags = NodeFlags(1 << 3);
     /// The node is the sender itself.
-    pub const MYSELF: NodeFlags = NodeFlags(1 << 4);
+    pub(crate) const MYSELF: NodeFlags = NodeFlags(1 << 4);
     /// The first packets are still being exchanged; the name is not known yet.
-    pub const HANDSHAKE: NodeFlags = NodeFlags(1 << 5);
+    pub(crate) const HANDSHAKE: NodeFlags = NodeFlags(1 << 5);
     /// The node's address is not known.
-    pub const NOADDR: NodeFlags = NodeFlags(1 << 6);
+    pub(crate) const NOADDR: NodeFlags = NodeFlags(1 << 6);
     /// MEET is to be sent to the node.
     pub const MEET: NodeFlags = NodeFlags(1 << 7);
     /// The primary has, or had, replicas: others may migrate to it.
-    pub const MIGRATE_TO: NodeFlags = NodeFlags(1 << 8);
+    pub(crate) const MIGRATE_TO: NodeFlags = NodeFlags(1 << 8);
     /// The replica will not stand for election.
-    pub const NOFAILOVER: NodeFlags = NodeFlags(1 << 9);
+    pub(crate) const NOFAILOVER: NodeFlags = NodeFlags(1 << 9);
     /// The node understands ping extensions.
     pub const EXTENSIONS: NodeFlags = NodeFlags(1 << 10);
     /// The node understands light headers.
@@ -259,7 +259,7 @@ impl MessageType {
     ];
 
     /// The type with this number.
-    pub fn from_number(number: u16) -> Option<MessageType> {
+    pub(crate) fn from_number(number: u16) -> Option<MessageType> {
         MessageType::ALL.get(usize::from(number)).copied()
     }
 
@@ -283,7 +283,7 @@ impl MessageType {
 
 impl Packet {
     /// The packet's type; `None` if unknown.
-    pub fn message_type(&self) -> Option<MessageType> {
+    pub(crate) fn message_type(&self) -> Option<MessageType> {
         Some(match self {
             Packet::Light(publish) | Packet::Full(_, Body::Publish(publish)) => {
                 if publish.sharded {

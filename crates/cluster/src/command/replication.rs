@@ -46,7 +46,7 @@ pub(super) fn replicas(
 
 /// How a replica takes over.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Manner {
+enum FailoverMode {
     /// With its primary's consent, and all its data.
     Plain,
     /// By an election, without asking the primary.
@@ -60,10 +60,10 @@ pub(super) fn failover(
     context: &CommandContext<'_>,
     argv: &[&[u8]],
 ) -> Answer {
-    let manner = match argv.first().map(|word| word.to_ascii_lowercase()).as_deref() {
-        None => Manner::Plain,
-        Some(b"force") => Manner::Force,
-        Some(b"takeover") => Manner::Takeover,
+    let mode = match argv.first().map(|word| word.to_ascii_lowercase()).as_deref() {
+        None => FailoverMode::Plain,
+        Some(b"force") => FailoverMode::Force,
+        Some(b"takeover") => FailoverMode::Takeover,
         Some(_) => return Err("ERR syntax error".to_owned()),
     };
     if cluster.nodes.me().is_primary() {
@@ -74,25 +74,25 @@ pub(super) fn failover(
         return Err("ERR I'm a replica but my master is unknown to me".to_owned());
     };
     let (id, failed) = primary;
-    if manner == Manner::Plain && (failed || cluster.link_to(id).is_none()) {
+    if mode == FailoverMode::Plain && (failed || cluster.link_to(id).is_none()) {
         let text = "ERR Master is down or failed, please use CLUSTER FAILOVER FORCE";
         return Err(text.to_owned());
     }
     let client = context.client;
-    match manner {
-        Manner::Plain => {
+    match mode {
+        FailoverMode::Plain => {
             let text =
                 format!("Manual failover user request accepted (user request from '{client}').");
             cluster.log(LogLevel::Notice, text);
             cluster.begin_manual_failover(id);
         }
-        Manner::Force => {
+        FailoverMode::Force => {
             let text =
                 format!("Forced failover user request accepted (user request from '{client}').");
             cluster.log(LogLevel::Notice, text);
             cluster.begin_forced_failover();
         }
-        Manner::Takeover => {
+        FailoverMode::Takeover => {
             let text = format!("Taking over the primary (user request from '{client}').");
             cluster.log(LogLevel::Notice, text);
             cluster.bump_epoch();

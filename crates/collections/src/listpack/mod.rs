@@ -221,7 +221,7 @@ impl Listpack {
     }
 
     /// The position of element number `index`; negative numbers count from the end (-1 is the last).
-    pub fn seek(&self, index: i64) -> Option<Position> {
+    pub(crate) fn seek(&self, index: i64) -> Option<Position> {
         let len = self.len() as i64;
         let index = if index < 0 { len + index } else { index };
         if !(0..len).contains(&index) {
@@ -251,13 +251,13 @@ impl Listpack {
 
     /// The elements from a position on.
     #[inline]
-    pub fn iter_from(&self, at: Position) -> Iter<'_> {
+    pub(crate) fn iter_from(&self, at: Position) -> Iter<'_> {
         Iter { bytes: self.as_bytes(), front: at.0 as usize, back: self.end() }
     }
 
     /// The elements up to a position, that one included.
     #[inline]
-    pub fn iter_through(&self, at: Position) -> Iter<'_> {
+    pub(crate) fn iter_through(&self, at: Position) -> Iter<'_> {
         let back = at.0 as usize + size_at(self.as_bytes(), at.0 as usize);
         Iter { bytes: self.as_bytes(), front: HEADER, back }
     }
@@ -288,23 +288,23 @@ impl Listpack {
     }
 
     /// Adds an integer at the end.
-    pub fn push_integer(&mut self, number: i64) {
+    pub(crate) fn push_integer(&mut self, number: i64) {
         self.put(self.end(), 0, Some(Encoded::Integer(number)));
     }
 
     /// Adds an element as the first.
-    pub fn push_front(&mut self, text: &[u8]) {
+    pub(crate) fn push_front(&mut self, text: &[u8]) {
         self.put(HEADER, 0, Some(Encoded::of(text)));
     }
 
     /// Adds an element before another; gives the new one's position.
-    pub fn insert_before(&mut self, at: Position, text: &[u8]) -> Position {
+    pub(crate) fn insert_before(&mut self, at: Position, text: &[u8]) -> Position {
         self.put(at.0 as usize, 0, Some(Encoded::of(text)));
         at
     }
 
     /// Adds an element behind another; gives the new one's position.
-    pub fn insert_after(&mut self, at: Position, text: &[u8]) -> Position {
+    pub(crate) fn insert_after(&mut self, at: Position, text: &[u8]) -> Position {
         let at = at.0 as usize + size_at(self.as_bytes(), at.0 as usize);
         self.put(at, 0, Some(Encoded::of(text)));
         Position(at as u32)
@@ -316,7 +316,7 @@ impl Listpack {
     }
 
     /// Puts an integer in the place of an element.
-    pub fn replace_integer(&mut self, at: Position, number: i64) {
+    pub(crate) fn replace_integer(&mut self, at: Position, number: i64) {
         self.replace_encoded(at, Encoded::Integer(number));
     }
 
@@ -505,7 +505,7 @@ impl Iter<'_> {
 
     /// Passes over elements.
     #[inline]
-    pub fn skip_elements(&mut self, count: usize) {
+    pub(crate) fn skip_elements(&mut self, count: usize) {
         for _ in 0..count {
             if self.front >= self.back {
                 return;

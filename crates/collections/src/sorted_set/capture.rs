@@ -62,14 +62,14 @@ impl Capture {
     }
 
     /// A member comes to a place.
-    pub(super) fn note_new(&mut self, text: &[u8], hash: HashCode, score: f64) {
+    pub(super) fn on_added(&mut self, text: &[u8], hash: HashCode, score: f64) {
         if !self.has_passed(text, score) {
             self.new.insert(hash, set::Member::new(text), hasher());
         }
     }
 
     /// A member leaves its place. It is kept as it is now if it is still to be shown.
-    pub(super) fn note_old(&mut self, member: &Member, hash: HashCode) {
+    pub(super) fn keep_old(&mut self, member: &Member, hash: HashCode) {
         let (text, score) = (member.text(), member.score());
         if !self.has_passed(text, score) && self.new.take(text, hash, hasher()).is_none() {
             self.old.insert(text, hash, score);

@@ -90,19 +90,6 @@ impl SortedSet {
         set
     }
 
-    /// A set of members in any order; of those that come twice the later one counts.
-    pub fn from_members<'a>(
-        members: impl Iterator<Item = (&'a [u8], f64)>,
-        limits: Limits,
-    ) -> SortedSet {
-        let mut set = SortedSet::new();
-        for (member, score) in members {
-            let seat = set.find(member);
-            set.put(member, seat, score, limits);
-        }
-        set
-    }
-
     /// Takes a listpack of members and scores in; one that is not in order is brought into it.
     ///
     /// # Errors

@@ -42,7 +42,7 @@ impl Ordered {
     /// Adds a member that is not there.
     pub(super) fn insert(&mut self, member: &[u8], hash: HashCode, score: f64) {
         if let Some(capture) = &mut self.capture {
-            capture.note_new(member, hash, score);
+            capture.on_added(member, hash, score);
         }
         let member = Member::new(member, score);
         // SAFETY: the table owns the member from now on; `remove` and `set_score` take the link out
@@ -57,8 +57,8 @@ impl Ordered {
     pub(super) fn set_score(&mut self, member: &[u8], hash: HashCode, score: f64) {
         let mut found = self.table.get_mut(member, hash).expect("the caller has seen it");
         if let Some(capture) = &mut self.capture {
-            capture.note_old(&found, hash);
-            capture.note_new(member, hash, score);
+            capture.keep_old(&found, hash);
+            capture.on_added(member, hash, score);
         }
         // SAFETY: the old link leaves the tree before the score changes; the new one is compared only afterwards, but for
         // `try_replace`, which is given the new score.
@@ -81,15 +81,15 @@ impl Ordered {
         // SAFETY: the member leaves the table below.
         self.tree.remove(unsafe { Link::to(&found) });
         let taken = self.table.take(member, hash, hasher())?;
-        self.note_removed(&taken, hash);
+        self.on_removed(&taken, hash);
         Some(taken.score())
     }
 
     /// Tells the capture of a member that has left the table.
     #[inline]
-    fn note_removed(&mut self, member: &Member, hash: HashCode) {
+    fn on_removed(&mut self, member: &Member, hash: HashCode) {
         if let Some(capture) = &mut self.capture {
-            capture.note_old(member, hash);
+            capture.keep_old(member, hash);
         }
     }
 
@@ -139,7 +139,7 @@ impl Ordered {
                 let member = link.text();
                 // The text is read until the member is found, and the member freed afterwards.
                 let taken = self.table.take(member, hash, hasher());
-                self.note_removed(&taken.expect("table and tree have the same members"), hash);
+                self.on_removed(&taken.expect("table and tree have the same members"), hash);
             }
         }
     }

@@ -16,7 +16,7 @@ fn below(random: u64, end: u64) -> usize {
 
 impl<T: Item> Table<T> {
     /// Some item, as [`Table::draw`] chooses it.
-    pub fn draw_item(&self, random: impl FnMut() -> u64) -> Option<Ref<'_, T>> {
+    pub(crate) fn draw_item(&self, random: impl FnMut() -> u64) -> Option<Ref<'_, T>> {
         let place = self.draw(random)?;
         // SAFETY: the place was just found.
         Some(unsafe { self.item(place) })

@@ -55,7 +55,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
     #[inline]
     pub(crate) fn insert(&mut self, hash: HashCode, element: T) {
         if let Some(capture) = &mut self.capture {
-            capture.note_new(element.key(), hash);
+            capture.on_added(element.key(), hash);
         }
         self.table.insert(hash, element, hasher());
     }
@@ -67,7 +67,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
         if let Some(capture) = &mut self.capture {
             // SAFETY: the place was just found.
             let element = unsafe { self.table.item(place) };
-            capture.note_change(&element, hash);
+            capture.on_change(&element, hash);
         }
         // SAFETY: the place was just found.
         Some(unsafe { self.table.item_mut(place) })
@@ -101,7 +101,7 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
         let element = unsafe { self.table.remove(place, hash, true, hasher()) };
         let seen = see(&element);
         if let Some(capture) = &mut self.capture {
-            capture.note_removed(element, hash);
+            capture.on_removed(element, hash);
         }
         seen
     }
@@ -165,14 +165,14 @@ impl<T: Item + Clone> Capture<T> {
     }
 
     /// An element is added.
-    fn note_new(&mut self, key: &[u8], hash: HashCode) {
+    fn on_added(&mut self, key: &[u8], hash: HashCode) {
         if !self.has_passed(hash) {
             self.new.insert(hash, Member::new(key), hasher());
         }
     }
 
     /// An element is about to change.
-    fn note_change(&mut self, element: &T, hash: HashCode) {
+    fn on_change(&mut self, element: &T, hash: HashCode) {
         if !self.has_passed(hash) && self.new.find(element.key(), hash).is_none() {
             self.new.insert(hash, Member::new(element.key()), hasher());
             self.old.insert(hash, element.clone(), hasher());
@@ -180,7 +180,7 @@ impl<T: Item + Clone> Capture<T> {
     }
 
     /// An element has been removed.
-    fn note_removed(&mut self, element: T, hash: HashCode) {
+    fn on_removed(&mut self, element: T, hash: HashCode) {
         self.is_within = true;
         if !self.has_passed(hash) && self.new.take(element.key(), hash, hasher()).is_none() {
             self.old.insert(hash, element, hasher());

@@ -316,7 +316,7 @@ impl<T: Item> Table<T> {
     }
 
     /// Gives the last bucket back if the table is sparse enough.
-    pub fn shrink_once(&mut self, hasher: &KeyHasher) {
+    pub(crate) fn shrink_once(&mut self, hasher: &KeyHasher) {
         let count = self.buckets.len();
         if self.len == 0 && count > 0 && count <= SEGMENT {
             self.buckets = Buckets::default();
@@ -358,7 +358,7 @@ impl<T: Item> Table<T> {
     }
 
     /// The first item of a bucket for which `wanted` holds.
-    pub fn find_in(&self, bucket: usize, wanted: impl Fn(&T) -> bool) -> Option<Ref<'_, T>> {
+    pub(crate) fn find_in(&self, bucket: usize, wanted: impl Fn(&T) -> bool) -> Option<Ref<'_, T>> {
         let words = self.chain(bucket).flatten().filter(|word| word.is_item());
         words.map(Word::item).find(|item| wanted(item))
     }

@@ -263,24 +263,3 @@ fn acknowledgements_never_go_back() {
     assert_eq!(trace.session.acked(), Offset(200));
     assert_eq!(trace.session.fsynced(), Some(Offset(150)));
 }
-
-#[test]
-fn counting_replicas() {
-    let mut traces = [Trace::online(), Trace::online(), Trace::sending(Framing::Length(5))];
-    for (trace, (now, offset)) in
-        traces.iter_mut().zip([(1000, "200"), (8000, "150"), (9000, "200")])
-    {
-        trace.now = now;
-        trace.on(SessionEvent::Replconf(&[b"ACK", offset.as_bytes(), b"FACK", b"100"]));
-    }
-    let sessions = || traces.iter().map(|trace| &trace.session);
-    // The third is not online: it counts nowhere.
-    assert_eq!(crate::acknowledged(sessions(), Offset(150)), 2);
-    assert_eq!(crate::acknowledged(sessions(), Offset(151)), 1);
-    assert_eq!(crate::acknowledged(sessions(), Offset(201)), 0);
-    assert_eq!(crate::fsynced(sessions(), Offset(100)), 2);
-    assert_eq!(crate::fsynced(sessions(), Offset(101)), 0);
-    assert_eq!(crate::good_replicas(sessions(), Millis(11_999), 10), 2);
-    assert_eq!(crate::good_replicas(sessions(), Millis(12_000), 10), 1);
-    assert_eq!(crate::good_replicas(sessions(), Millis(19_000), 10), 0);
-}

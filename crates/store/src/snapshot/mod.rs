@@ -140,7 +140,7 @@ impl Snapshots {
 
     /// A value has come to this entry, perhaps from another one.
     #[inline]
-    pub(crate) fn note_value(&self, db: usize, hash: KeyHash, entry: &Entry) {
+    pub(crate) fn on_value_placed(&self, db: usize, hash: KeyHash, entry: &Entry) {
         if !self.large.is_empty() {
             self.large.moved(self.home_of(db), hash, entry);
         }
@@ -151,7 +151,7 @@ impl Snapshots {
     }
 
     /// Two databases have been exchanged, with the world locked.
-    pub(crate) fn note_swap(&self, a: usize, b: usize, databases: usize) {
+    pub(crate) fn on_swap(&self, a: usize, b: usize, databases: usize) {
         if let Some(present) = &mut *self.present.write() {
             if present.homes.is_empty() {
                 present.homes = (0..databases).collect();

@@ -7,19 +7,37 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 
-use tessera_tidy::{Source, rust_files};
+use tessera_tidy::{Source, all_files, rust_files};
+
+mod assertions;
+mod documents;
+mod public_items;
 
 /// Lines of a file: past this it is two ideas.
 const FILE_LINES_MAX: usize = 800;
 
 /// Lines of a function.
-const FUNCTION_LINES_MAX: usize = 100;
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// Columns of a comment, and of a line in a document.
+const COLUMNS_MAX: usize = 100;
+
+/// Crates whose comments are still to be wrapped.
+const NOT_WRAPPED: &[&str] = &["config", "engine", "server", "tessera"];
 
 /// Files over the limit: path and present lines.
 const LONG_FILES: &[(&str, usize)] = &[];
 
-/// Functions over the limit: path, name, present lines, and the reason.
-const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[];
+/// Functions over the limit: path, name, present lines, and the reason. Only a long declarative table
+/// is a good one; the others are to be split.
+const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
+    ("crates/engine/src/execute.rs", "run", 73, "to be split"),
+    ("crates/engine/src/transaction/exec.rs", "try_exec", 80, "to be split"),
+    ("crates/engine/tests/blocking.rs", "many_threads", 84, "to be split"),
+    ("crates/server/src/io/batch.rs", "execute_batch", 99, "to be split"),
+    ("crates/server/src/io/tests/interleaved.rs", "words", 93, "a table of requests"),
+    ("crates/server/src/start.rs", "start", 89, "to be split"),
+];
 
 /// The crates of the workspace that each may use. Arrows point downwards only (ARCHITECTURE.md); a
 /// crate that is not here has no place yet: decide it, then add it.
@@ -79,9 +97,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates below the rim: time, randomness, files, sockets and threads are arguments or somebody
-/// else's business.
-const BELOW_THE_RIM: &[&str] = &[
+/// Crates without I/O: time, randomness, files, sockets and threads are arguments, or the business of
+/// the crates above.
+const WITHOUT_IO: &[&str] = &[
     "slot",
     "resp",
     "config",
@@ -99,23 +117,23 @@ const BELOW_THE_RIM: &[&str] = &[
 
 /// The words that they may not name, and why. Addresses of `std::net` are plain data and allowed.
 const AMBIENT: &[(&str, &str)] = &[
-    ("TcpStream", "no sockets below the rim"),
-    ("TcpListener", "no sockets below the rim"),
-    ("UdpSocket", "no sockets below the rim"),
-    ("UnixStream", "no sockets below the rim"),
-    ("UnixListener", "no sockets below the rim"),
-    ("ToSocketAddrs", "no name resolution below the rim"),
-    ("std::fs", "no files below the rim"),
-    ("std::process", "no processes below the rim"),
+    ("TcpStream", "no sockets in crates without I/O"),
+    ("TcpListener", "no sockets in crates without I/O"),
+    ("UdpSocket", "no sockets in crates without I/O"),
+    ("UnixStream", "no sockets in crates without I/O"),
+    ("UnixListener", "no sockets in crates without I/O"),
+    ("ToSocketAddrs", "no name resolution in crates without I/O"),
+    ("std::fs", "no files in crates without I/O"),
+    ("std::process", "no processes in crates without I/O"),
     ("std::env", "the environment is not an argument"),
     ("SystemTime", "time is an argument"),
     ("Instant", "time is an argument"),
-    ("std::thread", "no threads below the rim"),
-    ("thread::spawn", "no threads below the rim"),
-    ("thread::sleep", "no threads below the rim"),
+    ("std::thread", "no threads in crates without I/O"),
+    ("thread::spawn", "no threads in crates without I/O"),
+    ("thread::sleep", "no threads in crates without I/O"),
     ("thread_rng", "seeds are arguments"),
     ("getrandom", "seeds are arguments"),
-    ("tokio", "no runtime below the rim"),
+    ("tokio", "no runtime in crates without I/O"),
 ];
 
 /// The places where they may all the same: path, word, and the reason.
@@ -127,7 +145,7 @@ const AMBIENT_ALLOWED: &[(&str, &str, &str)] = &[(
 
 /// The places where `unsafe` may stand: the beginning of a path, and the reason.
 const UNSAFE_ALLOWED: &[(&str, &str)] = &[
-    ("crates/store/", "entries are laid out by hand (DESIGN.md section 2)"),
+    ("crates/store/", "entries are laid out by hand (docs/decisions.md)"),
     ("crates/collections/", "buckets, listpacks and their like are laid out by hand, for memory"),
     (
         "crates/engine/tests/allocations.rs",
@@ -157,6 +175,11 @@ fn sources() -> Vec<Source> {
     let files = rust_files(&root()).expect("the workspace can be read");
     assert!(files.len() > 20, "only {} files: is this the workspace?", files.len());
     files
+}
+
+/// The paths of all files of the workspace.
+fn files() -> Vec<String> {
+    all_files(&root()).expect("the workspace can be read")
 }
 
 /// Fails with all complaints at once.
@@ -260,14 +283,21 @@ fn files_are_one_idea() {
 #[test]
 fn functions_do_one_thing() {
     let mut complaints = Vec::new();
+    let mut found = Vec::new();
     for source in sources() {
-        for function in source.functions() {
+        for function in source.functions().into_iter().filter(|f| f.lines > FUNCTION_LINES_MAX) {
             let listed = LONG_FUNCTIONS
                 .iter()
                 .find(|(path, name, ..)| *path == source.path && *name == function.name)
                 .map(|(_, _, lines, _)| *lines);
             let place = format!("{}:{} {}", source.path, function.line, function.name);
             complaints.extend(ratchet(&place, function.lines, FUNCTION_LINES_MAX, listed));
+            found.push((source.path.clone(), function.name));
+        }
+    }
+    for (path, name, ..) in LONG_FUNCTIONS {
+        if !found.iter().any(|(at, is)| at == path && is == name) {
+            complaints.push(format!("{path} {name}: within the limit; take it off the list"));
         }
     }
     none(complaints);
@@ -297,10 +327,10 @@ fn the_ratchet_only_turns_one_way() {
 }
 
 #[test]
-fn below_the_rim_nothing_is_ambient() {
+fn crates_without_io_have_nothing_ambient() {
     let mut complaints = Vec::new();
     for source in sources() {
-        if !BELOW_THE_RIM.contains(&crate_of(&source.path)) {
+        if !WITHOUT_IO.contains(&crate_of(&source.path)) {
             continue;
         }
         let code = source.code_without_tests();
@@ -346,6 +376,21 @@ fn unsafe_is_rare_and_proved() {
         }
         for line in source.unsafe_without_reason() {
             complaints.push(format!("{}:{line}: unsafe without a SAFETY comment", source.path));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn comments_have_a_hundred_columns() {
+    let mut complaints = Vec::new();
+    for source in sources() {
+        if NOT_WRAPPED.contains(&crate_of(&source.path)) {
+            continue;
+        }
+        for (line, length) in source.long_comments(COLUMNS_MAX) {
+            let path = &source.path;
+            complaints.push(format!("{path}:{line}: {length} columns, at most {COLUMNS_MAX}"));
         }
     }
     none(complaints);
