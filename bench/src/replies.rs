@@ -26,7 +26,7 @@ enum State {
     /// In a line: a header, or a short reply.
     #[default]
     Line,
-    /// In a string of which so many bytes are missing, its line end included.
+    /// In a string of which this many bytes are missing, its line end included.
     Bulk(u64),
 }
 

@@ -32,7 +32,7 @@ impl Workload {
         }
     }
 
-    /// Its commands, with values of so many bytes.
+    /// Its commands, with values of this many bytes.
     pub fn templates(self, value_size: usize) -> Vec<Template> {
         let key = Word {
             text: KEY_PREFIX.into(),

@@ -18,7 +18,7 @@ enum Act {
     /// Adds or changes element number so much, and gives it this value.
     Put(u16, u8),
     Remove(u16),
-    /// Removes so many elements in some way of the type's own.
+    /// Removes this many elements in some way of the type's own.
     RemoveSome(u8),
     /// A step of the capture with this budget.
     Step(u16),

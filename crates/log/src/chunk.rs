@@ -3,7 +3,7 @@
 //! | part | what |
 //! | --- | --- |
 //! | `start` | the offset of the first byte in the history |
-//! | `committed` | one atomic number: so many bytes are there, and will never change again |
+//! | `committed` | one atomic number: this many bytes are there, and will never change again |
 //! | `bytes` | 64 KiB, or exactly one large append that was encoded elsewhere |
 //!
 //! This is the one place of the crate with `unsafe`. The reason: with the mutex around the bytes,

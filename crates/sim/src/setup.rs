@@ -5,7 +5,7 @@ use crate::world::World;
 use tessera_cluster::ClusterConfig;
 use tessera_slot::{NodeId, SLOT_COUNT};
 
-/// A cluster of so many shards, each with so many replicas. Host `s` is the primary of shard `s`;
+/// A cluster of this many shards, each with this many replicas. Host `s` is the primary of shard `s`;
 /// the replicas follow, shard by shard in turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setup {

@@ -77,7 +77,7 @@ impl Keyspace for NoKeys {
 }
 
 impl World {
-    /// A world with so many hosts, on which nothing runs yet.
+    /// A world with this many hosts, on which nothing runs yet.
     pub fn new(seed: u64, hosts: usize, config: ClusterConfig) -> World {
         World {
             now: 0,
@@ -163,7 +163,7 @@ impl World {
         self.now = end;
     }
 
-    /// Runs for so many milliseconds.
+    /// Runs for this many milliseconds.
     pub fn run_for(&mut self, millis: u64) {
         self.run_until(self.now + millis);
     }

@@ -5,7 +5,7 @@
 
 /// Up to this length strings double.
 const DOUBLING: usize = 1 << 20;
-/// A longer one gets room for a part of its length: one in so many bytes, at least [`DOUBLING`].
+/// A longer one gets room for a part of its length: one in this many bytes, at least [`DOUBLING`].
 const PART: usize = 32;
 /// From this length on a string is moved, and cut, without being copied.
 const MAPPED: usize = 8 << 20;

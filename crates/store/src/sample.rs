@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// How often each key comes in so many draws.
+    /// How often each key comes in this many draws.
     fn drawn(keyspace: &Keyspace, among: Among, draws: u64) -> BTreeMap<(usize, Vec<u8>), usize> {
         let (mut survey, mut seen) = (Survey::default(), BTreeMap::new());
         let mut world = keyspace.enter(0);

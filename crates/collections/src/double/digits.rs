@@ -107,7 +107,7 @@ const POWERS: [u64; 87] = [
 ];
 const FIRST_POWER: i32 = -348;
 const POWER_STEP: i32 = 8;
-/// A product with a power must have its point so many bits from the right.
+/// A product with a power must have its point this many bits from the right.
 const POINT: std::ops::RangeInclusive<i32> = -60..=-32;
 
 impl Wide {

@@ -179,7 +179,7 @@ impl Hash {
         }
     }
 
-    /// Makes ready for so many fields with these names and values: what will not be a listpack need not become one first.
+    /// Makes ready for this many fields with these names and values: what will not be a listpack need not become one first.
     pub fn expect<'a>(
         &mut self,
         fields: usize,

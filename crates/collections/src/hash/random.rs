@@ -60,7 +60,7 @@ impl Hash {
         }
     }
 
-    /// Shows `count` different fields, or all if there are not so many. Every choice of them is equally likely; their order is not.
+    /// Shows `count` different fields, or all if there are not that many. Every choice of them is equally likely; their order is not.
     pub fn sample(
         &self,
         count: usize,

@@ -149,7 +149,7 @@ impl Capture {
         (last, self.runs.elements() - self.runs.get(last).count())
     }
 
-    /// A node of so many elements is changed, taken out or replaced: if it is live it is kept aside, and its elements are passed from now on.
+    /// A node of this many elements is changed, taken out or replaced: if it is live it is kept aside, and its elements are passed from now on.
     /// `node` gives the node as it was, or a copy.
     pub(super) fn pass(&mut self, range: Range, count: usize, node: impl FnOnce() -> Node) {
         let (at, offset) = self.find(range);

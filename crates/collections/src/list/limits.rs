@@ -61,7 +61,7 @@ impl ListLimits {
         }
     }
 
-    /// Whether a node may have so many bytes and elements.
+    /// Whether a node may have this many bytes and elements.
     pub(super) fn allows(self, bytes: usize, count: usize) -> bool {
         match self.fill {
             Fill::Bytes(limit) => bytes <= limit,

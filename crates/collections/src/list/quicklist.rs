@@ -195,7 +195,7 @@ impl Quicklist {
         }
     }
 
-    /// Removes `count` elements from number `start` on; there are so many.
+    /// Removes `count` elements from number `start` on; there are that many.
     pub(super) fn remove_range(&mut self, start: usize, count: usize, limits: ListLimits) {
         let Some((place, mut offset)) = self.spine.seek(start) else { return };
         let (mut next, mut left) = (Some(place), count);

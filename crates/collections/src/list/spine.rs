@@ -179,7 +179,7 @@ impl<T: Counted> Spine<T> {
         before_block + within
     }
 
-    /// The node that begins so many elements behind the beginning of another. Takes as long as it is far away.
+    /// The node that begins this many elements behind the beginning of another. Takes as long as it is far away.
     pub(super) fn forward(&self, mut at: Place, elements: usize) -> Option<Place> {
         let mut rest = elements;
         while rest > 0 {

@@ -138,12 +138,12 @@ impl Listpack {
         Listpack(pointer)
     }
 
-    /// Whether so many bytes of strings may be added.
+    /// Whether this many bytes of strings may be added.
     pub fn has_room(&self, bytes: usize) -> bool {
         Listpack::may_have(self.byte_len().saturating_add(bytes))
     }
 
-    /// Whether a listpack may have so many bytes, and one more element without text.
+    /// Whether a listpack may have this many bytes, and one more element without text.
     pub(crate) fn may_have(bytes: usize) -> bool {
         /// Encoding and back length of an element are shorter.
         const OVERHEAD: usize = 16;
@@ -348,7 +348,7 @@ impl Listpack {
     }
 
     /// Adds several elements at the end, with one change of the allocation. Strings that are canonical integers become integers.
-    /// False: there is no room for so many bytes, and nothing was added.
+    /// False: there is no room for this many bytes, and nothing was added.
     pub fn extend<'e>(&mut self, elements: impl Iterator<Item = Element<'e>> + Clone) -> bool {
         let (mut size, mut added) = (0usize, 0);
         for element in elements.clone() {

@@ -195,7 +195,7 @@ impl IntSet {
         IntSet(pointer)
     }
 
-    /// Gives the allocation room for so many integers of this width, and says so in the header. New bytes are 0.
+    /// Gives the allocation room for this many integers of this width, and says so in the header. New bytes are 0.
     fn resize(&mut self, width: usize, count: usize) {
         let (before, after) = (self.byte_len(), HEADER + width * count);
         if before != after {
@@ -243,7 +243,7 @@ impl IntSet {
     /// Integer number `index` in ascending order.
     ///
     /// # Panics
-    /// If there are not so many.
+    /// If there are not that many.
     #[inline]
     pub fn get(&self, index: usize) -> i64 {
         let width = self.width();

@@ -91,7 +91,7 @@ impl Set {
         }
     }
 
-    /// Changes to a table at once if so many members are going to be added that it will come to that.
+    /// Changes to a table at once if this many members are going to be added that it will come to that.
     pub fn make_room(&mut self, count: usize, limits: &Limits) {
         if self.lacks_room(count, limits) {
             self.become_table();

@@ -43,7 +43,7 @@ fn compare((score, text): (f64, &[u8]), (other_score, other_text): (f64, &[u8]))
 }
 
 impl Capture {
-    /// A capture of so many members.
+    /// A capture of this many members.
     pub(super) fn of(members: usize) -> Capture {
         Capture {
             length: Some(members as u64),

@@ -68,7 +68,7 @@ impl SortedSet {
         SortedSet::Packed(Listpack::new())
     }
 
-    /// An empty set that is to get so many members, the longest of so many bytes.
+    /// An empty set that is to get this many members, the longest of this many bytes.
     pub fn with_room(entries: usize, longest: usize, limits: Limits) -> SortedSet {
         if limits.allow(entries, longest) {
             SortedSet::new()
@@ -269,7 +269,7 @@ impl SortedSet {
         }
     }
 
-    /// Leaves the packed form if so many members, the longest of so many bytes, are to be added and are too many for it.
+    /// Leaves the packed form if this many members, the longest of this many bytes, are to be added and are too many for it.
     pub fn make_room(&mut self, entries: usize, longest: usize, limits: Limits) {
         if !limits.allow(entries, longest) {
             self.tree();

@@ -140,7 +140,7 @@ enum Stage {
 }
 
 impl Entries {
-    /// Begins the capture of the entries of a stream that has so many groups.
+    /// Begins the capture of the entries of a stream that has this many groups.
     pub(super) fn begin_capture(&mut self, groups: u64) {
         let nodes = &self.nodes;
         let counters = Some((self.max_deleted_id, self.added));

@@ -298,7 +298,7 @@ proptest! {
     }
 }
 
-/// A stream of so many entries, one in a node, with a group that has given all of them to one of two consumers.
+/// A stream of this many entries, one in a node, with a group that has given all of them to one of two consumers.
 pub(super) fn stream_of(count: u64) -> Stream {
     let mut stream = Stream::new();
     let mut group = Group::new(StreamId::MIN, Some(0));

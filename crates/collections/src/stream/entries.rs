@@ -276,7 +276,7 @@ impl Entries {
     }
 }
 
-/// Whether a node takes one more entry with so many bytes of fields and values.
+/// Whether a node takes one more entry with this many bytes of fields and values.
 fn has_room(node: &Node, bytes: usize, limits: StreamLimits) -> bool {
     let most = match limits.node_bytes {
         0 => MAX_NODE_BYTES,

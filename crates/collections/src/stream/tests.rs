@@ -331,7 +331,7 @@ fn what_is_said_of_a_stream_must_be_so() {
     assert!(group.finish().is_err(), "nobody's");
 }
 
-/// A node with one entry, so many milliseconds behind the node's id.
+/// A node with one entry, this many milliseconds behind the node's id.
 fn node_of_one(delta: i64) -> Listpack {
     let mut listpack = Listpack::new();
     let head =

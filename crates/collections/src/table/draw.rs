@@ -5,7 +5,7 @@ use super::{Item, Place, Ref, Table};
 
 /// Places that are drawn from for each bucket of the table at its next full size. An average bucket has 3.5 to 7 items then.
 const PLACES: u64 = 20;
-/// Tables up to so many buckets are counted through.
+/// Tables up to this many buckets are counted through.
 const FEW_BUCKETS: usize = 8;
 
 /// A number below `end`, which is below 2^32, made of 32 random bits.

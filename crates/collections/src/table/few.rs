@@ -1,4 +1,4 @@
-//! A table of few items, which has no bucket yet: an array of exactly so many words, in no order.
+//! A table of few items, which has no bucket yet: an array of exactly this many words, in no order.
 //!
 //! Most slots of a small keyspace have a key or two; a bucket of 64 bytes for each would be more than the rest of what a key costs. The allocator
 //! has a size for each word up to 64 bytes.

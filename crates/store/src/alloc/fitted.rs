@@ -64,7 +64,7 @@ static START: AtomicPtr<u8> = AtomicPtr::new(null_mut());
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 static RESERVE: Once = Once::new();
 
-/// Whether a block of so many bytes could be one of these.
+/// Whether a block of this many bytes could be one of these.
 #[inline]
 pub(super) const fn fits(bytes: usize) -> bool {
     ABOVE < bytes && bytes <= LARGEST
@@ -509,7 +509,7 @@ mod tests {
 
     /// Looks at the mark and gives the block back.
     fn given(block: NonNull<u8>, bytes: usize) {
-        // SAFETY: the block was taken with so many bytes, and is used here for the last time.
+        // SAFETY: the block was taken with this many bytes, and is used here for the last time.
         unsafe {
             let bytes = std::slice::from_raw_parts(block.as_ptr(), bytes);
             assert!(bytes.iter().all(|byte| *byte == bytes.len() as u8), "nobody else wrote here");

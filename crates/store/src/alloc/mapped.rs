@@ -8,7 +8,7 @@ use rustix::mm::{MapFlags, MremapFlags, ProtFlags, mmap_anonymous, mremap, munma
 use std::alloc::Layout;
 use std::ptr::null_mut;
 
-/// Blocks of so many bytes and more are mapped.
+/// Blocks of this many bytes and more are mapped.
 pub(super) const FROM: usize = 8 << 20;
 /// Blocks are multiples of this, the smallest page that there is.
 const GRAIN: usize = 4 << 10;

@@ -317,7 +317,7 @@ unsafe fn moved(
 ) -> *mut u8 {
     let target = take(new);
     if !target.is_null() {
-        // SAFETY: both have so many bytes, and one is new; the old one is not used any more.
+        // SAFETY: both have this many bytes, and one is new; the old one is not used any more.
         unsafe {
             std::ptr::copy_nonoverlapping(ptr, target, old.size().min(new.size()));
             CountingAlloc.dealloc(ptr, old);

@@ -3,7 +3,7 @@
 use super::*;
 use proptest::prelude::*;
 
-/// A node of so many elements, which can be told from the others.
+/// A node of this many elements, which can be told from the others.
 fn node(count: usize) -> Node {
     let mut listpack = crate::Listpack::new();
     (0..count).for_each(|number| listpack.push_integer(number as i64));

@@ -51,7 +51,7 @@ enum Event {
     Trim(usize, usize),
     /// Many are taken from an end.
     Drain(End, usize),
-    /// The capture goes on, by so many bytes.
+    /// The capture goes on, by this many bytes.
     Step(usize),
 }
 
