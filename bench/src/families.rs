@@ -1,6 +1,7 @@
 //! Commands of every family, and the memory of every type, compared with a peer.
 //!
-//! Each scenario fills an empty server with its own values, then runs its commands at each depth of pipelining.
+//! Each scenario fills an empty server with its own values, then runs its commands at each depth of
+//! pipelining.
 
 use std::time::Duration;
 
@@ -267,7 +268,8 @@ fn measure(
     compare::measure(&server, &load)
 }
 
-/// Runs a command for each number below `count`; from one connection, so that elements come in order.
+/// Runs a command for each number below `count`; from one connection, so that elements come in
+/// order.
 fn fill(server: &Server, count: u64, command: &str) -> Result<()> {
     let load = Load {
         templates: vec![Template::parse(command)?],

@@ -1,8 +1,10 @@
-//! How good a server's choice is when memory is short: the share of reads that find their key, over one trace for all servers.
+//! How good a server's choice is when memory is short: the share of reads that find their key, over
+//! one trace for all servers.
 //!
-//! The trace is a cache's day: keys are drawn by Zipf's law, each is read, and set when it was not there. Servers differ in what
-//! a key costs, so `maxmemory` is set for each to what it uses with a given number of keys; what is compared is the choice alone.
-//! Clocks of last use count seconds, so the trace is sent at a given pace, the same for all.
+//! The trace is a cache's day: keys are drawn by Zipf's law, each is read, and set when it was not
+//! there. Servers differ in what a key costs, so `maxmemory` is set for each to what it uses with a
+//! given number of keys; what is compared is the choice alone. Clocks of last use count seconds, so
+//! the trace is sent at a given pace, the same for all.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -31,7 +33,8 @@ pub struct Plan {
     pub requests: u64,
     /// Reads a second.
     pub rate: f64,
-    /// The exponent of Zipf's law: the key of rank r is drawn r^skew times less often than the first.
+    /// The exponent of Zipf's law: the key of rank r is drawn r^skew times less often than the
+    /// first.
     pub skew: f64,
     /// Bytes of a value.
     pub value_size: usize,

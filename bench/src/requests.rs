@@ -71,9 +71,9 @@ enum Number {
 }
 
 impl Template {
-    /// Reads words with spaces between them. A word may end in a place: `{n}` is the number of the key, `{n/100}` and
-    /// `{n%100}` are made of it, `{100}` is a random number below 100, and `{x64}` stands for 64 bytes. Numbers have
-    /// twelve digits.
+    /// Reads words with spaces between them. A word may end in a place: `{n}` is the number of the
+    /// key, `{n/100}` and `{n%100}` are made of it, `{100}` is a random number below 100, and
+    /// `{x64}` stands for 64 bytes. Numbers have twelve digits.
     ///
     /// # Errors
     /// If a place is none of these, or not at the end of its word.

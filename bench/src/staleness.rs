@@ -1,7 +1,8 @@
 //! How often a replica answers without what its primary has just acknowledged.
 //!
-//! One client writes to the primary and, as soon as it has the answer, reads the same key from the replica. Replication
-//! is asynchronous, so the answer may be old; how often it is depends on who is served first, replicas or clients.
+//! One client writes to the primary and, as soon as it has the answer, reads the same key from the
+//! replica. Replication is asynchronous, so the answer may be old; how often it is depends on who
+//! is served first, replicas or clients.
 
 use std::time::{Duration, Instant};
 

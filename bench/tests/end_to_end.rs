@@ -1,5 +1,5 @@
-//! The harness against a real server. Skipped where Debian's redis-server is not installed; under CI
-//! that is a failure.
+//! The harness against a real server. Skipped where Debian's redis-server is not installed; under
+//! CI that is a failure.
 
 use std::io::Write as _;
 use std::path::PathBuf;

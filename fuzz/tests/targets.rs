@@ -1,5 +1,6 @@
-//! Runs every target for about a second with random bytes; for `BOLERO_RANDOM_TEST_TIME_MS` milliseconds where that is
-//! set. A failure shows the input and the seed that repeats it (`BOLERO_RANDOM_SEED`).
+//! Runs every target for about a second with random bytes; for `BOLERO_RANDOM_TEST_TIME_MS`
+//! milliseconds where that is set. A failure shows the input and the seed that repeats it
+//! (`BOLERO_RANDOM_SEED`).
 
 use tessera_fuzz::{PeakAlloc, targets};
 

@@ -27,8 +27,8 @@ fn is_installed() -> bool {
     found
 }
 
-/// A test's turn: one at a time. A process that one test starts has, until it is the new program, the sockets of all others, so that a port which
-/// was just given up may still be in use.
+/// A test's turn: one at a time. A process that one test starts has, until it is the new program,
+/// the sockets of all others, so that a port which was just given up may still be in use.
 fn turn() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)

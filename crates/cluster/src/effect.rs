@@ -11,8 +11,8 @@ pub struct NodesConf {
     /// The whole file.
     pub text: String,
     /// True if the file must have reached the disk (fsync of the file and of its directory) before
-    /// anything of [`Batch::then`] is done: it carries a vote, an epoch or a change of role or slots.
-    /// False if it may be written at leisure: it is convenience after a restart.
+    /// anything of [`Batch::then`] is done: it carries a vote, an epoch or a change of role or
+    /// slots. False if it may be written at leisure: it is convenience after a restart.
     pub durable: bool,
 }
 

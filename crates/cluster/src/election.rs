@@ -216,7 +216,8 @@ impl Cluster {
         self.ask_for_votes();
     }
 
-    /// A replica of the failed primary that has more data than the candidate, lives, and is still worth waiting for.
+    /// A replica of the failed primary that has more data than the candidate, lives, and is still
+    /// worth waiting for.
     pub(crate) fn better_replica(
         &self,
         primary: NodeId,

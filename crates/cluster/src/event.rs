@@ -42,7 +42,8 @@ pub enum LinkDownReason {
 /// The state of this replica's link to its primary.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PrimaryLink {
-    /// In sync. A link that is up may be silent all the same: only what came over it shows how old the data is.
+    /// In sync. A link that is up may be silent all the same: only what came over it shows how old
+    /// the data is.
     Up {
         /// When something last came from the primary, by the monotonic clock.
         heard: Millis,
@@ -99,8 +100,8 @@ pub enum Event {
     ReplicationOffset(Offset),
     /// The link to the primary went up or down, or something came over it (replicas only).
     PrimaryLink(PrimaryLink),
-    /// This node has just started and has none of the data that it had before: it has no files, or lost them. Comes
-    /// before anything else.
+    /// This node has just started and has none of the data that it had before: it has no files, or
+    /// lost them. Comes before anything else.
     StartedEmpty,
     /// Writes are paused, as [`Effect::PauseWrites`](crate::Effect::PauseWrites) asked.
     WritesPaused {

@@ -43,8 +43,8 @@ impl Cluster {
         }
     }
 
-    /// Tells all of what a command has changed: at once, but once in a tick at most, since an operator may give
-    /// thousands of slots one by one.
+    /// Tells all of what a command has changed: at once, but once in a tick at most, since an
+    /// operator may give thousands of slots one by one.
     pub(crate) fn announce_if_due(&mut self) {
         let now = self.now.mono;
         let last = self.rhythm.last_announcement;

@@ -189,11 +189,13 @@ impl Cluster {
         }
     }
 
-    /// Whether a node's host says that its process is not there: a link has ended by end-of-file, connections have been
-    /// refused since, for long enough, and the node has no link to this one either.
+    /// Whether a node's host says that its process is not there: a link has ended by end-of-file,
+    /// connections have been refused since, for long enough, and the node has no link to this one
+    /// either.
     ///
-    /// A reset or a refusal alone may come from a firewall, and then the process is alive, serves its own side's clients
-    /// and may see nothing but silence. It is judged by the timeout, by which it judges itself too.
+    /// A reset or a refusal alone may come from a firewall, and then the process is alive, serves
+    /// its own side's clients and may see nothing but silence. It is judged by the timeout, by
+    /// which it judges itself too.
     pub(crate) fn is_gone(&self, id: NodeId) -> bool {
         let Some(node) = self.nodes.get(id) else { return false };
         let refused = node.refusals.is_some_and(|refusals| {

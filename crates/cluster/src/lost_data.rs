@@ -12,10 +12,12 @@ use crate::core::Cluster;
 use crate::node::Node;
 use tessera_slot::{Millis, NodeId};
 
-/// The bounds of the time in which replicas are to show what they have, in ms; between them the node timeout counts.
+/// The bounds of the time in which replicas are to show what they have, in ms; between them the
+/// node timeout counts.
 const MIN_ASKING: u64 = 2000;
 const MAX_ASKING: u64 = 5000;
-/// How long a replica with data gets to take over, in node timeouts: the others hold to a failure for as long...
+/// How long a replica with data gets to take over, in node timeouts: the others hold to a failure
+/// for as long...
 const GIVES_WAY_FOR: u64 = 2;
 /// ...and at least this, in milliseconds.
 const MIN_GIVES_WAY: u64 = 5000;
@@ -45,7 +47,8 @@ impl LostData {
 }
 
 impl Cluster {
-    /// Whether this node must not let others synchronise with it: a replica may still have the data that it has lost.
+    /// Whether this node must not let others synchronise with it: a replica may still have the data
+    /// that it has lost.
     pub fn withholds_data(&self) -> bool {
         self.lost_data != LostData::No && self.nodes.me().is_voter()
     }

@@ -137,8 +137,9 @@ pub(crate) struct Node {
     /// When to try to connect again, while there is no link.
     pub(crate) retry_at: Millis,
     pub(crate) refusals: Option<Refusals>,
-    /// A link of it has ended by end-of-file, and it has not spoken over a new one since. Its own host says that, for a
-    /// firewall that refuses can only reset. (A new link may still come about while the process is being torn down.)
+    /// A link of it has ended by end-of-file, and it has not spoken over a new one since. Its own
+    /// host says that, for a firewall that refuses can only reset. (A new link may still come about
+    /// while the process is being torn down.)
     pub(crate) hung_up: bool,
     /// Whether it has answered a ping since this process began.
     pub(crate) reached: bool,

@@ -1,5 +1,5 @@
-//! nodes.conf: one line for each node as in CLUSTER NODES, then one of variables. The format is that
-//! of Redis 7 and Valkey 8, so that a node can be replaced by another kind in place.
+//! nodes.conf: one line for each node as in CLUSTER NODES, then one of variables. The format is
+//! that of Redis 7 and Valkey 8, so that a node can be replaced by another kind in place.
 
 use crate::ClusterConfig;
 use crate::Now;

@@ -87,7 +87,8 @@ mod tests {
             Effect::Follow { primary: NodeId([1; 20]), host: [127, 0, 0, 1].into(), port: 1 };
         let log = Effect::Log { level: LogLevel::Notice, text: String::new(), topic: None };
         let send = Effect::Send { link: LinkId::Outgoing(1), bytes: [7].as_slice().into() };
-        // Writes that waited run as soon as they may: by then the node must know that it is a replica, and of whom.
+        // Writes that waited run as soon as they may: by then the node must know that it is a
+        // replica, and of whom.
         let safe = [log, Effect::SetSlots(Vec::new()), follow, Effect::ResumeWrites, send];
         let mut outbox = Outbox::default();
         safe.iter().rev().for_each(|effect| outbox.push(effect.clone()));

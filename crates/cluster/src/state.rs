@@ -70,7 +70,8 @@ impl Cluster {
         if parted && new_state == ClusterState::Fail(FailReason::Minority) {
             self.state.in_minority = Some(now);
         }
-        // Before it has served, it waits no longer than it would have if it had heard the others at once.
+        // Before it has served, it waits no longer than it would have if it had heard the others at
+        // once.
         let longest = if self.state.has_served { MAX_REJOIN_DELAY } else { STARTUP_DELAY };
         let rejoin_delay = self.config.node_timeout.clamp(MIN_REJOIN_DELAY, longest);
         let too_soon =
@@ -112,7 +113,8 @@ impl Cluster {
         ClusterState::Ok
     }
 
-    /// Whether a node may be counted on: by its own word within the node timeout, over whichever link.
+    /// Whether a node may be counted on: by its own word within the node timeout, over whichever
+    /// link.
     ///
     /// The others suspect this node no sooner than a timeout after they could last hear it, so a
     /// node that counts this way stops serving before it can be replaced. When its own pings went
@@ -133,8 +135,8 @@ impl Cluster {
         is_heard && !(is_isolated && self.is_gone(node.id))
     }
 
-    /// Whether this node has lost every link there was, and has a replica: then it may be this node that is cut off
-    /// and whose process the others take for gone, rather than all of theirs.
+    /// Whether this node has lost every link there was, and has a replica: then it may be this node
+    /// that is cut off and whose process the others take for gone, rather than all of theirs.
     fn is_isolated(&self) -> bool {
         let me = self.id();
         let mut others = self.nodes.others().filter(|node| !node.in_handshake());

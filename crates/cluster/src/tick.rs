@@ -108,9 +108,9 @@ impl Cluster {
         }
     }
 
-    /// How long after a pong the next ping is due. The failure of a primary, or of a node of our own
-    /// shard, is to be noticed soon after the timeout; with the original's half timeout it takes one
-    /// and a half.
+    /// How long after a pong the next ping is due. The failure of a primary, or of a node of our
+    /// own shard, is to be noticed soon after the timeout; with the original's half timeout it
+    /// takes one and a half.
     fn ping_interval(&self, node: &Node) -> u64 {
         let near = node.is_voter() || node.shard == self.nodes.me().shard;
         let share = if self.config.fast_failover && near { 4 } else { 2 };

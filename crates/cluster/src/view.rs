@@ -160,7 +160,8 @@ impl RoutingView {
         Some(format!("MOVED {slot} {}:{}", owner.endpoint, owner.client_port(tls)))
     }
 
-    /// `ASK slot endpoint:port` towards the node that the slot migrates to; `None` if it is unknown.
+    /// `ASK slot endpoint:port` towards the node that the slot migrates to; `None` if it is
+    /// unknown.
     pub fn ask(&self, slot: Slot, to: NodeId, tls: bool) -> Option<String> {
         let target = self.node(to)?;
         Some(format!("ASK {slot} {}:{}", target.endpoint, target.client_port(tls)))

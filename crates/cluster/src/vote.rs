@@ -11,7 +11,8 @@ use tessera_slot::NodeId;
 
 /// No second vote about the same primary for this many node timeouts.
 const VOTE_PAUSE: u64 = 2;
-/// How long a new primary waits at most for its predecessor to follow it before it votes, in milliseconds.
+/// How long a new primary waits at most for its predecessor to follow it before it votes, in
+/// milliseconds.
 const HANDOVER: u64 = 1000;
 
 /// A request for a vote that waits, because a replica with more data may ask too.
@@ -48,8 +49,8 @@ impl Cluster {
         self.log(LogLevel::Notice, format!("Failover auth granted to {name} for epoch {epoch}"));
     }
 
-    /// Whether the primary that this node has replaced, which lives, has not shown yet that it knows: it may have voted
-    /// in the same epoch, and then the shard would have two votes.
+    /// Whether the primary that this node has replaced, which lives, has not shown yet that it
+    /// knows: it may have voted in the same epoch, and then the shard would have two votes.
     fn predecessor_may_vote(&self) -> bool {
         let Some((predecessor, at)) = self.predecessor else { return false };
         let node = self.nodes.get(predecessor).filter(|node| node.is_healthy());
@@ -69,8 +70,8 @@ impl Cluster {
         true
     }
 
-    /// A better replica is alive: the vote is for that one as soon as it asks. An operator who insists on this one
-    /// has it.
+    /// A better replica is alive: the vote is for that one as soon as it asks. An operator who
+    /// insists on this one has it.
     fn why_too_early(&self, primary: NodeId, candidate: NodeId, header: &Header) -> Option<String> {
         if self.predecessor_may_vote() {
             return Some("my predecessor may not know yet that I have its vote".to_owned());

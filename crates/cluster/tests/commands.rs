@@ -278,7 +278,8 @@ fn shards_of(node: &mut Node) -> Vec<Vec<String>> {
 
 #[test]
 fn a_replica_is_in_its_primarys_shard_before_it_has_said_so() {
-    // Given: a node that has just become a replica of another one, and has told its role but not its shard.
+    // Given: a node that has just become a replica of another one, and has told its role but not
+    // its shard.
     let conf = three_shards(1).replace(
         &format!("shard-id={} slave {}", id(0xA1), id(1)),
         &format!("shard-id={} master -", id(0xA4)),

@@ -39,8 +39,8 @@ impl Kind {
     }
 }
 
-/// The number of the form of a collection that has elements which expire; no other form has this number. So an entry knows without
-/// looking at the collection.
+/// The number of the form of a collection that has elements which expire; no other form has this
+/// number. So an entry knows without looking at the collection.
 pub const AGING: u8 = 7;
 
 /// A value with elements. Moving it is cheap: it owns one pointer.
@@ -81,10 +81,12 @@ pub unsafe trait Collection:
     /// A number that is most likely another one after the collection has grown or shrunk.
     fn extent(&self) -> usize;
 
-    /// Gives up the room that compact forms have to grow, where it is much: for what has come to rest.
+    /// Gives up the room that compact forms have to grow, where it is much: for what has come to
+    /// rest.
     fn fit(&mut self);
 
-    /// Whether it can be captured ([`crate::capture`]). Compact forms cannot: what is one block is read at once.
+    /// Whether it can be captured ([`crate::capture`]). Compact forms cannot: what is one block is
+    /// read at once.
     fn is_capturable(&self) -> bool;
 
     /// Begins a capture. A copy of the value is not captured.
@@ -93,7 +95,8 @@ pub unsafe trait Collection:
     /// If it cannot be captured, or is already.
     fn begin_capture(&mut self);
 
-    /// Shows the next parts, of about `budget` bytes; none, if much is passed over that is not to be shown. False: these were the last.
+    /// Shows the next parts, of about `budget` bytes; none, if much is passed over that is not to
+    /// be shown. False: these were the last.
     ///
     /// # Panics
     /// If it is not captured.
@@ -105,8 +108,9 @@ pub unsafe trait Collection:
     /// The name of the encoding, as OBJECT ENCODING answers it.
     fn encoding(&self) -> &'static str;
 
-    /// Prefetches what a command on this member, or at the ends where there are none, is going to read, a step further with each call,
-    /// from step 0 on: a step reads only what those before it have asked for. False: there is nothing more to ask for.
+    /// Prefetches what a command on this member, or at the ends where there are none, is going to
+    /// read, a step further with each call, from step 0 on: a step reads only what those before it
+    /// have asked for. False: there is nothing more to ask for.
     fn prefetch(&self, step: u8, member: HashCode) -> bool;
 }
 

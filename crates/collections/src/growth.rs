@@ -11,7 +11,8 @@ thread_local! {
     static GREW: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Bytes above which values are worth to be fitted: the sizes of smaller blocks are close to one another.
+/// Bytes above which values are worth to be fitted: the sizes of smaller blocks are close to one
+/// another.
 pub const FITTED_ABOVE: usize = 256;
 /// Bytes up to which there are fitted blocks.
 pub const FITTED_UP_TO: usize = 8192;

@@ -19,8 +19,9 @@ impl HashCode {
     }
 
     /// The bits which choose the bucket, lowest first. The first eight are also in the tag, so that
-    /// splitting a bucket of a small table never needs to read the keys; the other eight bits of the tag
-    /// tell the keys of a bucket apart. Bits 32–47 are left to others (the keyspace chooses slots by them).
+    /// splitting a bucket of a small table never needs to read the keys; the other eight bits of
+    /// the tag tell the keys of a bucket apart. Bits 32–47 are left to others (the keyspace chooses
+    /// slots by them).
     #[inline]
     pub(crate) fn index_bits(self) -> u64 {
         (self.0 >> 48) & 0xff | (self.0 & 0xffff_ffff) << TAG_INDEX_BITS
@@ -56,8 +57,9 @@ impl BuildHasher for &KeyHasher {
 
 static OF_COLLECTIONS: OnceLock<KeyHasher> = OnceLock::new();
 
-/// Chooses the hash function of all hashes, sets and sorted sets of the process; only the first call, before the first
-/// of them is made, has an effect. Without it the seed is a constant: then a sender of chosen keys can make tables slow.
+/// Chooses the hash function of all hashes, sets and sorted sets of the process; only the first
+/// call, before the first of them is made, has an effect. Without it the seed is a constant: then a
+/// sender of chosen keys can make tables slow.
 pub fn seed(seed: u64) {
     OF_COLLECTIONS.get_or_init(|| KeyHasher::new(seed));
 }

@@ -6,10 +6,11 @@
 //! operation copies a whole collection in order to read or change a part of it, and none does more
 //! than a small bounded step of work at once in order to grow.
 //!
-//! The compact forms are byte for byte those of RDB files, so that a snapshot writes them as they are; what comes
-//! from outside is checked once, when it is taken in (`from_bytes`).
+//! The compact forms are byte for byte those of RDB files, so that a snapshot writes them as they
+//! are; what comes from outside is checked once, when it is taken in (`from_bytes`).
 //!
-//! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the compact forms.
+//! Deliberately not here: keys, slots, locks, commands, replies, clocks; file formats beyond the
+//! compact forms.
 
 pub mod capture;
 mod collection;

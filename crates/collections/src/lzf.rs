@@ -1,8 +1,9 @@
 //! LZF, as RDB files and the inner nodes of lists have it.
 //!
-//! The compressing half is our own because of the table of earlier positions: it must be cleared for every string, and with
-//! a library's table of 256 KiB a value of 64 bytes took 3400 ns instead of 220 (measured with the
-//! example `codec_cost` and lzf-rust 0.1.0). This one's table is as large as the string.
+//! The compressing half is our own because of the table of earlier positions: it must be cleared
+//! for every string, and with a library's table of 256 KiB a value of 64 bytes took 3400 ns instead
+//! of 220 (measured with the example `codec_cost` and lzf-rust 0.1.0). This one's table is as large
+//! as the string.
 //!
 //! The format (liblzf): a control byte below 32 announces that many literal bytes, plus one. Any
 //! other one begins a repetition: its upper three bits are the length minus 2, where 7 means that a

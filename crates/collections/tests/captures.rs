@@ -69,7 +69,8 @@ impl Seen {
     }
 }
 
-/// Captures a value, does to it what is to be done, and shows the rest; twice, since a capture that has ended leaves nothing behind.
+/// Captures a value, does to it what is to be done, and shows the rest; twice, since a capture that
+/// has ended leaves nothing behind.
 fn run<T: Collection>(
     mut value: T,
     acts: &[Act],
@@ -199,7 +200,8 @@ proptest! {
     }
 }
 
-/// Captures a value, removes all its elements but few, and shows it in steps of this budget; gives how many steps that took.
+/// Captures a value, removes all its elements but few, and shows it in steps of this budget; gives
+/// how many steps that took.
 fn steps_after_removing<T: Collection>(
     value: &mut T,
     budget: usize,
@@ -240,7 +242,8 @@ fn what_is_left_out_counts_and_what_has_gone_leaves_nothing_behind() {
         });
     };
     set_all(&mut hash, b"old");
-    // All are shown, and all are left out, as they are now; a step may cost a bucket more than it should.
+    // All are shown, and all are left out, as they are now; a step may cost a bucket more than it
+    // should.
     let steps = steps_after_removing(&mut hash, BUDGET, |hash| set_all(hash, b"new"));
     assert!(steps >= 3 * STEPS / 2, "{steps} steps");
 

@@ -20,7 +20,8 @@ pub(crate) struct Shared {
     /// Raised whenever the bytes are replaced by another history.
     pub(crate) generation: AtomicU64,
     pub(crate) inner: Mutex<Inner>,
-    /// Bytes of chunks that the history does not have any more, and that are not freed yet. Raised under the mutex.
+    /// Bytes of chunks that the history does not have any more, and that are not freed yet. Raised
+    /// under the mutex.
     dropped: AtomicU64,
 }
 
@@ -36,7 +37,8 @@ impl Shared {
             self.dropped.fetch_add(bytes, Ordering::Relaxed);
         }
         drop(inner);
-        // Chunk by chunk: of what a slow replica has kept that takes milliseconds, and all the while it is memory of the history.
+        // Chunk by chunk: of what a slow replica has kept that takes milliseconds, and all the
+        // while it is memory of the history.
         for chunk in garbage {
             let bytes = chunk.capacity() as u64;
             drop(chunk);
@@ -152,9 +154,9 @@ impl Log {
         });
     }
 
-    /// From now on this is the history of a primary, of which the data at `offset` was loaded, where
-    /// its stream stands in database `db`: a full resync as a replica. Readers are cut off and need a full resync too. The world is
-    /// locked.
+    /// From now on this is the history of a primary, of which the data at `offset` was loaded,
+    /// where its stream stands in database `db`: a full resync as a replica. Readers are cut off
+    /// and need a full resync too. The world is locked.
     pub fn adopt(&self, id: ReplId, offset: Offset, db: u32) {
         self.shared.change(|inner| {
             inner.identity = Identity::new(id);
@@ -223,7 +225,8 @@ impl Log {
         });
     }
 
-    /// Bytes of memory that the history takes, with what it does not have any more, but has not freed yet.
+    /// Bytes of memory that the history takes, with what it does not have any more, but has not
+    /// freed yet.
     pub fn bytes(&self) -> u64 {
         let inner = self.shared.inner.lock();
         inner.allocated + self.shared.dropped.load(Ordering::Relaxed)

@@ -20,7 +20,8 @@ pub(crate) struct Inner {
     pub(crate) identity: Identity,
     /// The database in which the stream stands at the end of the history.
     pub(crate) stream_db: u32,
-    /// The next command selects its database even if the stream stands there: not every reader knows.
+    /// The next command selects its database even if the stream stands there: not every reader
+    /// knows.
     pub(crate) select_next: bool,
     /// End of the history. The atomic copy of it that readers see follows when an append is whole.
     pub(crate) end: u64,

@@ -13,8 +13,8 @@ use crate::writer::Checksum;
 const CHECKSUM_LEN: usize = 8;
 const FOOTER_LEN: usize = 2 + CHECKSUM_LEN;
 
-/// The payload of a value. Its version is the oldest that has the value's type: 10, and so readable by Redis 7.0 and everything later,
-/// if `options` ask for that and it can hold the value.
+/// The payload of a value. Its version is the oldest that has the value's type: 10, and so readable
+/// by Redis 7.0 and everything later, if `options` ask for that and it can hold the value.
 pub fn dump(value: impl Encode, options: impl Into<Options>) -> Vec<u8> {
     let options = options.into();
     let kind = value.value_type(options.version);
@@ -26,7 +26,8 @@ pub fn dump(value: impl Encode, options: impl Into<Options>) -> Vec<u8> {
     out
 }
 
-/// A payload whose version is known and whose checksum is right: type and value may still be anything.
+/// A payload whose version is known and whose checksum is right: type and value may still be
+/// anything.
 #[derive(Clone, Copy, Debug)]
 pub struct DumpBody<'a> {
     body: &'a [u8],
@@ -34,8 +35,8 @@ pub struct DumpBody<'a> {
 }
 
 impl<'a> DumpBody<'a> {
-    /// Checks what stands at a payload's end: the version, and with [`Checksum::On`] the checksum. A checksum of 0 is wrong here,
-    /// unlike in files, unless it is the true one.
+    /// Checks what stands at a payload's end: the version, and with [`Checksum::On`] the checksum.
+    /// A checksum of 0 is wrong here, unlike in files, unless it is the true one.
     pub fn verify(payload: &'a [u8], checksum: Checksum) -> Result<DumpBody<'a>, Error> {
         let body_len = payload
             .len()

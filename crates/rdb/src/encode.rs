@@ -54,7 +54,8 @@ pub fn encode_entry(
     value.encode(&mut Encoder::new(out, options));
 }
 
-/// Appends what comes before the value of an entry: expiry, eviction, type, key. The parts of the value are to follow ([`Encoder`]).
+/// Appends what comes before the value of an entry: expiry, eviction, type, key. The parts of the
+/// value are to follow ([`Encoder`]).
 pub fn encode_head(
     out: &mut Vec<u8>,
     key: &[u8],

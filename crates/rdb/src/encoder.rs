@@ -23,8 +23,8 @@ impl From<Compression> for Options {
 
 /// A value that can be written: its owner knows the parts, [`Encoder`] how each is written.
 pub trait Encode {
-    /// The type that [`Encode::encode`] writes for this version: one of it or older, unless only a newer one can
-    /// hold the value.
+    /// The type that [`Encode::encode`] writes for this version: one of it or older, unless only a
+    /// newer one can hold the value.
     fn value_type(&self, version: Version) -> ValueType;
 
     /// Writes what follows type and key.

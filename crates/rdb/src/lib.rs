@@ -1,9 +1,10 @@
 //! RDB files and streams, and the payloads of DUMP and RESTORE.
 //!
 //! Writing is piecewise: [`encode_entry`] turns one key into bytes and has no state, so any number
-//! of threads may call it; the value says itself how it is written ([`Encode`]); [`Writer`] owns the order, the header, the database selectors and the
-//! checksum. Reading is a pull parser, [`Reader`]: each call of [`Reader::next_item`] gives one
-//! [`Item`]; a value comes as plain data ([`value`]).
+//! of threads may call it; the value says itself how it is written ([`Encode`]); [`Writer`] owns
+//! the order, the header, the database selectors and the checksum. Reading is a pull parser,
+//! [`Reader`]: each call of [`Reader::next_item`] gives one [`Item`]; a value comes as plain data
+//! ([`value`]).
 //!
 //! Deliberately not here: files, sockets, clocks, keyspaces. The crate works on `std::io::Read` and
 //! `std::io::Write` and holds at most one entry in memory.

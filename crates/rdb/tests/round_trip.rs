@@ -144,7 +144,8 @@ proptest! {
 
     #[test]
     fn noise_after_a_header_is_an_error_or_a_short_file(noise in prop::collection::vec(any::<u8>(), 0..300)) {
-        // Without a checksum (version 4) noise may happen to be a file; no item is shorter than a byte.
+        // Without a checksum (version 4) noise may happen to be a file; no item is shorter than a
+        // byte.
         for header in [&b"REDIS0004"[..], b"REDIS0011", b"REDIS0012", b"VALKEY080", b""] {
             if let Ok(items) = read_all(&[header, &noise].concat()) {
                 prop_assert!(items.len() <= noise.len());

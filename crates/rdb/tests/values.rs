@@ -1,4 +1,5 @@
-//! Values of every type: written and read back, read from the bytes of every version, and from real servers.
+//! Values of every type: written and read back, read from the bytes of every version, and from real
+//! servers.
 
 mod peer;
 
@@ -390,7 +391,8 @@ fn real_servers_restore_what_we_read_of_theirs() {
     }
 }
 
-/// Redis 7.0 knows neither sets as listpacks nor version 3 of streams; it never has them in its own payloads, and others read both.
+/// Redis 7.0 knows neither sets as listpacks nor version 3 of streams; it never has them in its own
+/// payloads, and others read both.
 fn as_old_as_possible(value: &Value, compression: Compression) -> Vec<u8> {
     let Value::Stream(stream) = value else { return dump(value, compression) };
     struct Version2<'a>(&'a Stream);

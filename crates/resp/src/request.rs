@@ -16,7 +16,8 @@ const MAX_BULK_UNAUTHENTICATED: i64 = 16_384;
 /// Room reserved for the arguments of one command before they have arrived.
 const MAX_SPANS_RESERVED: usize = 1024;
 
-/// How a TLS record with a handshake begins: its type, and the major version (RFC 8446, section 5.1).
+/// How a TLS record with a handshake begins: its type, and the major version (RFC 8446, section
+/// 5.1).
 const TLS_HANDSHAKE: &[u8] = &[0x16, 0x03];
 
 /// The position of an argument, relative to the first byte of its command.

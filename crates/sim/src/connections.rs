@@ -18,8 +18,8 @@ impl World {
     }
 
     pub(crate) fn syn_arrives(&mut self, opener: End, target: HostId) {
-        // In a partition the packet is lost, and so are those that repeat it: the core gives up. So it does where the
-        // answer is refused: that resets the target's side alone.
+        // In a partition the packet is lost, and so are those that repeat it: the core gives up. So
+        // it does where the answer is refused: that resets the target's side alone.
         let is_answered = self.net.is_refused(opener.host, target);
         let is_lost = self.net.is_cut(opener.host, target);
         if is_lost || (!is_answered && self.net.is_refused(target, opener.host)) {
@@ -85,7 +85,8 @@ impl World {
         }
     }
 
-    /// A firewall resets one end of a connection, once what is under way to it has arrived. The other end sees silence.
+    /// A firewall resets one end of a connection, once what is under way to it has arrived. The
+    /// other end sees silence.
     fn reset_end(&mut self, number: u64, side: usize) {
         let Some(connection) = self.net.connections.get_mut(&number) else { return };
         connection.untold = Some(1 - side);
@@ -150,7 +151,8 @@ impl World {
         self.net.cut(a, b);
     }
 
-    /// A firewall refuses what goes from one host to the other from now on. The other direction is open.
+    /// A firewall refuses what goes from one host to the other from now on. The other direction is
+    /// open.
     pub fn refuse(&mut self, from: HostId, to: HostId) {
         if from != to {
             self.trouble(from);

@@ -1,9 +1,9 @@
 //! The deterministic simulator over the cluster core.
 //!
-//! A [`World`] holds hosts, each with at most one process (a `Cluster`) and a disk (its nodes.conf),
-//! a network with TCP's semantics (what is sent over a connection arrives in order, or the
-//! connection goes down) and a queue of what happens next on virtual time. Everything follows from
-//! one seed: delays, faults, ticks. Packets go through the real codec.
+//! A [`World`] holds hosts, each with at most one process (a `Cluster`) and a disk (its
+//! nodes.conf), a network with TCP's semantics (what is sent over a connection arrives in order, or
+//! the connection goes down) and a queue of what happens next on virtual time. Everything follows
+//! from one seed: delays, faults, ticks. Packets go through the real codec.
 //!
 //! After every step the invariants in [`invariants`] are checked. [`faults`] makes a run unkind.
 //!

@@ -35,7 +35,8 @@ pub(crate) struct Host {
     pub(crate) save_fault: Option<SaveFault>,
     /// How long a durable save takes, in milliseconds; the process does nothing else meanwhile.
     pub(crate) disk_delay: u64,
-    /// When a fault last befell the host, its process or its network. A slow disk and a lagging copy are none here.
+    /// When a fault last befell the host, its process or its network. A slow disk and a lagging
+    /// copy are none here.
     pub(crate) troubled_at: u64,
     /// The error of the wall clock, in milliseconds.
     pub(crate) clock_error: i64,

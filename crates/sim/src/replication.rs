@@ -55,8 +55,8 @@ impl World {
         }
     }
 
-    /// How a node's link to its primary is one tick on. A full synchronisation drops the data when it begins, and
-    /// makes it whole only after some ticks in which the primary can be read.
+    /// How a node's link to its primary is one tick on. A full synchronisation drops the data when
+    /// it begins, and makes it whole only after some ticks in which the primary can be read.
     fn next_link(&mut self, host: HostId, source: Source) -> PrimaryLink {
         /// The longest full synchronisation, in ticks.
         const LONGEST_SYNC: u64 = 20;
@@ -89,7 +89,8 @@ impl World {
         }
     }
 
-    /// A replica's data is gone but for a part, as when its primary dies in the middle of a full synchronisation.
+    /// A replica's data is gone but for a part, as when its primary dies in the middle of a full
+    /// synchronisation.
     pub fn lose_data(&mut self, host: HostId) {
         self.trouble(host);
         if let Some(process) = &mut self.hosts[host].process {

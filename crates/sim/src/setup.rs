@@ -5,8 +5,8 @@ use crate::world::World;
 use tessera_cluster::ClusterConfig;
 use tessera_slot::{NodeId, SLOT_COUNT};
 
-/// A cluster of this many shards, each with this many replicas. Host `s` is the primary of shard `s`;
-/// the replicas follow, shard by shard in turn.
+/// A cluster of this many shards, each with this many replicas. Host `s` is the primary of shard
+/// `s`; the replicas follow, shard by shard in turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Setup {
     /// The number of primaries.

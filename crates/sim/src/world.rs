@@ -53,7 +53,8 @@ pub struct World {
     pub(crate) config: ClusterConfig,
     /// Whether clients write: primaries' offsets grow.
     pub writes: bool,
-    /// Whether a replica that finds its primary again may need a full synchronisation: [`World::suffer`] says so.
+    /// Whether a replica that finds its primary again may need a full synchronisation:
+    /// [`World::suffer`] says so.
     pub(crate) full_syncs: bool,
     /// How many full synchronisations have begun.
     pub full_syncs_begun: u64,

@@ -157,7 +157,8 @@ fn a_manual_failover_swaps_the_roles() {
 #[test]
 fn a_replica_with_half_its_data_does_not_take_over() {
     for seed in 0..20 {
-        // Given: one shard whose first replica was in the middle of a full synchronisation when its primary died.
+        // Given: one shard whose first replica was in the middle of a full synchronisation when its
+        // primary died.
         let mut world = Setup { shards: 3, replicas: 2 }.resumed(seed, ClusterConfig::default());
         world.run_for(6000);
         world.lose_data(3);

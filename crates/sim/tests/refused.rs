@@ -1,11 +1,12 @@
-//! Firewalls that refuse, and others' restarts: when a primary must stop taking writes, and when it must not.
+//! Firewalls that refuse, and others' restarts: when a primary must stop taking writes, and when it
+//! must not.
 
 use tessera_cluster::{ClusterConfig, ClusterState, ViewRole};
 use tessera_sim::{Setup, World};
 
 const SEEDS: std::ops::Range<u64> = 0..60;
-/// How long two nodes may take writes for one slot, in milliseconds. The new one must be heard by the old one, or
-/// the old one must see that it is cut off; ticks are 100 ms apart.
+/// How long two nodes may take writes for one slot, in milliseconds. The new one must be heard by
+/// the old one, or the old one must see that it is cut off; ticks are 100 ms apart.
 const MOMENT: u64 = 250;
 
 fn is_ok(world: &World, host: usize) -> bool {

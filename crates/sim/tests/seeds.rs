@@ -9,7 +9,8 @@ use tessera_sim::{Setup, World};
 const DEFAULT_SEEDS: u64 = 2000;
 
 /// All nodes must agree within this time after the last fault, in milliseconds: a failed primary
-/// with slots is taken back after two node timeouts, and a replica's attempts are some seconds apart.
+/// with slots is taken back after two node timeouts, and a replica's attempts are some seconds
+/// apart.
 const AGREE_WITHIN: u64 = 40_000;
 
 fn config() -> ClusterConfig {

@@ -106,7 +106,8 @@ impl SlotSet {
         })
     }
 
-    /// The bitmap of cluster bus headers: slot n is bit n % 8 (least significant first) of byte n / 8.
+    /// The bitmap of cluster bus headers: slot n is bit n % 8 (least significant first) of byte n
+    /// / 8.
     pub fn to_bitmap(&self) -> [u8; SLOT_COUNT / 8] {
         let mut bitmap = [0; SLOT_COUNT / 8];
         for (bytes, word) in bitmap.chunks_exact_mut(8).zip(self.0) {

@@ -1,16 +1,16 @@
 //! The access clock of an entry: when its key was used last, or how often.
 //!
-//! Under an LRU policy, and without any, it is the Unix time of the last use in seconds. Under an LFU policy it is what Redis
-//! keeps in its 24 bits:
+//! Under an LRU policy, and without any, it is the Unix time of the last use in seconds. Under an
+//! LFU policy it is what Redis keeps in its 24 bits:
 //!
 //! | bits | what |
 //! | --- | --- |
 //! | 8–23 | the Unix time of the last use in minutes, the lowest 16 bits of it |
 //! | 0–7 | a logarithmic counter of uses |
 //!
-//! The counter decays by one for every `lfu-decay-time` minutes without use, and grows by one at a use with the probability
-//! 1 / ((counter - 5) · `lfu-log-factor` + 1). After a change of the policy clocks are misread until keys are used again, as in
-//! Redis.
+//! The counter decays by one for every `lfu-decay-time` minutes without use, and grows by one at a
+//! use with the probability 1 / ((counter - 5) · `lfu-log-factor` + 1). After a change of the
+//! policy clocks are misread until keys are used again, as in Redis.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -18,7 +18,8 @@ use tessera_slot::Millis;
 
 /// The counter of a new key: it gets the chance to be used before it goes.
 const INITIAL: u8 = 5;
-/// The mark of an LFU policy in [`AccessClock`], beside factor (bits 32 to 62) and decay time (bits 0 to 31).
+/// The mark of an LFU policy in [`AccessClock`], beside factor (bits 32 to 62) and decay time (bits
+/// 0 to 31).
 const ENABLED: u64 = 1 << 63;
 
 /// How often-used keys are counted.
@@ -52,7 +53,8 @@ impl Lfu {
         counter.saturating_sub(periods)
     }
 
-    /// The clock of a key that is used. `fresh` is the clock of a key that was made at the same time.
+    /// The clock of a key that is used. `fresh` is the clock of a key that was made at the same
+    /// time.
     fn used(self, clock: u32, fresh: u32) -> u32 {
         let now = (fresh >> 8) & 0xffff;
         let counter = self.decayed(clock as u8, (clock >> 8) & 0xffff, now);

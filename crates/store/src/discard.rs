@@ -65,7 +65,8 @@ impl Discards {
         }
     }
 
-    /// Frees large buffers, now or later: memory that was written to takes the system long to take back.
+    /// Frees large buffers, now or later: memory that was written to takes the system long to take
+    /// back.
     pub fn buffers(&self, buffers: Vec<Vec<u8>>) {
         self.put(Parcel::Buffers(buffers), 0, 0);
     }
@@ -82,7 +83,8 @@ impl Discards {
         self.wake.notify_one();
     }
 
-    /// Frees what is queued, and waits for more, until [`Discards::close`]. For a thread of its own.
+    /// Frees what is queued, and waits for more, until [`Discards::close`]. For a thread of its
+    /// own.
     pub fn work(&self) {
         let mut queue = self.queue.lock();
         queue.workers += 1;
@@ -119,7 +121,8 @@ impl Discards {
         }
     }
 
-    /// Ends [`Discards::work`]; what is still queued is freed with the keyspace, what comes is freed at once.
+    /// Ends [`Discards::work`]; what is still queued is freed with the keyspace, what comes is
+    /// freed at once.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.wake.notify_all();
@@ -146,7 +149,8 @@ impl Discards {
     }
 }
 
-/// About how many bytes the removal of an entry gives back, where that happens in the background; `None`: it is freed at once.
+/// About how many bytes the removal of an entry gives back, where that happens in the background;
+/// `None`: it is freed at once.
 pub(crate) fn bytes_later(entry: &Entry) -> Option<usize> {
     (entry.free_effort() > MANY).then(|| entry.memory(SAMPLES))
 }

@@ -67,7 +67,8 @@ unsafe impl Send for Entry {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for Entry {}
 
-// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all that an entry is.
+// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all
+// that an entry is.
 unsafe impl Item for Entry {
     fn into_raw(self) -> NonNull<u8> {
         ManuallyDrop::new(self).0.cast()
@@ -121,7 +122,8 @@ impl<T> CollectionRef<'_, T> {
     }
 }
 
-/// A collection in an entry, to be changed. When the change is done, it may have grown: that is noted ([`crate::rest`]).
+/// A collection in an entry, to be changed. When the change is done, it may have grown: that is
+/// noted ([`crate::rest`]).
 pub struct CollectionMut<'a, T: Collection> {
     collection: ManuallyDrop<T>,
     entry: RefMut<'a, Entry>,
@@ -154,7 +156,8 @@ impl<'a, T: Collection> CollectionMut<'a, T> {
         hash: KeyHash,
         db: usize,
     ) -> Option<CollectionMut<'a, T>> {
-        // SAFETY: the borrow that `collection` gives is this one's second owner; the drop below makes it the only one.
+        // SAFETY: the borrow that `collection` gives is this one's second owner; the drop below
+        // makes it the only one.
         let collection = unsafe { entry.alias::<T>()? };
         Some(CollectionMut { collection, entry, rest, hash, db })
     }
@@ -279,7 +282,8 @@ impl Entry {
             key_len: u8::try_from(key.len()).unwrap_or(0),
             access,
         };
-        // SAFETY: the layout has room for a header at least; the expiry and key lie within it by `Shape`.
+        // SAFETY: the layout has room for a header at least; the expiry and key lie within it by
+        // `Shape`.
         unsafe {
             let ptr = alloc(shape.layout());
             let Some(start) = NonNull::new(ptr.cast::<Header>()) else {
@@ -456,7 +460,8 @@ impl Entry {
         *flags = if is_noted { *flags | NOTED } else { *flags & !NOTED };
     }
 
-    /// As [`Collection::fit`]; a string that is edited in place gives up the room that it had to grow.
+    /// As [`Collection::fit`]; a string that is edited in place gives up the room that it had to
+    /// grow.
     pub(crate) fn fit(&mut self) {
         match self.editable() {
             Some(bytes) => growth::fit(bytes),
@@ -490,7 +495,8 @@ impl Entry {
         Some(result)
     }
 
-    /// The address of the value's allocation, if it has one of its own: it stays with the value from entry to entry.
+    /// The address of the value's allocation, if it has one of its own: it stays with the value
+    /// from entry to entry.
     pub(crate) fn value_address(&self) -> Option<usize> {
         match self.header().form {
             Form::INTEGER | Form::EMBEDDED => None,
@@ -520,7 +526,8 @@ impl Entry {
     /// A second owner of the value, if it is of this type.
     ///
     /// # Safety
-    /// It must not be dropped. If it is changed the entry must not be used until its parts have gone back into it.
+    /// It must not be dropped. If it is changed the entry must not be used until its parts have
+    /// gone back into it.
     #[inline]
     pub(crate) unsafe fn alias<T: Collection>(&self) -> Option<ManuallyDrop<T>> {
         let form = self.header().form;
@@ -547,7 +554,8 @@ impl Entry {
         self.header().flags & EDITED != 0 || self.header().form == Form::BOXED
     }
 
-    /// Bytes of memory that the entry takes, as asked from the allocator. `samples`: as for [`Collection::memory`].
+    /// Bytes of memory that the entry takes, as asked from the allocator. `samples`: as for
+    /// [`Collection::memory`].
     pub fn memory(&self, samples: usize) -> usize {
         let own = self.shape().size();
         match self.header().form {
@@ -561,7 +569,8 @@ impl Entry {
         }
     }
 
-    /// About how many allocations are freed with the entry, or as many as take the system as long: it unmaps a long string page by page.
+    /// About how many allocations are freed with the entry, or as many as take the system as long:
+    /// it unmaps a long string page by page.
     #[inline]
     pub fn free_effort(&self) -> usize {
         match self.header().form {

@@ -1,7 +1,8 @@
 //! How strings grow that are edited in place, and what they give up when they have come to rest.
 //!
-//! A short one doubles, a long one gets a little room: so a string that is built piece by piece is seldom moved, and a long one takes little more than it
-//! holds. From 8 MiB on moving costs no copy (`alloc`).
+//! A short one doubles, a long one gets a little room: so a string that is built piece by piece is
+//! seldom moved, and a long one takes little more than it holds. From 8 MiB on moving costs no copy
+//! (`alloc`).
 
 /// Up to this length strings double.
 const DOUBLING: usize = 1 << 20;
@@ -9,9 +10,11 @@ const DOUBLING: usize = 1 << 20;
 const PART: usize = 32;
 /// From this length on a string is moved, and cut, without being copied.
 const MAPPED: usize = 8 << 20;
-/// Bytes of a string that take as long to be freed as an allocation: so a mapped one is freed in the background.
+/// Bytes of a string that take as long to be freed as an allocation: so a mapped one is freed in
+/// the background.
 pub(crate) const PER_ALLOCATION: usize = 128 << 10;
-/// Room that is not worth to be given up: of a mapped string this many bytes; of another one one in so many of its length, and this many.
+/// Room that is not worth to be given up: of a mapped string this many bytes; of another one one in
+/// so many of its length, and this many.
 const MAPPED_TRIFLE: usize = 64 << 10;
 const TRIFLE: (usize, usize) = (16, 64);
 

@@ -3,7 +3,8 @@
 use tessera_collections::hasher::{HashCode, hasher};
 use tessera_slot::Slot;
 
-/// A key's slot and hash, computed once per command. Valid for the [`crate::Keyspace`] that made it.
+/// A key's slot and hash, computed once per command. Valid for the [`crate::Keyspace`] that made
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyHash {
     pub(crate) slot: Slot,
@@ -18,7 +19,8 @@ impl KeyHash {
     }
 }
 
-/// The hash of a member of a collection, for [`Keyspace::prefetch_value`](crate::Keyspace::prefetch_value).
+/// The hash of a member of a collection, for
+/// [`Keyspace::prefetch_value`](crate::Keyspace::prefetch_value).
 #[derive(Clone, Copy, Debug)]
 pub struct MemberHash(pub(crate) HashCode);
 

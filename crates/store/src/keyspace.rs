@@ -128,7 +128,8 @@ impl Keyspace {
         self.cell(hash.slot).prefetch_entry(hash);
     }
 
-    /// Further stages, from step 0 on: what leads to this member of the value in database 0. False: that was the last.
+    /// Further stages, from step 0 on: what leads to this member of the value in database 0. False:
+    /// that was the last.
     #[inline]
     pub fn prefetch_value(&self, hash: KeyHash, step: u8, member: MemberHash) -> bool {
         self.cell(hash.slot).prefetch_value(hash, step, member.0)
@@ -261,8 +262,8 @@ impl Keyspace {
         self.access.fresh(now)
     }
 
-    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the seconds since it was last used, and the
-    /// counter of its uses, the policy takes what it can use.
+    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the seconds
+    /// since it was last used, and the counter of its uses, the policy takes what it can use.
     pub fn access_of(&self, idle_seconds: Option<u64>, counter: Option<u8>, now: Millis) -> u32 {
         match (self.access.lfu(), idle_seconds, counter) {
             (Some(_), _, Some(counter)) => Lfu::clock(counter, now),
@@ -283,7 +284,8 @@ impl Keyspace {
         &self.discards
     }
 
-    /// An entry has left the keyspace: it is freed, now or later. If a snapshot still needs it, it gives about how many bytes are kept.
+    /// An entry has left the keyspace: it is freed, now or later. If a snapshot still needs it, it
+    /// gives about how many bytes are kept.
     #[inline]
     pub(crate) fn let_go(&self, entry: Entry) -> u64 {
         match self.snapshots.large().keep(entry) {
@@ -310,7 +312,8 @@ impl Keyspace {
         &self.none_expires
     }
 
-    /// Whether a key got an expiry since the last call: what was found to have none may have some now.
+    /// Whether a key got an expiry since the last call: what was found to have none may have some
+    /// now.
     pub fn take_expiry_news(&self) -> bool {
         self.none_expires.take_news()
     }
@@ -549,7 +552,8 @@ impl<'k> WorldExclusive<'k> {
         guard.publish_layout();
     }
 
-    /// Exchanges two databases. At `now` (Unix ms) it is judged which keys are still there for those who watch them.
+    /// Exchanges two databases. At `now` (Unix ms) it is judged which keys are still there for
+    /// those who watch them.
     pub fn swap(&mut self, a: usize, b: usize, now: Millis) {
         if a == b {
             return;

@@ -108,8 +108,8 @@ impl Found<'_, '_> {
         unsafe { self.entry().alias() }.map(CollectionRef::new)
     }
 
-    /// The value, to be changed, if it is a collection of this type. A running snapshot gets the old one first, so take
-    /// it only in order to change it.
+    /// The value, to be changed, if it is a collection of this type. A running snapshot gets the
+    /// old one first, so take it only in order to change it.
     #[inline]
     pub fn edit<T: Collection>(&mut self) -> Option<CollectionMut<'_, T>> {
         if self.kind() != T::KIND {
@@ -159,7 +159,8 @@ impl Found<'_, '_> {
         }
     }
 
-    /// Lets a running snapshot have the entry as it is, before it changes, and those who watch the key know that it may.
+    /// Lets a running snapshot have the entry as it is, before it changes, and those who watch the
+    /// key know that it may.
     #[inline]
     fn preserve(&mut self) {
         if self.guard.data.is_marked() {
@@ -220,7 +221,8 @@ impl Found<'_, '_> {
         self.rebuild(expiry, |value| value);
     }
 
-    /// Edits the string in place: of its present bytes none but those in `ranges`, and it may grow. Its encoding is `raw` from then on.
+    /// Edits the string in place: of its present bytes none but those in `ranges`, and it may grow.
+    /// Its encoding is `raw` from then on.
     ///
     /// # Panics
     /// If the value is no string; the caller has looked at it.
@@ -279,15 +281,17 @@ impl Found<'_, '_> {
         self.remove_to_free();
     }
 
-    /// Removes the entry and frees it; gives about how many bytes of it a snapshot keeps for the time being.
+    /// Removes the entry and frees it; gives about how many bytes of it a snapshot keeps for the
+    /// time being.
     fn remove_to_free(mut self) -> u64 {
         self.preserve();
         let entry = self.take();
         self.guard.keyspace.let_go(entry)
     }
 
-    /// Removes the entry and frees it. About how many bytes that has given back, or will where it is freed in the background, or when a snapshot has shown it;
-    /// what its table gives back is counted only if that happens at once.
+    /// Removes the entry and frees it. About how many bytes that has given back, or will where it
+    /// is freed in the background, or when a snapshot has shown it; what its table gives back is
+    /// counted only if that happens at once.
     pub fn evict(self) -> usize {
         let later = bytes_later(&self.entry());
         let before = taken_by_thread();

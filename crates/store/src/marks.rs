@@ -5,7 +5,8 @@
 //! notes them here:
 //!
 //! - an entry was made, replaced or removed: that is certain, and counts at once;
-//! - an entry may be edited in place: whether it was is known only when the command is through ([`SlotGuard::settle`]).
+//! - an entry may be edited in place: whether it was is known only when the command is through
+//!   ([`SlotGuard::settle`]).
 //!
 //! A watched key has a version, which grows with each change. A watching client remembers the
 //! version that it has seen. A waiting client is an opaque number here; the first that came is the

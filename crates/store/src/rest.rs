@@ -8,8 +8,9 @@
 //! its size. One that has is looked at again, each time after twice the time, so that a value which
 //! changes all the time costs nothing.
 //!
-//! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry that happens to look the same by these is
-//! fitted in place of the one that was meant, which does no harm.
+//! An entry knows that it is noted, and is noted once. A note is slot, database and hash. An entry
+//! that happens to look the same by these is fitted in place of the one that was meant, which does
+//! no harm.
 
 use crate::hash::KeyHash;
 use crate::keyspace::Keyspace;
@@ -45,8 +46,8 @@ pub(crate) struct Rest(Mutex<Notes>);
 #[derive(Default)]
 struct Notes {
     list: Vec<Note>,
-    /// How many are not in the list, for they are just looked at. They have a place in it: an entry whose note was lost would never
-    /// be noted again.
+    /// How many are not in the list, for they are just looked at. They have a place in it: an entry
+    /// whose note was lost would never be noted again.
     looked_at: usize,
 }
 
@@ -93,8 +94,9 @@ impl Rest {
 }
 
 impl Keyspace {
-    /// Looks at values that have grown, and fits those that have come to rest, as long as `has_time` says so. To be called every so often, with no
-    /// slot locked. `thread` chooses the shard of the world lock. Whether there is something to be looked at again.
+    /// Looks at values that have grown, and fits those that have come to rest, as long as
+    /// `has_time` says so. To be called every so often, with no slot locked. `thread` chooses the
+    /// shard of the world lock. Whether there is something to be looked at again.
     pub fn fit_rested(&self, thread: usize, has_time: impl Fn() -> bool) -> bool {
         let mut notes = self.rest().take();
         let taken = notes.len();

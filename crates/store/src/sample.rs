@@ -1,8 +1,9 @@
 //! Random keys for eviction, from all slots and databases, each as likely as any other.
 //!
-//! Buckets hold much the same number of keys, so a bucket is drawn among all of them and its keys are taken together. A
-//! [`Survey`] says how many buckets each slot has. It is taken from the hints, without a lock, where that is enough, and grows
-//! stale: a bucket that is no longer there gives another one's keys.
+//! Buckets hold much the same number of keys, so a bucket is drawn among all of them and its keys
+//! are taken together. A [`Survey`] says how many buckets each slot has. It is taken from the
+//! hints, without a lock, where that is enough, and grows stale: a bucket that is no longer there
+//! gives another one's keys.
 
 use crate::entry::Entry;
 use crate::keyspace::{Keyspace, World};
@@ -73,8 +74,8 @@ struct Place {
 pub struct Survey(Vec<Place>);
 
 impl Survey {
-    /// Looks where keys are. `exact`: places without such keys are left out for certain, which takes the slots' locks; so does
-    /// every survey of keys that expire, or of several databases.
+    /// Looks where keys are. `exact`: places without such keys are left out for certain, which
+    /// takes the slots' locks; so does every survey of keys that expire, or of several databases.
     pub fn take(&mut self, world: &mut World<'_>, among: Among, exact: bool) {
         self.0.clear();
         let keyspace = world.keyspace();
@@ -160,8 +161,8 @@ impl Survey {
 }
 
 impl SlotGuard<'_> {
-    /// Calls `see` with the keys of a bucket, or, where only those that expire are wanted and this bucket has none, of the next
-    /// one that has.
+    /// Calls `see` with the keys of a bucket, or, where only those that expire are wanted and this
+    /// bucket has none, of the next one that has.
     pub fn sample(&self, db: usize, bucket: usize, among: Among, mut see: impl FnMut(&Entry)) {
         let Some(table) = self.data.table(db) else { return };
         let count = table.bucket_count();

@@ -11,7 +11,8 @@ use tessera_slot::{SLOT_COUNT, Slot};
 /// Bits of a cursor that hold the slot; the rest is the position in its table.
 const SLOT_BITS: u32 = 14;
 const _: () = assert!(1 << SLOT_BITS == SLOT_COUNT);
-/// Buckets after which a scan lets go of the slot for a moment, so that others come to it: a tenth of a millisecond or so.
+/// Buckets after which a scan lets go of the slot for a moment, so that others come to it: a tenth
+/// of a millisecond or so.
 const BREATH: usize = 512;
 /// Entries from which on a scan is worth to be prepared slots ahead.
 const LONG: usize = 1000;
@@ -65,7 +66,8 @@ impl World<'_> {
                 let keyspace = self.keyspace();
                 let guard = self.lock_within(slot, patience)?;
                 let (start, breath) = (position, steps + BREATH);
-                // Buckets may have been merged while the slot was free; no other bucket than the first can have been shown before.
+                // Buckets may have been merged while the slot was free; no other bucket than the
+                // first can have been shown before.
                 let is_shown = |entry: &Entry| {
                     let code = keyspace.locate(entry.key()).code;
                     Table::<Entry>::is_behind(start, code)

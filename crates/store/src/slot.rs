@@ -112,9 +112,10 @@ impl SlotCell {
         }
     }
 
-    /// Prefetches what a command on a member of this key's value is going to read, a step further with each call: see
-    /// [`Collection::prefetch`]. The first reads the entry, which [`SlotCell::prefetch_entry`] has asked for. False: there is nothing
-    /// more to ask for, or the slot is not free just now.
+    /// Prefetches what a command on a member of this key's value is going to read, a step further
+    /// with each call: see [`Collection::prefetch`]. The first reads the entry, which
+    /// [`SlotCell::prefetch_entry`] has asked for. False: there is nothing more to ask for, or the
+    /// slot is not free just now.
     ///
     /// [`Collection::prefetch`]: tessera_collections::Collection::prefetch
     #[inline]
@@ -350,8 +351,8 @@ impl<'k> SlotGuard<'k> {
         Lookup::new(self, db, key, hash, place)
     }
 
-    /// The entry of a key, whatever its expiry, to be read beside others: unlike [`SlotGuard::lookup`] it leaves the slot to
-    /// other readers.
+    /// The entry of a key, whatever its expiry, to be read beside others: unlike
+    /// [`SlotGuard::lookup`] it leaves the slot to other readers.
     #[inline]
     pub fn entry(&self, db: usize, key: &[u8], hash: KeyHash) -> Option<Ref<'_, Entry>> {
         debug_assert_eq!(hash.slot, self.slot, "the key belongs to the locked slot");
@@ -386,8 +387,8 @@ impl<'k> SlotGuard<'k> {
         }
     }
 
-    /// Calls `see` with the keys that have an expiry in some buckets of a database: at most `buckets`,
-    /// from the cursor on. Gives the next cursor, 0 after the last bucket.
+    /// Calls `see` with the keys that have an expiry in some buckets of a database: at most
+    /// `buckets`, from the cursor on. Gives the next cursor, 0 after the last bucket.
     pub fn expiring_keys(
         &self,
         db: usize,

@@ -1,4 +1,5 @@
-//! Values that have grown take little more than their bytes once they have come to rest, and nothing is lost on the way.
+//! Values that have grown take little more than their bytes once they have come to rest, and
+//! nothing is lost on the way.
 
 use std::ops::ControlFlow;
 use std::sync::Mutex;

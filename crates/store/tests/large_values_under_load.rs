@@ -1,5 +1,5 @@
-//! Large values in snapshots: writers on several threads change, move, replace and delete them while the walk shows them part by part, and
-//! each snapshot is exactly the state at its start.
+//! Large values in snapshots: writers on several threads change, move, replace and delete them
+//! while the walk shows them part by part, and each snapshot is exactly the state at its start.
 //!
 //! A model beside the keyspace says what that state was, as in `snapshots_under_load.rs`.
 
@@ -157,7 +157,8 @@ fn change_all(shared: &Shared, random: &mut Random) {
     shared.keyspace.discards().flushed(flushed);
 }
 
-/// Moves a value to another key, which may be in another database and slot and have a value already.
+/// Moves a value to another key, which may be in another database and slot and have a value
+/// already.
 fn rename(shared: &Shared, world: &mut World<'_>, random: &mut Random) {
     let (from, to) = (key(random.below(KEYS)), key(random.below(KEYS)));
     let (from_db, to_db) = (random.below(DATABASES), random.below(DATABASES));
@@ -331,7 +332,8 @@ impl Seen {
     }
 }
 
-/// Takes a snapshot and compares it; gives the number of its large values. One in eight is given up.
+/// Takes a snapshot and compares it; gives the number of its large values. One in eight is given
+/// up.
 fn snapshot(shared: &Shared, random: &mut Random) -> usize {
     let handed = Arc::new(Handed::default());
     let world = shared.keyspace.enter_exclusive();

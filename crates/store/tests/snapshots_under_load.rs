@@ -21,7 +21,8 @@ use tessera_store::{
 
 const WRITERS: usize = 4;
 const DATABASES: usize = 3;
-/// Hash tags: few, so that writers and walk meet; the keys of one are many enough for tables to grow.
+/// Hash tags: few, so that writers and walk meet; the keys of one are many enough for tables to
+/// grow.
 const TAGS: usize = 5;
 const KEYS: usize = 300;
 /// How long the test runs.

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::source::{Source, item_end, line_of, words};
 
-/// A public item of a file: a function, a type, a constant. Fields, modules and re-exports are none.
+/// A public item of a file: a function, a type, a constant. Fields, modules and re-exports are
+/// none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicItem {
     /// Its name.

@@ -100,8 +100,8 @@ impl Source {
     }
 
     /// The lines with a comment, or a part of one, that have more than `limit` characters, and how
-    /// many they have. Rows of tables, code in doc comments and lines without a blank to break at do
-    /// not count.
+    /// many they have. Rows of tables, code in doc comments and lines without a blank to break at
+    /// do not count.
     pub fn long_comments(&self, limit: usize) -> Vec<(usize, usize)> {
         let mut found = Vec::new();
         let mut in_fence = false;

@@ -10,8 +10,8 @@ use tessera_slot::{Epoch, NodeId, Offset, Slot, SlotSet};
 
 /// The memory that decoding takes beside the packet: a header with its slots, small lists.
 const FIXED_BYTES: usize = 16 << 10;
-/// An entry of the gossip section takes less memory than 104 bytes, an extension less than 16 times its eight
-/// bytes; lists grow by doubling.
+/// An entry of the gossip section takes less memory than 104 bytes, an extension less than 16 times
+/// its eight bytes; lists grow by doubling.
 const DECODED_MAX: usize = 32;
 
 static VALID: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {

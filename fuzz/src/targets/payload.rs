@@ -1,4 +1,5 @@
-//! Values as RESTORE and a full synchronisation make them of payloads: refused, or as good as what commands make.
+//! Values as RESTORE and a full synchronisation make them of payloads: refused, or as good as what
+//! commands make.
 
 use super::rdb::{LIMITS, PAYLOADS, seal};
 use crate::{Meter, Vary};

@@ -1,4 +1,5 @@
-//! RDB streams and payloads of DUMP: an error or what was written, in memory that what has come pays for.
+//! RDB streams and payloads of DUMP: an error or what was written, in memory that what has come
+//! pays for.
 
 use crate::{Meter, Vary};
 use std::io::{self, Read};
@@ -16,8 +17,8 @@ pub(super) const LIMITS: Limits = Limits { string: 512 << 20 };
 /// The memory that reading takes beside the data: the buffer, and the first step of a string that
 /// claims to be long.
 const FIXED_BYTES: usize = 2 << 20;
-/// LZF turns three bytes into 264 at most, an element of a ziplist takes two bytes at least and some twenty when it is read, and
-/// buffers grow by doubling.
+/// LZF turns three bytes into 264 at most, an element of a ziplist takes two bytes at least and
+/// some twenty when it is read, and buffers grow by doubling.
 const UNPACKED_MAX: usize = 4 * 88 * 10;
 
 static STREAMS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {

@@ -10,8 +10,8 @@
 //!     └── server.log     what the node prints
 //! ```
 //!
-//! The marker is written before anything else and says `formed yes` only once the cluster is formed: what
-//! a run that failed half-way left is made anew by the next.
+//! The marker is written before anything else and says `formed yes` only once the cluster is
+//! formed: what a run that failed half-way left is made anew by the next.
 
 use std::fs::{self, File, TryLockError};
 use std::io::{Read as _, Write as _};

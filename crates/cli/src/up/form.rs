@@ -1,7 +1,8 @@
 //! From separate nodes to a cluster, by the protocol.
 //!
-//! Slots and config epochs are given while the nodes do not know each other yet, so that no two claim the
-//! same; then the first node meets the others; once all know all, replicas are told whom to follow.
+//! Slots and config epochs are given while the nodes do not know each other yet, so that no two
+//! claim the same; then the first node meets the others; once all know all, replicas are told whom
+//! to follow.
 
 use std::time::{Duration, Instant};
 

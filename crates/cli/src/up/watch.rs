@@ -1,7 +1,7 @@
 //! The events of a running cluster.
 //!
-//! Nodes are asked about themselves only; what one node thinks of another is its own affair. A [`Watcher`]
-//! compares what it sees with what it saw, so it is tested without any process.
+//! Nodes are asked about themselves only; what one node thinks of another is its own affair. A
+//! [`Watcher`] compares what it sees with what it saw, so it is tested without any process.
 
 use std::collections::BTreeMap;
 use std::fmt;

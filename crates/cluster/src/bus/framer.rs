@@ -5,8 +5,9 @@ use super::layout::{GOSSIP_LEN, HEADER_LEN, LIGHT_HEADER_LEN, SIGNATURE, TOTLEN}
 
 /// No packet is longer: PUBLISH carries at most a channel and a message of 512 MiB each.
 const MAX_PACKET: usize = 1 << 30;
-/// The longest packet of a node that is not known yet, some 320 KiB: a MEET or PING from a cluster of this many nodes
-/// which speaks of all of them (suspected ones are all told of) and of as many forgotten ones, and as much again.
+/// The longest packet of a node that is not known yet, some 320 KiB: a MEET or PING from a cluster
+/// of this many nodes which speaks of all of them (suspected ones are all told of) and of as many
+/// forgotten ones, and as much again.
 const MAX_UNKNOWN_PACKET: usize = 2 * (HEADER_LEN + LARGEST_CLUSTER * (GOSSIP_LEN + FORGOTTEN_LEN));
 /// Nodes of the largest cluster that the protocol is meant for.
 const LARGEST_CLUSTER: usize = 1000;
@@ -20,14 +21,14 @@ pub enum FrameError {
     /// The length field is below a header's length or above every sensible limit.
     #[error("bad message length {0}")]
     Length(u32),
-    /// The packet may be a sound one, but is longer than what a node that is not known yet has to say. After
-    /// [`Framer::node_is_known`] it can be read.
+    /// The packet may be a sound one, but is longer than what a node that is not known yet has to
+    /// say. After [`Framer::node_is_known`] it can be read.
     #[error("message of {0} bytes from a node that is not known")]
     Stranger(u32),
 }
 
-/// Collects bytes and gives whole packets back. It holds at most the bytes that were received, never
-/// what a length field promises.
+/// Collects bytes and gives whole packets back. It holds at most the bytes that were received,
+/// never what a length field promises.
 #[derive(Debug, Default)]
 pub struct Framer {
     buffer: Vec<u8>,

@@ -1,5 +1,5 @@
-//! The CLUSTER subcommands, by family. COUNTKEYSINSLOT, GETKEYSINSLOT and KEYSLOT are not here: they
-//! ask the keyspace alone.
+//! The CLUSTER subcommands, by family. COUNTKEYSINSLOT, GETKEYSINSLOT and KEYSLOT are not here:
+//! they ask the keyspace alone.
 
 mod help;
 mod membership;

@@ -1,8 +1,9 @@
 //! The decimal digits of a number.
 //!
-//! Redis and Valkey take them from Grisu2 (Florian Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with Integers",
-//! 2010), whose digits always read back as the same number, and in one case of a thousand are not the shortest. Since programs compare
-//! texts, the digits here come from the same method with the same powers of ten.
+//! Redis and Valkey take them from Grisu2 (Florian Loitsch, "Printing Floating-Point Numbers
+//! Quickly and Accurately with Integers", 2010), whose digits always read back as the same number,
+//! and in one case of a thousand are not the shortest. Since programs compare texts, the digits
+//! here come from the same method with the same powers of ten.
 
 /// An exact number of up to 64 bits: `mantissa` · 2^`exponent`.
 #[derive(Clone, Copy)]
@@ -15,7 +16,8 @@ struct Wide {
 const HIDDEN_BIT: u64 = 1 << 52;
 const EXPONENT_BIAS: i32 = 1023 + 52;
 
-/// The powers of ten from 10^-348 on in steps of 10^8: mantissas of 64 bits, rounded to the nearest.
+/// The powers of ten from 10^-348 on in steps of 10^8: mantissas of 64 bits, rounded to the
+/// nearest.
 const POWERS: [u64; 87] = [
     0xFA8F_D5A0_081C_0288,
     0xBAAE_E17F_A23E_BF76,

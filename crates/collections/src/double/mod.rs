@@ -1,4 +1,5 @@
-//! Floating point numbers as text, digit for digit as Redis and Valkey write them, and read as they read them.
+//! Floating point numbers as text, digit for digit as Redis and Valkey write them, and read as they
+//! read them.
 
 mod digits;
 mod parse;
@@ -43,7 +44,8 @@ impl DoubleText {
         }
     }
 
-    /// As [`DoubleText::format`], but that a large whole number has an exponent too if it is shorter so: `1e+17`.
+    /// As [`DoubleText::format`], but that a large whole number has an exponent too if it is
+    /// shorter so: `1e+17`.
     pub fn format_shortest(&mut self, number: f64) -> &str {
         self.write(|writer| match number {
             _ if number.is_nan() => writer.put(b"nan"),

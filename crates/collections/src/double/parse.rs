@@ -1,7 +1,7 @@
 //! Reading numbers.
 
-/// Reads a number as C's `strtod` does, without spaces around it: decimal, hexadecimal or `inf`. Neither NaN nor what is too
-/// large, or too small to differ from zero, is one.
+/// Reads a number as C's `strtod` does, without spaces around it: decimal, hexadecimal or `inf`.
+/// Neither NaN nor what is too large, or too small to differ from zero, is one.
 pub fn parse_double(text: &[u8]) -> Option<f64> {
     match lenient_double(text)? {
         Parsed { number, exact: true } => Some(number),
@@ -80,7 +80,8 @@ fn hexadecimal(text: &[u8]) -> Option<(f64, bool)> {
         }
         _ => return None,
     }
-    // In two steps, since neither of the ends of the format is a power of two that can be written as a factor.
+    // In two steps, since neither of the ends of the format is a power of two that can be written
+    // as a factor.
     let exponent = exponent.clamp(-4000, 4000) as i32;
     let (half, rest) = (exponent / 2, exponent - exponent / 2);
     let number = mantissa as f64 * 2f64.powi(half) * 2f64.powi(rest);

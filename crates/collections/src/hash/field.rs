@@ -32,8 +32,8 @@ unsafe impl Send for Field {}
 // SAFETY: shared access only reads.
 unsafe impl Sync for Field {}
 
-// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all that a field is. Name and expiry
-// change through `&mut` only.
+// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all
+// that a field is. Name and expiry change through `&mut` only.
 unsafe impl Item for Field {
     fn into_raw(self) -> NonNull<u8> {
         ManuallyDrop::new(self).0
@@ -108,7 +108,8 @@ impl Shape {
 /// A copy of bytes in an allocation of their own; there is at least one.
 fn copy_apart(bytes: &[u8]) -> NonNull<u8> {
     let layout = Layout::from_size_align(bytes.len(), 1).expect("a value is below 4 GiB");
-    // SAFETY: only long values come here, so the layout is not empty; the allocation has room for them.
+    // SAFETY: only long values come here, so the layout is not empty; the allocation has room for
+    // them.
     unsafe {
         let Some(start) = NonNull::new(alloc(layout)) else { handle_alloc_error(layout) };
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), start.as_ptr(), bytes.len());
@@ -210,7 +211,8 @@ impl Field {
     pub(super) fn value(&self) -> &[u8] {
         let shape = self.shape();
         let place = self.at(shape.value_offset());
-        // SAFETY: the value's bytes are initialised and live as long as the field, here or where the pointer says.
+        // SAFETY: the value's bytes are initialised and live as long as the field, here or where
+        // the pointer says.
         unsafe {
             let start = if shape.has(APART) { self.apart(shape) } else { place };
             std::slice::from_raw_parts(start, shape.value_len)
@@ -259,7 +261,8 @@ impl Field {
         } else if old.has(APART) {
             let new = Shape::of(old.name_len, old.value_len, expiry.is_some());
             let moved = Field::allocate(new, self.name(), expiry);
-            // SAFETY: the pointer has its place in the new allocation; the old one is freed without what it points to.
+            // SAFETY: the pointer has its place in the new allocation; the old one is freed without
+            // what it points to.
             unsafe {
                 let place = moved.at(new.value_offset());
                 place.cast::<*mut u8>().write_unaligned(self.apart(old));

@@ -17,7 +17,8 @@ pub struct Fields {
     table: Elements<Field>,
     /// No field expires before this, Unix ms.
     earliest: u64,
-    /// The same of the fields that the sweep under way has passed, and of those that got their expiry since it began.
+    /// The same of the fields that the sweep under way has passed, and of those that got their
+    /// expiry since it began.
     passed: u64,
     /// The bucket that the sweep looks at next; 0: none is under way.
     sweep: u32,
@@ -42,7 +43,8 @@ impl<'a> FieldRef<'a> {
 /// A field of a table, seen for as long as the table is borrowed.
 #[inline]
 pub(super) fn seen(field: Ref<'_, Field>) -> FieldRef<'_> {
-    // SAFETY: what the field owns lives, and does not change, as long as its table is borrowed; the reference says that for how long.
+    // SAFETY: what the field owns lives, and does not change, as long as its table is borrowed; the
+    // reference says that for how long.
     unsafe { std::mem::transmute::<FieldRef<'_>, FieldRef<'_>>(FieldRef::of(&field)) }
 }
 
@@ -143,13 +145,15 @@ impl Fields {
             self.table.remove(place, hash, |_| ());
         }
         if self.table.bucket_count() < buckets {
-            // Fields may have moved to a bucket that the sweep has passed: it knows no more than before.
+            // Fields may have moved to a bucket that the sweep has passed: it knows no more than
+            // before.
             self.passed = self.passed.min(self.earliest);
         }
         true
     }
 
-    /// Removes the expired fields of the next `buckets` buckets, and shows their names. Whether there may be more.
+    /// Removes the expired fields of the next `buckets` buckets, and shows their names. Whether
+    /// there may be more.
     pub(super) fn sweep(&mut self, as_of: u64, buckets: usize, mut see: impl FnMut(&[u8])) -> bool {
         if self.sweep == 0 {
             self.passed = u64::MAX;

@@ -1,7 +1,8 @@
 //! The hash: fields with values, some of which may expire.
 //!
-//! Few short fields are a listpack of names and values by turns. More, or longer ones, or fields that expire, are a table of fields
-//! with their values (`field.rs`, `fields.rs`). A table never becomes a listpack again, as in Redis.
+//! Few short fields are a listpack of names and values by turns. More, or longer ones, or fields
+//! that expire, are a table of fields with their values (`field.rs`, `fields.rs`). A table never
+//! becomes a listpack again, as in Redis.
 //!
 //! A field whose time has come stays until it is removed ([`Hash::retire`], [`Hash::sweep`]). The
 //! caller that removes it must tell replicas. Until then it counts in [`Hash::len`], and nothing
@@ -179,7 +180,8 @@ impl Hash {
         }
     }
 
-    /// Makes ready for this many fields with these names and values: what will not be a listpack need not become one first.
+    /// Makes ready for this many fields with these names and values: what will not be a listpack
+    /// need not become one first.
     pub fn expect<'a>(
         &mut self,
         fields: usize,
@@ -253,7 +255,8 @@ impl Hash {
         }
     }
 
-    /// Removes expired fields, and shows their names: a step through some `buckets` of the table. Whether there may be more.
+    /// Removes expired fields, and shows their names: a step through some `buckets` of the table.
+    /// Whether there may be more.
     pub fn sweep(&mut self, as_of: u64, buckets: usize, see: impl FnMut(&[u8])) -> bool {
         match self {
             Hash::Packed(_) => false,
@@ -301,8 +304,8 @@ impl Hash {
         }
     }
 
-    /// Shows some fields: all of a listpack, of a table those at the cursor. Gives the next cursor, 0 at the end. Every field
-    /// that is there throughout is shown at least once.
+    /// Shows some fields: all of a listpack, of a table those at the cursor. Gives the next cursor,
+    /// 0 at the end. Every field that is there throughout is shown at least once.
     pub fn scan(&self, cursor: u64, as_of: u64, mut see: impl FnMut(FieldRef<'_>)) -> u64 {
         match self {
             Hash::Packed(listpack) => {

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 
 /// How often a field is drawn again when it had expired, before all are looked through.
 const PATIENCE: usize = 100;
-/// A sample is drawn field by field if the hash has so many times as many; else all fields are passed once.
+/// A sample is drawn field by field if the hash has so many times as many; else all fields are
+/// passed once.
 const SPARSE: usize = 3;
 
 impl Hash {
@@ -60,7 +61,8 @@ impl Hash {
         }
     }
 
-    /// Shows `count` different fields, or all if there are not that many. Every choice of them is equally likely; their order is not.
+    /// Shows `count` different fields, or all if there are not that many. Every choice of them is
+    /// equally likely; their order is not.
     pub fn sample(
         &self,
         count: usize,
@@ -84,7 +86,8 @@ impl Hash {
             }
             return;
         }
-        // Each field in turn is taken with the probability that it must have, given how many are still wanted.
+        // Each field in turn is taken with the probability that it must have, given how many are
+        // still wanted.
         self.for_each(as_of, |field| {
             let drawn = (random() >> 16) % left.max(1) as u64;
             if drawn < wanted as u64 {

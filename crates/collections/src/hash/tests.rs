@@ -246,7 +246,8 @@ fn random(seed: u64) -> impl FnMut() -> u64 {
     }
 }
 
-/// Whether all of `len` fields came about equally often: by a chi-square of which not one in a million is so large.
+/// Whether all of `len` fields came about equally often: by a chi-square of which not one in a
+/// million is so large.
 fn is_fair(counts: &BTreeMap<Vec<u8>, u32>, len: u32) -> bool {
     let (len, freedom) = (f64::from(len), f64::from(len - 1));
     let mean = counts.values().map(|&count| f64::from(count)).sum::<f64>() / len;

@@ -44,7 +44,8 @@ impl CapturableSpine {
         self.spine.edit(at, change)
     }
 
-    /// As [`CapturableSpine::edit`], where the number of the node's first element is known: takes no time to find out.
+    /// As [`CapturableSpine::edit`], where the number of the node's first element is known: takes
+    /// no time to find out.
     #[inline]
     pub(super) fn edit_known<R>(
         &mut self,
@@ -81,7 +82,8 @@ impl CapturableSpine {
         self.remove_known(at, start)
     }
 
-    /// As [`CapturableSpine::remove`], where the number of the node's first element is known: takes no time to find out.
+    /// As [`CapturableSpine::remove`], where the number of the node's first element is known: takes
+    /// no time to find out.
     pub(super) fn remove_known(&mut self, at: Place, start: usize) -> Option<Place> {
         let of = self.spine.elements();
         let (node, next) = self.spine.remove(at);
@@ -133,7 +135,8 @@ impl CapturableSpine {
         self.spine.join(near);
     }
 
-    /// Tells the capture of a node that is about to be added, beginning with element number `start`.
+    /// Tells the capture of a node that is about to be added, beginning with element number
+    /// `start`.
     #[inline]
     fn note(&mut self, start: usize) {
         if let Some(capture) = &mut self.capture {

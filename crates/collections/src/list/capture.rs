@@ -1,4 +1,5 @@
-//! A capture of a list: which nodes are still to be shown, and those that were and are in the list no more.
+//! A capture of a list: which nodes are still to be shown, and those that were and are in the list
+//! no more.
 //!
 //! It works by whole nodes. A node is live, to be shown as it stands, or passed: shown already,
 //! new, or kept aside as it was. Before a live node is changed it is copied (at most once in a
@@ -18,7 +19,8 @@ use super::node::{Node, Unpacked};
 use super::spine::{Counted, Place, Spine};
 use crate::capture::Part;
 
-/// A stretch of the list: first what has been passed, then what is live. Every run but the last has live elements.
+/// A stretch of the list: first what has been passed, then what is live. Every run but the last has
+/// live elements.
 #[derive(Debug, Default)]
 struct Run {
     /// The elements to be shown before the live ones, in order; never empty.
@@ -90,8 +92,8 @@ pub(super) struct Range {
 pub(super) struct Capture {
     /// There is always one. They add up to what the list had when it was last asked for anything.
     runs: Spine<Run>,
-    /// The run that was looked for last, and the number of its first element. If the list has changed since then, this run has more passed elements,
-    /// or fewer.
+    /// The run that was looked for last, and the number of its first element. If the list has
+    /// changed since then, this run has more passed elements, or fewer.
     found: (Place, usize),
     /// The number of nodes when it began, until that was shown.
     length: Option<usize>,
@@ -106,13 +108,15 @@ impl Capture {
         Capture { runs, found, length: Some(spine.nodes()) }
     }
 
-    /// Learns what the last change has come to: all it was told before is where that is going to be.
+    /// Learns what the last change has come to: all it was told before is where that is going to
+    /// be.
     fn recount(&mut self, elements: usize) {
         let before = self.runs.elements();
         self.runs.edit(self.found.0, |run| run.passed = run.passed + elements - before);
     }
 
-    /// The run in which an element is, and its number within; the end of the list is in the last run.
+    /// The run in which an element is, and its number within; the end of the list is in the last
+    /// run.
     fn find(&mut self, Range { start, of }: Range) -> (Place, usize) {
         self.recount(of);
         self.found = self.find_near(start).unwrap_or_else(|| self.seek(start));
@@ -120,7 +124,8 @@ impl Capture {
         (at, start - first)
     }
 
-    /// The run in which an element is, and the number of its first, if it is the run that was found last or not far from it.
+    /// The run in which an element is, and the number of its first, if it is the run that was found
+    /// last or not far from it.
     fn find_near(&self, start: usize) -> Option<(Place, usize)> {
         /// An operation that goes through the list leaves a run or two behind with each node.
         const NEAR: usize = 4;
@@ -149,8 +154,8 @@ impl Capture {
         (last, self.runs.elements() - self.runs.get(last).count())
     }
 
-    /// A node of this many elements is changed, taken out or replaced: if it is live it is kept aside, and its elements are passed from now on.
-    /// `node` gives the node as it was, or a copy.
+    /// A node of this many elements is changed, taken out or replaced: if it is live it is kept
+    /// aside, and its elements are passed from now on. `node` gives the node as it was, or a copy.
     pub(super) fn pass(&mut self, range: Range, count: usize, node: impl FnOnce() -> Node) {
         let (at, offset) = self.find(range);
         let run = self.runs.get(at);
@@ -293,7 +298,8 @@ fn first(runs: &Spine<Run>) -> Place {
     runs.first().expect("there is a run")
 }
 
-/// The place of the node that begins with element number `start`. `cursor` has where the last one was, which stands before it.
+/// The place of the node that begins with element number `start`. `cursor` has where the last one
+/// was, which stands before it.
 fn go_to(spine: &Spine, cursor: &mut Option<(Place, usize)>, start: usize) -> Place {
     let place = match *cursor {
         Some((place, number)) => spine.forward(place, start - number),

@@ -42,7 +42,8 @@ impl ListLimits {
         ListLimits { fill, compress_depth: compress_depth as usize, packed_threshold: 0 }
     }
 
-    /// With another length from which an element has a node for itself, bytes; 0: what follows from the nodes' size.
+    /// With another length from which an element has a node for itself, bytes; 0: what follows from
+    /// the nodes' size.
     pub fn with_packed_threshold(self, bytes: usize) -> ListLimits {
         ListLimits { packed_threshold: bytes, ..self }
     }
@@ -69,8 +70,8 @@ impl ListLimits {
         }
     }
 
-    /// Whether the only node of a list is small enough for a listpack. A list that shrinks must have become
-    /// half as small, lest it goes to and fro.
+    /// Whether the only node of a list is small enough for a listpack. A list that shrinks must
+    /// have become half as small, lest it goes to and fro.
     pub(super) fn is_small(self, bytes: usize, count: usize, shrinks: bool) -> bool {
         let part = if shrinks { 2 } else { 1 };
         match self.fill {

@@ -1,8 +1,9 @@
 //! The list: few small elements are a listpack, more a quicklist, which is a sequence of listpacks.
 //!
-//! When one becomes the other is decided as in Redis 7.2: before elements are added, by what the listpack would then have; after elements
-//! were removed, once the only node is half as small as it may be. Elements are shown to functions, rather than given out by iterators, since
-//! those of compressed nodes exist only while they are looked at.
+//! When one becomes the other is decided as in Redis 7.2: before elements are added, by what the
+//! listpack would then have; after elements were removed, once the only node is half as small as it
+//! may be. Elements are shown to functions, rather than given out by iterators, since those of
+//! compressed nodes exist only while they are looked at.
 
 mod builder;
 mod capturable_spine;
@@ -116,7 +117,8 @@ impl List {
         }
     }
 
-    /// Shows the elements from number `start` on, in this direction, until `visit` breaks; gives what it broke with.
+    /// Shows the elements from number `start` on, in this direction, until `visit` breaks; gives
+    /// what it broke with.
     pub fn visit<B>(
         &self,
         start: usize,
@@ -217,7 +219,8 @@ impl List {
         count
     }
 
-    /// Removes up to `most` elements that equal `text`, in this direction; gives how many there were.
+    /// Removes up to `most` elements that equal `text`, in this direction; gives how many there
+    /// were.
     pub fn remove_equal(
         &mut self,
         text: &[u8],
@@ -245,7 +248,8 @@ impl List {
         }
     }
 
-    /// Becomes a listpack if there is but one node, much smaller than it might be; not while it is captured.
+    /// Becomes a listpack if there is but one node, much smaller than it might be; not while it is
+    /// captured.
     #[inline]
     pub fn shrink(&mut self, limits: ListLimits) {
         self.become_listpack(limits, true);
@@ -400,7 +404,8 @@ unsafe impl Collection for List {
     fn prefetch(&self, _: u8, _: HashCode) -> bool {
         match self {
             List::Packed(listpack) => listpack.prefetch(),
-            // Going on to the blocks and nodes at its ends costs more than it saves (measured: LPUSH 7 %).
+            // Going on to the blocks and nodes at its ends costs more than it saves (measured:
+            // LPUSH 7 %).
             List::Quick(list) => prefetch(std::ptr::from_ref(&**list).cast()),
         }
         false

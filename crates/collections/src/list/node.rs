@@ -1,4 +1,5 @@
-//! A node of a quicklist: a listpack, or one large element; compressed where it is far from both ends.
+//! A node of a quicklist: a listpack, or one large element; compressed where it is far from both
+//! ends.
 
 use crate::listpack::{Element, Listpack};
 use crate::lzf;
@@ -11,7 +12,8 @@ const COMPRESS_GAIN: usize = 8;
 /// A node of a quicklist.
 #[derive(Debug, Clone)]
 pub(super) enum Node {
-    /// A listpack. Its elements are counted here too, so that looking for an index need not touch it.
+    /// A listpack. Its elements are counted here too, so that looking for an index need not touch
+    /// it.
     Packed { count: u32, listpack: Listpack },
     /// One element that is too large for a listpack.
     #[allow(clippy::box_collection)] // one word, so that a node has two

@@ -5,9 +5,9 @@
 //! ENCODING). `spine.rs` has the sequence of nodes, `capturable_spine.rs` the same with a capture
 //! of it, `node.rs` a node, `insert.rs` adding between elements.
 //!
-//! Compression: with `list-compress-depth` nodes farther from both ends are compressed. Reading unpacks a copy; a
-//! change unpacks the node and packs it again. The limits are arguments: where they have changed, a list follows node by
-//! node, as it is used.
+//! Compression: with `list-compress-depth` nodes farther from both ends are compressed. Reading
+//! unpacks a copy; a change unpacks the node and packs it again. The limits are arguments: where
+//! they have changed, a list follows node by node, as it is used.
 
 mod insert;
 
@@ -46,7 +46,8 @@ impl Quicklist {
         self.spine.elements()
     }
 
-    /// Gives up the room to grow that the nodes at both ends have; those between them have none, or little.
+    /// Gives up the room to grow that the nodes at both ends have; those between them have none, or
+    /// little.
     pub(super) fn fit(&mut self) {
         for at in [self.spine.first(), self.spine.last()].into_iter().flatten() {
             self.spine.repack(at, Node::fit);
@@ -228,7 +229,8 @@ impl Quicklist {
         limits: ListLimits,
     ) -> usize {
         let mut removed = 0;
-        // `passed`: how many elements stand before what has been looked at, or with it, if that goes forward.
+        // `passed`: how many elements stand before what has been looked at, or with it, if that
+        // goes forward.
         let (mut next, mut passed) = match direction {
             Direction::Forward => (self.spine.first(), 0),
             Direction::Backward => (self.spine.last(), self.len()),
@@ -261,7 +263,8 @@ impl Quicklist {
         removed
     }
 
-    /// As [`Quicklist::remove_equal`] in one node, which begins with element number `start`; whether nothing is left of it comes second.
+    /// As [`Quicklist::remove_equal`] in one node, which begins with element number `start`;
+    /// whether nothing is left of it comes second.
     fn remove_equal_in(
         &mut self,
         at: Place,
@@ -320,7 +323,8 @@ impl Quicklist {
         }
     }
 
-    /// Sees, after nodes were added or removed, to those near the ends being unpacked and the next ones compressed.
+    /// Sees, after nodes were added or removed, to those near the ends being unpacked and the next
+    /// ones compressed.
     fn settle(&mut self, limits: ListLimits) {
         let depth = limits.compress_depth();
         if depth == 0 {

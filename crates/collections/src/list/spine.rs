@@ -1,9 +1,10 @@
 //! The sequence of a quicklist's nodes.
 //!
-//! Nodes stand in blocks of up to 128, which stand in one vector; the first lies in the list itself, since most lists have no other. So adding and
-//! removing takes a step of constant size, but that a block is moved, and once in 128 times the vector, 40 bytes for 128 nodes: 320 KB for a
-//! million nodes, 20 µs. Each block knows how many elements are in it, and each node too, so that an index is found by
-//! adding up blocks and then nodes, without touching what is in them.
+//! Nodes stand in blocks of up to 128, which stand in one vector; the first lies in the list
+//! itself, since most lists have no other. So adding and removing takes a step of constant size,
+//! but that a block is moved, and once in 128 times the vector, 40 bytes for 128 nodes: 320 KB for
+//! a million nodes, 20 µs. Each block knows how many elements are in it, and each node too, so that
+//! an index is found by adding up blocks and then nodes, without touching what is in them.
 //!
 //! The content of the blocks is a parameter, since a capture describes a list by such a sequence
 //! too.
@@ -179,7 +180,8 @@ impl<T: Counted> Spine<T> {
         before_block + within
     }
 
-    /// The node that begins this many elements behind the beginning of another. Takes as long as it is far away.
+    /// The node that begins this many elements behind the beginning of another. Takes as long as it
+    /// is far away.
     pub(super) fn forward(&self, mut at: Place, elements: usize) -> Option<Place> {
         let mut rest = elements;
         while rest > 0 {
@@ -287,7 +289,8 @@ impl<T: Counted> Spine<T> {
         self.join(seam);
     }
 
-    /// Joins neighbouring blocks that have become small: those beside the node at this place, which moves.
+    /// Joins neighbouring blocks that have become small: those beside the node at this place, which
+    /// moves.
     pub(super) fn join(&mut self, near: Place) {
         let mut block = near.block.saturating_sub(1);
         for _ in 0..2 {
@@ -315,7 +318,8 @@ impl<T: Counted> Spine<T> {
 }
 
 impl Spine {
-    /// Bytes of memory of the sequence and of its nodes, these estimated from `samples` of them; 0: all are looked at.
+    /// Bytes of memory of the sequence and of its nodes, these estimated from `samples` of them; 0:
+    /// all are looked at.
     pub(super) fn memory(&self, samples: usize) -> usize {
         let spilled = if self.blocks.spilled() { self.blocks.capacity() } else { 0 };
         let own = spilled * size_of::<Block<Node>>();

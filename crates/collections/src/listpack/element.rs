@@ -292,7 +292,8 @@ impl<'a> Encoded<'a> {
     }
 }
 
-/// Whether bytes from outside are a listpack through and through: lengths, encodings, back lengths, count.
+/// Whether bytes from outside are a listpack through and through: lengths, encodings, back lengths,
+/// count.
 pub(super) fn validate(bytes: &[u8]) -> Option<()> {
     let total = u32::from_le_bytes(bytes.get(..4)?.try_into().expect("four bytes"));
     let count = u16::from_le_bytes(bytes.get(4..HEADER)?.try_into().expect("two bytes"));

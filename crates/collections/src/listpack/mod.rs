@@ -9,11 +9,12 @@
 //! | elements | | each: encoding, data, back length |
 //! | end | 1 | 255 |
 //!
-//! `element.rs` has the encoding of an element. The back length is the length of encoding and data, 7 bits a byte, to be read
-//! from the right, so that the listpack can be walked both ways.
+//! `element.rs` has the encoding of an element. The back length is the length of encoding and data,
+//! 7 bits a byte, to be read from the right, so that the listpack can be walked both ways.
 //!
-//! In memory it is one word: the pointer. The allocation's size is the total length; the allocator's rounding is the
-//! slack that lets most changes stay in place, until the listpack is fitted.
+//! In memory it is one word: the pointer. The allocation's size is the total length; the
+//! allocator's rounding is the slack that lets most changes stay in place, until the listpack is
+//! fitted.
 
 mod element;
 
@@ -40,8 +41,8 @@ pub struct Corrupt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position(u32);
 
-/// A sequence of strings and integers in one allocation. A string that is a canonical decimal integer is kept, and comes
-/// back, as an integer.
+/// A sequence of strings and integers in one allocation. A string that is a canonical decimal
+/// integer is kept, and comes back, as an integer.
 pub struct Listpack(NonNull<u8>);
 
 // SAFETY: a listpack owns its bytes.
@@ -102,7 +103,8 @@ impl Listpack {
     /// The whole listpack, as RDB files have it.
     #[inline]
     pub fn as_bytes(&self) -> &[u8] {
-        // SAFETY: the first four bytes of the allocation are its length, and all of it is initialised.
+        // SAFETY: the first four bytes of the allocation are its length, and all of it is
+        // initialised.
         unsafe { std::slice::from_raw_parts(self.0.as_ptr(), self.byte_len()) }
     }
 
@@ -220,7 +222,8 @@ impl Listpack {
         read(self.as_bytes(), at.0 as usize).0
     }
 
-    /// The position of element number `index`; negative numbers count from the end (-1 is the last).
+    /// The position of element number `index`; negative numbers count from the end (-1 is the
+    /// last).
     pub(crate) fn seek(&self, index: i64) -> Option<Position> {
         let len = self.len() as i64;
         let index = if index < 0 { len + index } else { index };
@@ -262,8 +265,9 @@ impl Listpack {
         Iter { bytes: self.as_bytes(), front: HEADER, back }
     }
 
-    /// The first element at `from` or behind it that equals `text`, where of the elements one is looked at and then
-    /// `skip` are passed over: 0 for all, 1 for the fields among fields and values.
+    /// The first element at `from` or behind it that equals `text`, where of the elements one is
+    /// looked at and then `skip` are passed over: 0 for all, 1 for the fields among fields and
+    /// values.
     pub fn find(&self, from: Option<Position>, text: &[u8], skip: usize) -> Option<Position> {
         let bytes = self.as_bytes();
         let (mut at, end) = (from?.0 as usize, self.end());
@@ -347,8 +351,9 @@ impl Listpack {
         removed
     }
 
-    /// Adds several elements at the end, with one change of the allocation. Strings that are canonical integers become integers.
-    /// False: there is no room for this many bytes, and nothing was added.
+    /// Adds several elements at the end, with one change of the allocation. Strings that are
+    /// canonical integers become integers. False: there is no room for this many bytes, and nothing
+    /// was added.
     pub fn extend<'e>(&mut self, elements: impl Iterator<Item = Element<'e>> + Clone) -> bool {
         let (mut size, mut added) = (0usize, 0);
         for element in elements.clone() {
@@ -394,7 +399,8 @@ impl Listpack {
         rest
     }
 
-    /// Puts an element, or none, in the place of `old` bytes at `at`, which are one element or none.
+    /// Puts an element, or none, in the place of `old` bytes at `at`, which are one element or
+    /// none.
     fn put(&mut self, at: usize, old: usize, new: Option<Encoded<'_>>) {
         let size = new.as_ref().map_or(0, Encoded::size);
         self.splice(at, old, size);
@@ -431,7 +437,8 @@ impl Listpack {
         if after < before {
             self.resize(before, after);
         }
-        // SAFETY: the header lies within the allocation; what was not initialised is written by the caller.
+        // SAFETY: the header lies within the allocation; what was not initialised is written by the
+        // caller.
         unsafe { self.0.cast::<u32>().write((after as u32).to_le()) };
     }
 
@@ -444,7 +451,8 @@ impl Listpack {
         self.0 = NonNull::new(start).unwrap_or_else(|| handle_alloc_error(layout(after)));
     }
 
-    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by the allocator.
+    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by
+    /// the allocator.
     pub(crate) fn fit(&mut self) {
         let len = self.byte_len();
         if len > growth::FITTED_ABOVE {

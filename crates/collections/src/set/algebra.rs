@@ -1,6 +1,8 @@
-//! Intersection, union and difference of sets. The operands are read in place; what is shown is borrowed from them.
+//! Intersection, union and difference of sets. The operands are read in place; what is shown is
+//! borrowed from them.
 //!
-//! The functions whose names end in `_set` make a new set, in the form that the same command of Redis leaves it in.
+//! The functions whose names end in `_set` make a new set, in the form that the same command of
+//! Redis leaves it in.
 
 use super::{IntSet, Limits, Probe, Set};
 use crate::collection::Collection;
@@ -86,8 +88,9 @@ pub fn union_set(sets: &[&Set], limits: &Limits) -> Set {
     result
 }
 
-/// Whether it is cheaper to look up each member of the first set in all others than to go through all sets; the former gets
-/// some advantage, since it can stop at the first set which has the member.
+/// Whether it is cheaper to look up each member of the first set in all others than to go through
+/// all sets; the former gets some advantage, since it can stop at the first set which has the
+/// member.
 fn prefers_lookup(first: &Set, others: &[&Set]) -> bool {
     let lookups = first.len() as u128 * (others.len() as u128 + 1);
     let members = others.iter().fold(first.len() as u128, |sum, set| sum + set.len() as u128);

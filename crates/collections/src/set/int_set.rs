@@ -8,9 +8,9 @@
 //! | count | 4 | number of integers, little-endian |
 //! | integers | width each | little-endian, in ascending order |
 //!
-//! All integers have the width that the widest one has needed; it never becomes less. In memory it is one word: the pointer. The
-//! allocation's size follows from the header; the allocator's rounding is the slack that lets most changes stay in place, until
-//! the intset is fitted.
+//! All integers have the width that the widest one has needed; it never becomes less. In memory it
+//! is one word: the pointer. The allocation's size follows from the header; the allocator's
+//! rounding is the slack that lets most changes stay in place, until the intset is fitted.
 
 use crate::Corrupt;
 use crate::growth;
@@ -195,7 +195,8 @@ impl IntSet {
         IntSet(pointer)
     }
 
-    /// Gives the allocation room for this many integers of this width, and says so in the header. New bytes are 0.
+    /// Gives the allocation room for this many integers of this width, and says so in the header.
+    /// New bytes are 0.
     fn resize(&mut self, width: usize, count: usize) {
         let (before, after) = (self.byte_len(), HEADER + width * count);
         if before != after {
@@ -214,7 +215,8 @@ impl IntSet {
         self.set_word(COUNT, count);
     }
 
-    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by the allocator.
+    /// Gives up room to grow, if it has much: an allocation that gets the size it has is fitted by
+    /// the allocator.
     pub(crate) fn fit(&mut self) {
         let len = self.byte_len();
         if len > growth::FITTED_ABOVE {
@@ -270,7 +272,8 @@ impl IntSet {
         true
     }
 
-    /// Adds a number that needs more bytes than the others have: it is less or greater than all of them.
+    /// Adds a number that needs more bytes than the others have: it is less or greater than all of
+    /// them.
     fn widen_for(&mut self, number: i64) {
         let (old, new, len) = (self.width(), width_of(number), self.len());
         self.resize(new, len + 1);

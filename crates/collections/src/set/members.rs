@@ -29,8 +29,8 @@ fn header(len: usize) -> usize {
     if len < usize::from(LONG) { SHORT_HEADER } else { LONG_HEADER }
 }
 
-/// Rounded up to the alignment: of other sizes mimalloc's aligned allocations take up to 27 bytes more (measured: 32 for 5 bytes,
-/// 8 for 8).
+/// Rounded up to the alignment: of other sizes mimalloc's aligned allocations take up to 27 bytes
+/// more (measured: 32 for 5 bytes, 8 for 8).
 fn layout(len: usize) -> Layout {
     let size = (header(len) + len).next_multiple_of(8);
     Layout::from_size_align(size, 8).expect("members are shorter than 4 GiB")
@@ -98,7 +98,8 @@ impl Drop for Member {
     }
 }
 
-// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all that a member is.
+// SAFETY: allocations are aligned to 8 bytes and, in user space, below 2^48; the pointer is all
+// that a member is.
 unsafe impl Item for Member {
     fn into_raw(self) -> NonNull<u8> {
         std::mem::ManuallyDrop::new(self).0
@@ -206,7 +207,8 @@ impl Members {
         self.0.end_capture()
     }
 
-    /// Bytes of memory: of the buckets, and of the members as far as `samples` of them show it (0: all).
+    /// Bytes of memory: of the buckets, and of the members as far as `samples` of them show it (0:
+    /// all).
     pub fn memory(&self, samples: usize) -> usize {
         let looked_at = if samples == 0 { self.len() } else { samples.min(self.len()) };
         let sum: usize = self.0.iter().take(looked_at).map(|member| member.memory()).sum();

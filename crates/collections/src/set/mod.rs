@@ -6,8 +6,9 @@
 //! | [`Listpack`] | few short members, some of them no integers | `listpack` |
 //! | [`Members`] | all others | `hashtable` |
 //!
-//! How many are few, and how short is short, say the [`Limits`]. A set goes down this list as it grows, and never up; only the result of an
-//! intersection is made an intset again where it can be ([`Set::settle`]).
+//! How many are few, and how short is short, say the [`Limits`]. A set goes down this list as it
+//! grows, and never up; only the result of an intersection is made an intset again where it can be
+//! ([`Set::settle`]).
 
 pub mod algebra;
 mod int_set;
@@ -91,7 +92,8 @@ impl Set {
         }
     }
 
-    /// Changes to a table at once if this many members are going to be added that it will come to that.
+    /// Changes to a table at once if this many members are going to be added that it will come to
+    /// that.
     pub fn make_room(&mut self, count: usize, limits: &Limits) {
         if self.lacks_room(count, limits) {
             self.become_table();

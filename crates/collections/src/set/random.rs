@@ -17,7 +17,8 @@ fn below(random: u64, end: usize) -> usize {
     ((u128::from(random) * end as u128) >> 64) as usize
 }
 
-/// Chooses `count` of the numbers below `len`, all choices alike; in ascending order. There are fewer if `len` is.
+/// Chooses `count` of the numbers below `len`, all choices alike; in ascending order. There are
+/// fewer if `len` is.
 fn choose(count: usize, len: usize, mut random: impl FnMut() -> u64) -> Vec<usize> {
     if count >= len {
         return (0..len).collect();
@@ -80,8 +81,8 @@ impl Set {
         }
     }
 
-    /// Shows `count` different members by chance, or all if there are fewer. Every choice of members is as likely as any other, but not their
-    /// order.
+    /// Shows `count` different members by chance, or all if there are fewer. Every choice of
+    /// members is as likely as any other, but not their order.
     pub fn sample(
         &self,
         count: usize,
@@ -115,7 +116,8 @@ impl Set {
         }
     }
 
-    /// Takes some member out, each as likely as any other, and shows it. Nothing happens to an empty set.
+    /// Takes some member out, each as likely as any other, and shows it. Nothing happens to an
+    /// empty set.
     pub fn pop(&mut self, mut random: impl FnMut() -> u64, see: impl FnOnce(Element<'_>)) {
         match self {
             Set::Table(members) => {
@@ -137,8 +139,8 @@ impl Set {
         }
     }
 
-    /// Takes `count` different members out and shows them: every choice of members is as likely as any other. All members go if there are no more
-    /// than `count`.
+    /// Takes `count` different members out and shows them: every choice of members is as likely as
+    /// any other. All members go if there are no more than `count`.
     pub fn pop_many(
         &mut self,
         count: usize,
@@ -185,7 +187,8 @@ impl Set {
         }
     }
 
-    /// Moves `count` members by chance to a new set, which begins as a listpack and keeps within the limits.
+    /// Moves `count` members by chance to a new set, which begins as a listpack and keeps within
+    /// the limits.
     fn split_off(&mut self, count: usize, limits: &Limits, random: impl FnMut() -> u64) -> Set {
         let mut moved = Set::Packed(Listpack::new());
         self.sample(count, random, |member| moved.insert_new(&mut Probe::of(member), limits));

@@ -270,7 +270,8 @@ fn a_table_which_nearly_all_leave_is_made_anew() {
     }
 }
 
-/// Chi-squared of as many draws as make 100 for each of 64 members, against all alike; 63 degrees of freedom.
+/// Chi-squared of as many draws as make 100 for each of 64 members, against all alike; 63 degrees
+/// of freedom.
 fn unfairness(set: &Set, mut draw: impl FnMut(&Set, &mut dyn FnMut(Element<'_>))) -> f64 {
     let mut counts = std::collections::BTreeMap::<Vec<u8>, u32>::new();
     let mut drawn = 0;

@@ -5,8 +5,8 @@ use super::member::{Member, text_of};
 use std::cmp::Ordering;
 use std::ptr::NonNull;
 
-/// A member's address (48 bits) and the upper 48 bits of its score in an order-keeping form: twelve bytes. Whole numbers
-/// below 2^37 differ in them.
+/// A member's address (48 bits) and the upper 48 bits of its score in an order-keeping form: twelve
+/// bytes. Whole numbers below 2^37 differ in them.
 #[repr(C, packed(4))]
 #[derive(Clone, Copy)]
 pub(super) struct Link {
@@ -39,7 +39,8 @@ impl Link {
     /// The link to a member.
     ///
     /// # Safety
-    /// The link, and its copies, are used no longer than the member's allocation lives and its score stays as it is.
+    /// The link, and its copies, are used no longer than the member's allocation lives and its
+    /// score stays as it is.
     #[inline]
     pub(super) unsafe fn to(member: &Member) -> Link {
         Link::NONE.at(member.pointer(), member.score())

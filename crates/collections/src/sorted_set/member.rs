@@ -109,7 +109,8 @@ impl Drop for Member {
     }
 }
 
-// SAFETY: allocations are aligned to 8 bytes; `from_raw` takes what `into_raw` gave. The text is never changed.
+// SAFETY: allocations are aligned to 8 bytes; `from_raw` takes what `into_raw` gave. The text is
+// never changed.
 unsafe impl Item for Member {
     fn into_raw(self) -> NonNull<u8> {
         std::mem::ManuallyDrop::new(self).0

@@ -1,12 +1,13 @@
-//! The sorted set: members with scores, in the order of scores and, where these are equal, of the members' bytes.
+//! The sorted set: members with scores, in the order of scores and, where these are equal, of the
+//! members' bytes.
 //!
 //! | form | where | OBJECT ENCODING |
 //! | --- | --- | --- |
 //! | packed | `packed.rs`: a listpack of members and scores in order | `listpack` |
 //! | tree | `ordered.rs`: a hash table of members (`member.rs`) and a B+ tree of links to them (`tree.rs`) | `skiplist` |
 //!
-//! The name is Redis', whose large form has a skiplist where this has a tree. Every range is first made a range of ranks,
-//! which costs O(log n) in the tree.
+//! The name is Redis', whose large form has a skiplist where this has a tree. Every range is first
+//! made a range of ranks, which costs O(log n) in the tree.
 
 mod capture;
 mod link;
@@ -146,7 +147,8 @@ impl SortedSet {
         }
     }
 
-    /// Gives a member, of which `seat` is what [`SortedSet::find`] has found, a score, which is not NaN.
+    /// Gives a member, of which `seat` is what [`SortedSet::find`] has found, a score, which is not
+    /// NaN.
     pub fn put(&mut self, member: &[u8], seat: Seat, score: f64, limits: Limits) {
         debug_assert!(!score.is_nan());
         if let SortedSet::Packed(pack) = self {
@@ -230,7 +232,8 @@ impl SortedSet {
         }
     }
 
-    /// Members and scores of these ranks, from the last to the first if `reverse`. Ranks that do not exist are left out.
+    /// Members and scores of these ranks, from the last to the first if `reverse`. Ranks that do
+    /// not exist are left out.
     pub fn range(&self, ranks: Range<usize>, reverse: bool) -> Iter<'_> {
         let end = ranks.end.min(self.len());
         let ranks = ranks.start.min(end)..end;
@@ -255,8 +258,8 @@ impl SortedSet {
         }
     }
 
-    /// One step of a scan: shows some members with their scores and gives the next cursor, 0 at the end. A packed set is shown at once. A
-    /// member that is there throughout is shown.
+    /// One step of a scan: shows some members with their scores and gives the next cursor, 0 at the
+    /// end. A packed set is shown at once. A member that is there throughout is shown.
     pub fn scan(&self, cursor: u64, mut see: impl FnMut(&[u8], f64)) -> u64 {
         match self {
             SortedSet::Packed(_) => {
@@ -269,7 +272,8 @@ impl SortedSet {
         }
     }
 
-    /// Leaves the packed form if this many members, the longest of this many bytes, are to be added and are too many for it.
+    /// Leaves the packed form if this many members, the longest of this many bytes, are to be added
+    /// and are too many for it.
     pub fn make_room(&mut self, entries: usize, longest: usize, limits: Limits) {
         if !limits.allow(entries, longest) {
             self.tree();

@@ -186,8 +186,8 @@ impl Inner {
         self.refresh(left + 1);
     }
 
-    /// Makes room in a child that is full; in this node there is some. `at_end`: what comes next goes behind everything.
-    /// Gives whether a node was added.
+    /// Makes room in a child that is full; in this node there is some. `at_end`: what comes next
+    /// goes behind everything. Gives whether a node was added.
     pub(super) fn make_room(&mut self, at: usize, at_end: bool) -> bool {
         let capacity = self.child(at).capacity();
         // To a neighbour only if it has room for some time to come.
@@ -211,7 +211,8 @@ impl Inner {
         true
     }
 
-    /// Joins a child that has become small with a neighbour, or takes some from there. Gives whether a node is gone.
+    /// Joins a child that has become small with a neighbour, or takes some from there. Gives
+    /// whether a node is gone.
     pub(super) fn fill(&mut self, at: usize) -> bool {
         if self.len < 2 {
             return false;

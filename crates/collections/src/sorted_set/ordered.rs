@@ -1,7 +1,7 @@
 //! The large form: a table that owns the members, and a tree that has them in order.
 //!
-//! The one place that sees both: a member enters the tree after the table, and leaves it before. So every link in
-//! the tree leads to a member that lives and has the score by which it was placed.
+//! The one place that sees both: a member enters the tree after the table, and leaves it before. So
+//! every link in the tree leads to a member that lives and has the score by which it was placed.
 
 use super::capture::Capture;
 use super::link::Link;
@@ -60,8 +60,8 @@ impl Ordered {
             capture.keep_old(&found, hash);
             capture.on_added(member, hash, score);
         }
-        // SAFETY: the old link leaves the tree before the score changes; the new one is compared only afterwards, but for
-        // `try_replace`, which is given the new score.
+        // SAFETY: the old link leaves the tree before the score changes; the new one is compared
+        // only afterwards, but for `try_replace`, which is given the new score.
         let (old, new) = unsafe {
             let old = Link::to(&found);
             (old, old.with_score(score))

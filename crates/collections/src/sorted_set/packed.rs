@@ -1,5 +1,5 @@
-//! The compact form: a listpack of members and scores in the order of the set, as Redis has it. A score that is a whole number is kept
-//! as an integer, any other as its text.
+//! The compact form: a listpack of members and scores in the order of the set, as Redis has it. A
+//! score that is a whole number is kept as an integer, any other as its text.
 
 use super::range::{LexRange, ScoreRange};
 use crate::double::{DoubleText, parse_double, whole};
@@ -95,7 +95,8 @@ pub(super) fn rank_of(pack: &Listpack, at: Position) -> usize {
     elements / 2
 }
 
-/// The ranks from the first member of which `below` does not hold to before the first behind it of which `above` holds.
+/// The ranks from the first member of which `below` does not hold to before the first behind it of
+/// which `above` holds.
 fn ranks(
     pack: &Listpack,
     mut below: impl FnMut(Element<'_>, Element<'_>) -> bool,
@@ -130,7 +131,8 @@ pub(super) fn ranks_by_lex(pack: &Listpack, range: &LexRange<'_>) -> Range<usize
     )
 }
 
-/// Checks what came from outside: pairs, numbers for scores, no member twice. Tells whether they are in order.
+/// Checks what came from outside: pairs, numbers for scores, no member twice. Tells whether they
+/// are in order.
 pub(super) fn check(pack: &Listpack) -> Result<bool, Corrupt> {
     if pack.iter().count() % 2 == 1 {
         return Err(Corrupt);

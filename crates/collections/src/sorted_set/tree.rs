@@ -1,8 +1,9 @@
 //! A B+ tree of links with counts, so that ranks and ranges cost O(log n).
 //!
-//! On the way down a node that is full (for an insertion) or small (for a removal) is mended before it is entered, so one walk from the
-//! root is enough and nothing has to be passed back up. A full node gives to a neighbour before it splits, and at the end of the
-//! set it is left full, which keeps leaves some 85 % full whatever the order of insertion is.
+//! On the way down a node that is full (for an insertion) or small (for a removal) is mended before
+//! it is entered, so one walk from the root is enough and nothing has to be passed back up. A full
+//! node gives to a neighbour before it splits, and at the end of the set it is left full, which
+//! keeps leaves some 85 % full whatever the order of insertion is.
 
 use super::link::Link;
 use super::node::{Inner, Leaf, NODE, Node};
@@ -52,7 +53,8 @@ impl Tree {
         self.nodes * NODE
     }
 
-    /// How many links lead the order for which `before` holds: it does for none behind one for which it does not.
+    /// How many links lead the order for which `before` holds: it does for none behind one for
+    /// which it does not.
     pub(super) fn partition(&self, before: impl Fn(Link) -> bool) -> usize {
         let (mut node, mut rank) = (&*self.root, 0);
         loop {
@@ -152,8 +154,9 @@ impl Tree {
         self.lower();
     }
 
-    /// Removes links from this rank on, which exist: at most `most` of them, and no more than one leaf holds, so that one way from
-    /// the root serves many. They are added to `taken`; their members still live.
+    /// Removes links from this rank on, which exist: at most `most` of them, and no more than one
+    /// leaf holds, so that one way from the root serves many. They are added to `taken`; their
+    /// members still live.
     pub(super) fn remove_run(&mut self, rank: usize, most: usize, taken: &mut Vec<Link>) {
         let (at, len) = self.mend_way_to(rank);
         // A leaf is never left empty but at the root: a later call finds it small, and joins it.
@@ -227,8 +230,8 @@ impl Tree {
         }
     }
 
-    /// Puts the link with its member's next score in the place of the one with the present score, if it stays between its neighbours in
-    /// the leaf. Whether it does.
+    /// Puts the link with its member's next score in the place of the one with the present score,
+    /// if it stays between its neighbours in the leaf. Whether it does.
     pub(super) fn try_replace(&mut self, old: Link, new: Link, score: f64) -> bool {
         let mut node = &mut *self.root;
         loop {
@@ -299,7 +302,8 @@ impl Tree {
 fn is_behind(node: &Node, link: Link) -> bool {
     match node {
         Node::Leaf(leaf) => leaf.links().last().is_none_or(|last| last.compare(link).is_lt()),
-        // Only seen from its parent, an inner node's last link is not known: its last child begins before the link.
+        // Only seen from its parent, an inner node's last link is not known: its last child begins
+        // before the link.
         Node::Inner(inner) => choose(inner.firsts(), link) + 1 == inner.len(),
     }
 }

@@ -5,7 +5,8 @@
 //! groups, pending entries and consumers, of which there may be many, are left where they are, and
 //! walked ([`Walk`]). So a capture begins at the same cost whatever the stream.
 //!
-//! Deliberately not here: finding out that something changes, which is for those who own the parts (`nodes.rs`, `groups.rs`, `group.rs`).
+//! Deliberately not here: finding out that something changes, which is for those who own the parts
+//! (`nodes.rs`, `groups.rs`, `group.rs`).
 
 use super::entries::Entries;
 use super::id::StreamId;
@@ -16,7 +17,8 @@ use crate::capture::Part;
 use crate::listpack::Listpack;
 use std::fmt::{self, Debug};
 
-/// The state of a capture, if there is one. It is no part of the value: a copy has none, and values are equal whether they have one or not.
+/// The state of a capture, if there is one. It is no part of the value: a copy has none, and values
+/// are equal whether they have one or not.
 pub(super) struct Captured<T>(Option<Box<T>>);
 
 impl<T> Captured<T> {

@@ -298,7 +298,8 @@ proptest! {
     }
 }
 
-/// A stream of this many entries, one in a node, with a group that has given all of them to one of two consumers.
+/// A stream of this many entries, one in a node, with a group that has given all of them to one of
+/// two consumers.
 pub(super) fn stream_of(count: u64) -> Stream {
     let mut stream = Stream::new();
     let mut group = Group::new(StreamId::MIN, Some(0));
@@ -400,7 +401,8 @@ fn the_number_of_a_deleted_consumer_is_given_out_again() {
     let group = stream.groups.get_mut(b"g").unwrap();
     let old = group.find(&[0]).unwrap();
     assert_eq!(group.delete_consumer(&[0]), Some(3));
-    // A new one within the range of the names, with the number of the old one, and one of the old name.
+    // A new one within the range of the names, with the number of the old one, and one of the old
+    // name.
     assert_eq!(group.find_or_make(&[0, 5], 9), (old, true));
     let (again, _) = group.find_or_make(&[0], 9);
     for consumer in [old, again] {

@@ -1,4 +1,5 @@
-//! The entries of a stream: adding, removing, trimming, and what is remembered of those that were there.
+//! The entries of a stream: adding, removing, trimming, and what is remembered of those that were
+//! there.
 
 use super::MAX_STREAM_COUNT;
 use super::id::StreamId;
@@ -184,7 +185,8 @@ impl Entries {
         true
     }
 
-    /// Deletes entries of a node, and the node with the last of them: those that are deleted are of no use alone.
+    /// Deletes entries of a node, and the node with the last of them: those that are deleted are of
+    /// no use alone.
     fn delete_in(&mut self, at: At, places: &[Place]) {
         let count = places.len() as u64;
         if count == self.nodes.get(at).live() {
@@ -201,8 +203,8 @@ impl Entries {
         self.first_id = first.unwrap_or_default();
     }
 
-    /// Removes entries from the front. If `whole_nodes`, then only as many as can go by removing whole nodes, and at most
-    /// `limit` (0: any number). Gives how many are gone.
+    /// Removes entries from the front. If `whole_nodes`, then only as many as can go by removing
+    /// whole nodes, and at most `limit` (0: any number). Gives how many are gone.
     pub fn trim(&mut self, keep: Keep, whole_nodes: bool, limit: u64) -> u64 {
         let before = self.len;
         while let Some(at) = self.nodes.first() {
@@ -246,7 +248,8 @@ impl Entries {
         before - self.len
     }
 
-    /// Whether an entry was deleted one by one at or behind `start`, so that counting on from there is not possible.
+    /// Whether an entry was deleted one by one at or behind `start`, so that counting on from there
+    /// is not possible.
     pub(super) fn has_gap_from(&self, start: StreamId) -> bool {
         self.len > 0 && self.max_deleted_id != StreamId::MIN && start <= self.max_deleted_id
     }

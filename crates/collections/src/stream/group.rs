@@ -151,7 +151,8 @@ impl Group {
         self.slot_mut(id)
     }
 
-    /// The ids of the entries that a consumer has not acknowledged, to be changed: a capture does not read them.
+    /// The ids of the entries that a consumer has not acknowledged, to be changed: a capture does
+    /// not read them.
     fn owned_mut(&mut self, id: ConsumerId) -> &mut BTreeSet<StreamId> {
         &mut self.slot_mut(id).pending
     }
@@ -273,8 +274,8 @@ impl Group {
         self.entries_read = read.map(|read| read.min(added));
     }
 
-    /// How many entries the group has still to read, if that can be told. XSETID may have lowered the number of those that were added below
-    /// what the group has read.
+    /// How many entries the group has still to read, if that can be told. XSETID may have lowered
+    /// the number of those that were added below what the group has read.
     pub fn lag(&self, entries: &Entries) -> Option<u64> {
         if entries.added() == 0 {
             return Some(0);
@@ -286,8 +287,8 @@ impl Group {
         Some(entries.added().saturating_sub(read))
     }
 
-    /// Bytes of memory, about: what the ordered trees need is two thirds full on average. The lengths of names are estimated from
-    /// `samples` consumers; 0: all are looked at.
+    /// Bytes of memory, about: what the ordered trees need is two thirds full on average. The
+    /// lengths of names are estimated from `samples` consumers; 0: all are looked at.
     pub(super) fn memory(&self, samples: usize) -> usize {
         // Each pending entry is in the group's tree and in that of its consumer.
         let of_pending = size_of::<(StreamId, Pending)>() + 2 + size_of::<StreamId>() + 2;

@@ -1,4 +1,5 @@
-//! Capturing a consumer group: what it is, what is pending, its consumers with the ids that each has.
+//! Capturing a consumer group: what it is, what is pending, its consumers with the ids that each
+//! has.
 //!
 //! Its counters are copied when the capture begins. Pending entries and consumers are walked where
 //! they stand (`walk.rs`). The first walk notes the owner of each entry, by the consumer's number,
@@ -104,7 +105,8 @@ impl Group {
         self.capture.begin(capture);
     }
 
-    /// Shows what is captured, under this name. Whether that is all: then the group is not captured any more.
+    /// Shows what is captured, under this name. Whether that is all: then the group is not captured
+    /// any more.
     pub(super) fn show_captured(&mut self, name: &[u8], step: &mut Step<'_>) -> bool {
         let mut capture = self.capture.take().expect("the group is captured");
         while !step.is_over() {

@@ -1,8 +1,9 @@
 //! The consumer groups of a stream by their names, and which of them a capture has still to show.
 //!
-//! They are read as the map that they are. Groups come, change and go by methods alone. The capture of all is a walk by names
-//! (`walk.rs`); that of a group begins before it changes, or when the walk comes to it. One that goes before it was shown is put aside as a
-//! whole, and shown from there. A group of the same name that is made later is another one, and not captured.
+//! They are read as the map that they are. Groups come, change and go by methods alone. The capture
+//! of all is a walk by names (`walk.rs`); that of a group begins before it changes, or when the
+//! walk comes to it. One that goes before it was shown is put aside as a whole, and shown from
+//! there. A group of the same name that is made later is another one, and not captured.
 
 use super::capture::{Captured, Step};
 use super::group::Group;
@@ -15,7 +16,8 @@ use std::ops::Deref;
 
 type Map = BTreeMap<Box<[u8]>, Group>;
 
-/// The consumer groups of a stream by their names. Most streams have none: for these it is one word.
+/// The consumer groups of a stream by their names. Most streams have none: for these it is one
+/// word.
 #[derive(Clone, Default)]
 pub struct Groups(Option<Box<Body>>);
 
@@ -39,7 +41,8 @@ pub(super) struct GroupsCapture {
 }
 
 impl GroupsCapture {
-    /// A group is about to change, or to be removed: unless it has been shown, or is new, it is captured.
+    /// A group is about to change, or to be removed: unless it has been shown, or is new, it is
+    /// captured.
     #[cold]
     fn before_change(&mut self, name: &[u8], group: &mut Group) {
         if self.walk.awaits(name) && self.captured.insert(name.into()) {
@@ -126,7 +129,8 @@ impl Groups {
         }
     }
 
-    /// Bytes of memory, about. Each group is looked at, but only `samples` of its consumers; 0: all.
+    /// Bytes of memory, about. Each group is looked at, but only `samples` of its consumers; 0:
+    /// all.
     pub(super) fn memory(&self, samples: usize) -> usize {
         let groups = self.iter().map(|(name, group)| name.len() + 16 + group.memory(samples));
         self.0.as_ref().map_or(0, |_| size_of::<Body>()) + groups.sum::<usize>()

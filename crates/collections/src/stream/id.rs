@@ -49,7 +49,8 @@ impl StreamId {
         StreamId { ms: (both >> 64) as u64, seq: both as u64 }
     }
 
-    /// The id that is so far behind this one, in both parts. Parts wrap: a later millisecond may have a smaller number.
+    /// The id that is so far behind this one, in both parts. Parts wrap: a later millisecond may
+    /// have a smaller number.
     pub(super) fn plus(self, ms: i64, seq: i64) -> StreamId {
         StreamId { ms: self.ms.wrapping_add(ms as u64), seq: self.seq.wrapping_add(seq as u64) }
     }

@@ -1,5 +1,5 @@
-//! Taking a stream in from outside: nodes, what is remembered, groups. Everything is checked, so that nothing that is done with
-//! the stream later can come upon what it does not expect.
+//! Taking a stream in from outside: nodes, what is remembered, groups. Everything is checked, so
+//! that nothing that is done with the stream later can come upon what it does not expect.
 
 use super::group::{Consumer, ConsumerId, Group, Pending};
 use super::id::StreamId;
@@ -15,7 +15,8 @@ pub struct StreamHistory {
     pub len: u64,
     /// The last id that was given out.
     pub last_id: StreamId,
-    /// The largest id of a deleted entry, and how many entries were ever added; older files do not have them.
+    /// The largest id of a deleted entry, and how many entries were ever added; older files do not
+    /// have them.
     pub counters: Option<(StreamId, u64)>,
 }
 
@@ -30,7 +31,8 @@ impl StreamLoader {
     /// Takes the next node in: its first id and its listpack.
     ///
     /// # Errors
-    /// [`Corrupt`] if the bytes are no listpack, or that is no node, or is not behind the nodes before.
+    /// [`Corrupt`] if the bytes are no listpack, or that is no node, or is not behind the nodes
+    /// before.
     pub fn node(&mut self, first: StreamId, bytes: &[u8]) -> Result<(), Corrupt> {
         let node = Node { first, listpack: Listpack::from_bytes(bytes)? };
         let (live, end) = check(&node).ok_or(Corrupt)?;
@@ -74,8 +76,8 @@ impl StreamLoader {
     }
 }
 
-/// Checks that a listpack is a node with at least one entry. Gives the number of those which are not deleted (Redis leaves
-/// nodes without any behind when it trims by id), and the last id of all.
+/// Checks that a listpack is a node with at least one entry. Gives the number of those which are
+/// not deleted (Redis leaves nodes without any behind when it trims by id), and the last id of all.
 fn check(node: &Node) -> Option<(u64, StreamId)> {
     let mut iter = node.listpack.iter();
     let (live, deleted) = (count(&mut iter)?, count(&mut iter)?);
@@ -140,7 +142,8 @@ pub struct GroupLoader {
 }
 
 impl GroupLoader {
-    /// A group with the last id that it has delivered, and the number of entries that it has read, if that is known.
+    /// A group with the last id that it has delivered, and the number of entries that it has read,
+    /// if that is known.
     pub fn new(last_id: StreamId, entries_read: Option<u64>) -> GroupLoader {
         let entries_read = entries_read.map(|count| count.min(MAX_STREAM_COUNT));
         GroupLoader { group: Group::new(last_id, entries_read), unowned: BTreeMap::new() }

@@ -1,4 +1,5 @@
-//! The stream: entries with fields and values, in the order of their ids, and groups of consumers who share them.
+//! The stream: entries with fields and values, in the order of their ids, and groups of consumers
+//! who share them.
 //!
 //! Entries stand in nodes of some hundred (`node.rs` has the format, which is that of RDB files),
 //! nodes in a two-level array (`nodes.rs`). A deleted entry is only marked; its node goes when all
@@ -129,7 +130,8 @@ impl StreamBody {
     }
 }
 
-/// The largest number that a counter of a stream or its groups has: clients see them as signed numbers.
+/// The largest number that a counter of a stream or its groups has: clients see them as signed
+/// numbers.
 pub const MAX_STREAM_COUNT: u64 = i64::MAX as u64;
 
 /// The number of the only form in an entry.

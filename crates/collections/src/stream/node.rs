@@ -1,4 +1,5 @@
-//! A node: some hundred entries in a listpack, in the format of Redis, so that RDB files take it as it is.
+//! A node: some hundred entries in a listpack, in the format of Redis, so that RDB files take it as
+//! it is.
 //!
 //! The listpack begins with the master entry, whose fields entries need not repeat:
 //!
@@ -30,7 +31,8 @@ pub(super) const SAME_FIELDS: i64 = 2;
 /// Some hundred entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {
-    /// The id that those of the entries are counted from: the first entry's, even if that is deleted.
+    /// The id that those of the entries are counted from: the first entry's, even if that is
+    /// deleted.
     pub(super) first: StreamId,
     pub(super) listpack: Listpack,
 }
@@ -169,7 +171,8 @@ impl Node {
         self.listpack.replace_integer(at, count as i64);
     }
 
-    /// The entries that are not deleted, from the first on, as long as `which` says so: to be given to [`Node::delete`].
+    /// The entries that are not deleted, from the first on, as long as `which` says so: to be given
+    /// to [`Node::delete`].
     pub(super) fn find_while(&self, mut which: impl FnMut(StreamId) -> bool) -> Vec<Place> {
         let (head, mut found) = (self.head(), Vec::new());
         let mut iter = head.entries.clone();

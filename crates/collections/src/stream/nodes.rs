@@ -1,5 +1,5 @@
-//! The nodes in the order of their ids: an array of arrays, so that adding at the end and taking from the front cost the same
-//! however many there are, and a search is two binary searches.
+//! The nodes in the order of their ids: an array of arrays, so that adding at the end and taking
+//! from the front cost the same however many there are, and a search is two binary searches.
 
 use super::capture::{Captured, EntriesCapture};
 use super::id::StreamId;

@@ -382,7 +382,8 @@ fn counters_beyond_signed_numbers_are_taken_as_the_largest() {
     assert_eq!(group.lag(&stream.entries), Some(0));
 }
 
-/// How long it takes to change all of a stream, with a step of a capture now and then if there is one.
+/// How long it takes to change all of a stream, with a step of a capture now and then if there is
+/// one.
 fn time_of_changes(mut stream: Stream, is_captured: bool) -> Duration {
     let (count, mut shown) = (stream.entries.len(), 0u64);
     let start = Instant::now();
@@ -407,7 +408,8 @@ fn time_of_changes(mut stream: Stream, is_captured: bool) -> Duration {
         more = stream.capture_step(1000, &mut |_| shown += 1);
     }
     drop(stream.end_capture());
-    // Nodes, and each pending entry twice; besides them the number, the history, the group, and two consumers.
+    // Nodes, and each pending entry twice; besides them the number, the history, the group, and two
+    // consumers.
     assert!(!is_captured || shown == count * 3 + 6);
     start.elapsed()
 }

@@ -1,5 +1,5 @@
-//! A walk over parts in the order of their keys, as they were when it began, while they change: nodes and pending entries by their ids,
-//! groups and consumers by their names.
+//! A walk over parts in the order of their keys, as they were when it began, while they change:
+//! nodes and pending entries by their ids, groups and consumers by their names.
 //!
 //! Parts are left where they are. Before one that the walk has still to come to is changed, the old
 //! one is put aside by its key, so that the walk finds it in its place. A part that is new within
@@ -17,7 +17,8 @@ pub(super) struct Walk<K, T> {
     passed: Option<K>,
     /// The key of the last part of all; `None`: all were passed.
     end: Option<K>,
-    /// Parts still to be passed that have changed since: what they were, `None` if they were not there.
+    /// Parts still to be passed that have changed since: what they were, `None` if they were not
+    /// there.
     aside: BTreeMap<K, Option<T>>,
 }
 
@@ -38,7 +39,8 @@ impl<K: Ord + Clone, T> Walk<K, T> {
         self.end.is_none()
     }
 
-    /// The key of the part that was passed last: the present ones from which a step goes on are behind it.
+    /// The key of the part that was passed last: the present ones from which a step goes on are
+    /// behind it.
     pub(super) fn passed(&self) -> Option<&K> {
         self.passed.as_ref()
     }
@@ -48,7 +50,8 @@ impl<K: Ord + Clone, T> Walk<K, T> {
         (self.passed().map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded)
     }
 
-    /// Whether a part is as it was, and still to be passed: so it is to be put aside before it changes.
+    /// Whether a part is as it was, and still to be passed: so it is to be put aside before it
+    /// changes.
     pub(super) fn awaits<Q: Ord + ?Sized>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -58,7 +61,8 @@ impl<K: Ord + Clone, T> Walk<K, T> {
             && !self.aside.contains_key(key)
     }
 
-    /// A part changes: what it was is put aside, unless the walk has passed it, or it has changed before.
+    /// A part changes: what it was is put aside, unless the walk has passed it, or it has changed
+    /// before.
     pub(super) fn keep(&mut self, key: &K, old: impl FnOnce() -> Option<T>) {
         if self.awaits::<K>(key) {
             self.aside.insert(key.clone(), old());
@@ -91,7 +95,8 @@ impl<K: Ord + Clone, T> Walk<K, T> {
         old.flatten()
     }
 
-    /// Shows parts until the step is over or all are passed. `present`: the parts as they are now, those behind the last that was passed.
+    /// Shows parts until the step is over or all are passed. `present`: the parts as they are now,
+    /// those behind the last that was passed.
     pub(super) fn show<'p, P: Borrow<T>>(
         &mut self,
         present: impl Iterator<Item = (&'p K, P)>,

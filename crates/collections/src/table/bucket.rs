@@ -94,7 +94,8 @@ impl<T: Item> Word<T> {
     /// The item; only where [`Word::is_item`].
     #[inline]
     pub(super) fn item(&self) -> Ref<'_, T> {
-        // SAFETY: the word owns the item and is borrowed as long as the reference, which is never dropped as an owner.
+        // SAFETY: the word owns the item and is borrowed as long as the reference, which is never
+        // dropped as an owner.
         Ref(ManuallyDrop::new(unsafe { T::from_raw(self.pointer()) }), PhantomData)
     }
 
@@ -198,7 +199,8 @@ impl<T: Item> Bucket<T> {
         &mut self.0
     }
 
-    /// The words with this tag, one bit each, without a branch: which word matches cannot be predicted.
+    /// The words with this tag, one bit each, without a branch: which word matches cannot be
+    /// predicted.
     #[inline]
     pub(super) fn matching(&self, tag: u16) -> u32 {
         let mut mask = 0;

@@ -8,10 +8,12 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 /// With at most [`SEGMENT`] buckets `start` is the array, of `capacity(len)` buckets. With more it
-/// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets. With none it is what the table
-/// makes of it by [`Buckets::resize_words`], and the table's to free.
+/// is the directory, an array of `directory_capacity(len)` pointers to arrays of `SEGMENT` buckets.
+/// With none it is what the table makes of it by [`Buckets::resize_words`], and the table's to
+/// free.
 ///
-/// Packed, so that a table with its counters takes three words: a slot with its table is a cache line.
+/// Packed, so that a table with its counters takes three words: a slot with its table is a cache
+/// line.
 #[repr(C, packed(4))]
 pub(super) struct Buckets<T> {
     start: NonNull<u8>,

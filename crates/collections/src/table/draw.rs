@@ -3,7 +3,8 @@
 use super::bucket::Bucket;
 use super::{Item, Place, Ref, Table};
 
-/// Places that are drawn from for each bucket of the table at its next full size. An average bucket has 3.5 to 7 items then.
+/// Places that are drawn from for each bucket of the table at its next full size. An average bucket
+/// has 3.5 to 7 items then.
 const PLACES: u64 = 20;
 /// Tables up to this many buckets are counted through.
 const FEW_BUCKETS: usize = 8;
@@ -22,12 +23,12 @@ impl<T: Item> Table<T> {
         Some(unsafe { self.item(place) })
     }
 
-    /// The place of some item, each as likely as any other; `random` gives numbers all of whose bits are random. `None`: there
-    /// is none.
+    /// The place of some item, each as likely as any other; `random` gives numbers all of whose
+    /// bits are random. `None`: there is none.
     ///
-    /// A bucket is drawn, and a place in it, until there is an item in that place; so an item's chance does not depend on how
-    /// many others share its bucket. Buckets which are still to be split have twice the items, so they come twice as often, with twice
-    /// the places.
+    /// A bucket is drawn, and a place in it, until there is an item in that place; so an item's
+    /// chance does not depend on how many others share its bucket. Buckets which are still to be
+    /// split have twice the items, so they come twice as often, with twice the places.
     pub fn draw(&self, mut random: impl FnMut() -> u64) -> Option<Place<T>> {
         let count = self.buckets.len();
         if self.len == 0 {
@@ -44,7 +45,8 @@ impl<T: Item> Table<T> {
             let places = if is_split { PLACES } else { 2 * PLACES };
             let (place, items) = self.nth(bucket, below(drawn, places));
             if items as u64 > places {
-                // Hardly one bucket in 100,000 is so full; each of its items is to have some chance.
+                // Hardly one bucket in 100,000 is so full; each of its items is to have some
+                // chance.
                 return self.nth(bucket, below(random(), items as u64)).0;
             }
             if place.is_some() {
@@ -67,7 +69,8 @@ impl<T: Item> Table<T> {
         None
     }
 
-    /// The place of item number `index` of a bucket with its chain, if it has so many, and how many it has.
+    /// The place of item number `index` of a bucket with its chain, if it has so many, and how many
+    /// it has.
     fn nth(&self, bucket: usize, index: usize) -> (Option<Place<T>>, usize) {
         let mut bucket = self.buckets.pointer(bucket);
         let (mut seen, mut place) = (0, None);

@@ -1,9 +1,12 @@
 //! The table of a large value's elements, which can be captured ([`crate::capture`]).
 //!
-//! The walk of a capture goes through the elements in the order of their hashes' reversed index bits, which is the order of scans. It does not
-//! depend on the size of the table, so an element's hash tells whether the walk has passed it. Before an element that it has not passed is changed or
-//! removed for the first time, the old one goes to another table, through which the walk goes at the same pace; what is new, or other than it was, is remembered
-//! by its key, so that the walk leaves it out. Both forget what the walk has passed. So no step of this costs more than one of a table.
+//! The walk of a capture goes through the elements in the order of their hashes' reversed index
+//! bits, which is the order of scans. It does not depend on the size of the table, so an element's
+//! hash tells whether the walk has passed it. Before an element that it has not passed is changed
+//! or removed for the first time, the old one goes to another table, through which the walk goes at
+//! the same pace; what is new, or other than it was, is remembered by its key, so that the walk
+//! leaves it out. Both forget what the walk has passed. So no step of this costs more than one of a
+//! table.
 //!
 //! Deliberately not here: what elements are, and what is shown of them.
 
@@ -32,7 +35,8 @@ struct Capture<T: Item> {
     old: Table<T>,
     /// The keys of elements that the walk would come to, and must not show.
     new: Table<Member>,
-    /// Whether the walk may stand within a bucket of the table: that has shrunk, or is less fine than the old elements' table.
+    /// Whether the walk may stand within a bucket of the table: that has shrunk, or is less fine
+    /// than the old elements' table.
     is_within: bool,
 }
 
@@ -131,8 +135,8 @@ impl<T: Item + Clone + Send + 'static> Elements<T> {
         self.capture.as_mut()?.length.take()
     }
 
-    /// Shows some more elements as they stood when the capture began, until what `see` gives, with what it costs to look for them, adds up to
-    /// `budget`. False: these were the last.
+    /// Shows some more elements as they stood when the capture began, until what `see` gives, with
+    /// what it costs to look for them, adds up to `budget`. False: these were the last.
     ///
     /// # Panics
     /// If no capture is under way.
@@ -212,7 +216,8 @@ impl<T: Item + Clone> Capture<T> {
         cost
     }
 
-    /// Whether the walk, which has come from `cursor` to where it is now, must not show an element. If that is new it is forgotten.
+    /// Whether the walk, which has come from `cursor` to where it is now, must not show an element.
+    /// If that is new it is forgotten.
     fn is_left_out(&mut self, element: &T, cursor: u64) -> bool {
         let hash = hasher().hash(element.key());
         let is_here = rank(hash) >= cursor.reverse_bits() && self.has_passed(hash);

@@ -1,7 +1,7 @@
 //! A table of few items, which has no bucket yet: an array of exactly this many words, in no order.
 //!
-//! Most slots of a small keyspace have a key or two; a bucket of 64 bytes for each would be more than the rest of what a key costs. The allocator
-//! has a size for each word up to 64 bytes.
+//! Most slots of a small keyspace have a key or two; a bucket of 64 bytes for each would be more
+//! than the rest of what a key costs. The allocator has a size for each word up to 64 bytes.
 
 use super::bucket::Word;
 use super::buckets::Buckets;
@@ -26,7 +26,8 @@ impl<T: Item> Table<T> {
     #[inline]
     pub(super) fn few(&self) -> &[Word<T>] {
         debug_assert!(self.is_few());
-        // SAFETY: without buckets `start` is an array of `len` words; with none it is aligned, which is enough for an empty slice.
+        // SAFETY: without buckets `start` is an array of `len` words; with none it is aligned,
+        // which is enough for an empty slice.
         unsafe { std::slice::from_raw_parts(self.buckets.words(), self.len()) }
     }
 

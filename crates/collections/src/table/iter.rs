@@ -20,7 +20,8 @@ impl<T: Item> Clone for Iter<'_, T> {
 
 impl<'a, T: Item> Iter<'a, T> {
     fn enter(&mut self, bucket: &'a Bucket<T>) {
-        // The items lie anywhere in memory: have all of them on their way while the first is looked at.
+        // The items lie anywhere in memory: have all of them on their way while the first is looked
+        // at.
         bucket.words().iter().for_each(|word| prefetch(word.address()));
         self.words = bucket.words().iter();
         self.overflow = bucket.overflow();

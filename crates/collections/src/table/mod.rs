@@ -1,18 +1,21 @@
-//! A linear hash table of cache-line buckets: of the entries of one (database, slot), of the fields of a hash, of the
-//! members of a set.
+//! A linear hash table of cache-line buckets: of the entries of one (database, slot), of the fields
+//! of a hash, of the members of a set.
 //!
 //! A bucket is eight words of 64 bits. A word is an item's pointer (48 bits, of which the lowest
-//! tells that the word links to an overflow bucket, the next that the item is marked: has an expiry, and the third that it is
-//! aging: parts of it have one) under the 16-bit tag of its key's hash. A full bucket's last word may link to an overflow bucket.
+//! tells that the word links to an overflow bucket, the next that the item is marked: has an
+//! expiry, and the third that it is aging: parts of it have one) under the 16-bit tag of its key's
+//! hash. A full bucket's last word may link to an overflow bucket.
 //!
-//! A table of `n` buckets, 2^L <= n < 2^(L+1), places a key by the low L+1 bits of its hash, or by L bits where
-//! that bucket does not exist yet. It grows by one bucket: bucket n takes from bucket n - 2^L the items whose bit L
-//! is set. It shrinks the same way backwards. So no step ever moves more than the items of one bucket, however
-//! large the table is, and a scan in reverse-binary order meets every item that stays.
+//! A table of `n` buckets, 2^L <= n < 2^(L+1), places a key by the low L+1 bits of its hash, or by
+//! L bits where that bucket does not exist yet. It grows by one bucket: bucket n takes from bucket
+//! n - 2^L the items whose bit L is set. It shrinks the same way backwards. So no step ever moves
+//! more than the items of one bucket, however large the table is, and a scan in reverse-binary
+//! order meets every item that stays.
 //!
-//! A table of at most [`FEW`] items has no bucket yet, only an array of their words (`few.rs`); to scans and walks it is one bucket.
-//! Up to [`SEGMENT`] buckets stand in one array, which is reallocated in steps of at most a quarter; from then on
-//! segments of that many buckets hang off a directory.
+//! A table of at most [`FEW`] items has no bucket yet, only an array of their words (`few.rs`); to
+//! scans and walks it is one bucket. Up to [`SEGMENT`] buckets stand in one array, which is
+//! reallocated in steps of at most a quarter; from then on segments of that many buckets hang off a
+//! directory.
 
 mod bucket;
 mod buckets;
@@ -34,8 +37,9 @@ use std::ptr::NonNull;
 /// An item of a table: an owner of one allocation, which has a key.
 ///
 /// # Safety
-/// `into_raw` gives an address below 2^48 that is aligned to 8 bytes, and `from_raw` makes of it what it was made of.
-/// `key` and `is_marked` give the same as long as the item is not changed through [`RefMut`].
+/// `into_raw` gives an address below 2^48 that is aligned to 8 bytes, and `from_raw` makes of it
+/// what it was made of. `key` and `is_marked` give the same as long as the item is not changed
+/// through [`RefMut`].
 pub unsafe trait Item: Sized {
     /// Gives the allocation away.
     fn into_raw(self) -> NonNull<u8>;
@@ -55,7 +59,8 @@ pub unsafe trait Item: Sized {
         false
     }
 
-    /// Whether it is among those that [`Table::for_aging`] shows: parts of it expire. Under the same rule as `is_marked`.
+    /// Whether it is among those that [`Table::for_aging`] shows: parts of it expire. Under the
+    /// same rule as `is_marked`.
     fn is_aging(&self) -> bool {
         false
     }
@@ -67,7 +72,8 @@ pub(crate) const SEGMENT: usize = 1024;
 const GROW_PER_EIGHT: usize = 56;
 /// Shrink when there are fewer: 2.5 a bucket.
 const SHRINK_PER_EIGHT: usize = 20;
-/// How many buckets' items a walk prefetches before it comes to them, and how many buckets before their items.
+/// How many buckets' items a walk prefetches before it comes to them, and how many buckets before
+/// their items.
 const ITEMS_AHEAD: usize = 2;
 const BUCKETS_AHEAD: usize = 4;
 
@@ -84,8 +90,8 @@ impl<T: Item> Default for Table<T> {
     }
 }
 
-/// The place of an item in its table. It is meant for the next operation on that table: after a change of the table it
-/// is good for nothing.
+/// The place of an item in its table. It is meant for the next operation on that table: after a
+/// change of the table it is good for nothing.
 pub struct Place<T>(*mut Word<T>);
 
 impl<T> Clone for Place<T> {
@@ -108,7 +114,8 @@ pub fn prefetch(address: *const u8) {
     let _ = address;
 }
 
-/// Prefetches the beginning of bytes that are going to be read from there on; the processor itself sees to the rest.
+/// Prefetches the beginning of bytes that are going to be read from there on; the processor itself
+/// sees to the rest.
 #[inline]
 pub fn prefetch_start(address: *const u8) {
     const LINE: usize = 64;
@@ -229,10 +236,12 @@ impl<T: Item> Table<T> {
     /// The item at a place.
     ///
     /// # Safety
-    /// The place came from [`Table::find`] or [`Table::insert`] of this table, and no item was added or removed since.
+    /// The place came from [`Table::find`] or [`Table::insert`] of this table, and no item was
+    /// added or removed since.
     #[inline]
     pub unsafe fn item(&self, place: Place<T>) -> Ref<'_, T> {
-        // SAFETY: by the caller's promise the word lies in one of this table's buckets, and holds an item.
+        // SAFETY: by the caller's promise the word lies in one of this table's buckets, and holds
+        // an item.
         unsafe { (*place.0).item() }
     }
 
@@ -402,8 +411,9 @@ impl<T: Item> Table<T> {
         (0..self.bucket_count()).for_each(|bucket| self.for_bucket(bucket, &mut see));
     }
 
-    /// Some item of the bucket that `random` chooses, if that bucket has any: fair within the bucket. Callers draw again
-    /// until there is one; items of fuller buckets come a little less often.
+    /// Some item of the bucket that `random` chooses, if that bucket has any: fair within the
+    /// bucket. Callers draw again until there is one; items of fuller buckets come a little less
+    /// often.
     pub fn pick(&self, random: u64, see: impl FnOnce(&T)) -> bool {
         if self.len == 0 {
             return false;
@@ -426,9 +436,9 @@ impl<T: Item> Table<T> {
         true
     }
 
-    /// One step of a scan: shows the items of the bucket at `cursor` and gives the next cursor, 0 at the
-    /// end. The cursor counts in reverse-binary order of the hash's index bits, so that every
-    /// item which is there throughout is shown, however the table grows or shrinks meanwhile.
+    /// One step of a scan: shows the items of the bucket at `cursor` and gives the next cursor, 0
+    /// at the end. The cursor counts in reverse-binary order of the hash's index bits, so that
+    /// every item which is there throughout is shown, however the table grows or shrinks meanwhile.
     pub fn scan(&self, cursor: u64, see: impl FnMut(&T)) -> u64 {
         let count = self.bucket_count();
         if count == 0 {
@@ -439,7 +449,8 @@ impl<T: Item> Table<T> {
         Self::next_cursor(count, cursor)
     }
 
-    /// The cursor behind the bucket that `cursor` stands for, where there are `count`; 0 at the end.
+    /// The cursor behind the bucket that `cursor` stands for, where there are `count`; 0 at the
+    /// end.
     #[inline]
     fn next_cursor(count: usize, cursor: u64) -> u64 {
         // Everything with the bucket's common bits has been shown: count on above them.
@@ -495,7 +506,8 @@ impl<T: Item> Table<T> {
         }
     }
 
-    /// Prefetches the items of the first buckets, for [`Table::for_each`] of a table that has no more, and for the beginning of a scan.
+    /// Prefetches the items of the first buckets, for [`Table::for_each`] of a table that has no
+    /// more, and for the beginning of a scan.
     pub fn prefetch_first(&self, buckets: usize) {
         if self.is_few() {
             return self.few().iter().for_each(Word::prefetch);
@@ -503,8 +515,9 @@ impl<T: Item> Table<T> {
         (0..buckets.min(self.buckets.len())).for_each(|bucket| self.prefetch_items(bucket));
     }
 
-    /// Reads the beginning of every item, so that it is at hand. Some processors drop prefetches of addresses whose translation they have not
-    /// at hand; reads of which none depends on another are waited for together.
+    /// Reads the beginning of every item, so that it is at hand. Some processors drop prefetches of
+    /// addresses whose translation they have not at hand; reads of which none depends on another
+    /// are waited for together.
     pub fn fetch(&self) {
         let fetch = |words: &[Word<T>]| words.iter().fold(0, |sum, word| sum ^ word.fetch());
         if self.is_few() {
@@ -521,7 +534,8 @@ impl<T: Item> Table<T> {
         self.buckets.at(bucket).words().iter().for_each(Word::prefetch);
     }
 
-    /// Whether a scan that goes on from `cursor` has shown items with this hash: those of merged buckets are met again.
+    /// Whether a scan that goes on from `cursor` has shown items with this hash: those of merged
+    /// buckets are met again.
     #[inline]
     pub fn is_behind(cursor: u64, hash: HashCode) -> bool {
         hash.index_bits().reverse_bits() < cursor.reverse_bits()
@@ -552,7 +566,8 @@ impl<T: Item> Table<T> {
         });
     }
 
-    /// A table's part in [`Collection::prefetch`]: itself as step 0, the bucket as step 1, the item as step 2 and last.
+    /// A table's part in [`Collection::prefetch`]: itself as step 0, the bucket as step 1, the item
+    /// as step 2 and last.
     ///
     /// [`Collection::prefetch`]: crate::Collection::prefetch
     #[inline]
@@ -565,7 +580,8 @@ impl<T: Item> Table<T> {
         step < 2
     }
 
-    /// The item that is probably the one with this hash, by its tag: its key is not looked at. For prefetching what it leads to.
+    /// The item that is probably the one with this hash, by its tag: its key is not looked at. For
+    /// prefetching what it leads to.
     #[inline]
     pub fn probable(&self, hash: HashCode) -> Option<Ref<'_, T>> {
         self.for_matching(hash, Word::is_item).map(Word::item)
@@ -588,7 +604,8 @@ impl<T: Item> Table<T> {
         }
     }
 
-    /// Shows the words with the tag of `hash` in its bucket, without the chain, until `stop` says so; gives the one where it did.
+    /// Shows the words with the tag of `hash` in its bucket, without the chain, until `stop` says
+    /// so; gives the one where it did.
     #[inline]
     fn for_matching(&self, hash: HashCode, stop: impl Fn(&Word<T>) -> bool) -> Option<&Word<T>> {
         let tag = hash.tag();

@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A number under its name, marked or not.
 pub(crate) struct Pair(Box<(Vec<u8>, u32, bool)>);
 
-// SAFETY: a box's address is aligned for its content, which is to 8 bytes; `from_raw` makes the same box.
+// SAFETY: a box's address is aligned for its content, which is to 8 bytes; `from_raw` makes the
+// same box.
 unsafe impl Item for Pair {
     fn into_raw(self) -> NonNull<u8> {
         NonNull::from(Box::leak(self.0)).cast()

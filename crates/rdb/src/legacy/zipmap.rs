@@ -1,5 +1,6 @@
-//! The zipmap (before Redis 2.6): number of fields (1 byte; 254: not known), then for each field its length and bytes, the
-//! value's length, the number of unused bytes (1 byte), the value, the unused bytes; at the end 255.
+//! The zipmap (before Redis 2.6): number of fields (1 byte; 254: not known), then for each field
+//! its length and bytes, the value's length, the number of unused bytes (1 byte), the value, the
+//! unused bytes; at the end 255.
 //!
 //! A length is one byte up to 253, or 254 and four bytes, little-endian.
 
@@ -9,7 +10,8 @@ const END: u8 = 255;
 /// Lengths from this on take four bytes more; as number of fields: count them.
 const LONG: u8 = 254;
 
-/// Gives field, value, field, value … to `text`; `None` if the bytes are no zipmap through and through.
+/// Gives field, value, field, value … to `text`; `None` if the bytes are no zipmap through and
+/// through.
 pub(crate) fn decode(bytes: &[u8], mut text: impl FnMut(&[u8])) -> Option<()> {
     let (&count, mut rest) = bytes.strip_suffix(&[END])?.split_first()?;
     let mut seen = 0usize;

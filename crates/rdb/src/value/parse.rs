@@ -171,8 +171,9 @@ fn zipmap_hash<R: Read>(input: &mut Input<R>) -> Result<Hash, Error> {
     Ok(fields(texts))
 }
 
-/// Redis 7.4's form: the earliest expiry (not in release candidates), then expiry, field, value. The expiry is one more than what it is later
-/// than the earliest, or 0 for never; in release candidates it is Unix ms.
+/// Redis 7.4's form: the earliest expiry (not in release candidates), then expiry, field, value.
+/// The expiry is one more than what it is later than the earliest, or 0 for never; in release
+/// candidates it is Unix ms.
 fn expiring_hash<R: Read>(input: &mut Input<R>, kind: ValueType) -> Result<Hash, Error> {
     let earliest = match kind {
         ValueType::HashExpiryPreGa => None,

@@ -71,7 +71,8 @@ pub struct Consumer {
     pub name: Vec<u8>,
     /// When it was heard of last.
     pub seen_at: Millis,
-    /// When it got or claimed an entry last; `None`: never. Before version 3 of the format the same as `seen_at`.
+    /// When it got or claimed an entry last; `None`: never. Before version 3 of the format the same
+    /// as `seen_at`.
     pub active_at: Option<Millis>,
     /// Its own among the group's pending entries.
     pub pending: Vec<StreamId>,

@@ -50,7 +50,8 @@ impl Strings {
         added.expect("adding bytes cannot fail");
     }
 
-    /// Adds one which `append` appends to the bytes that it is given. After an error there is none more.
+    /// Adds one which `append` appends to the bytes that it is given. After an error there is none
+    /// more.
     pub(crate) fn push_with<E>(
         &mut self,
         append: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -78,7 +79,8 @@ impl Strings {
             .flat_map(|chunk| (0..chunk.ends.len()).filter_map(|index| chunk.get(index)))
     }
 
-    /// The strings in order, each lent for a moment; the memory of those that have been passed is freed.
+    /// The strings in order, each lent for a moment; the memory of those that have been passed is
+    /// freed.
     pub fn into_reader(self) -> StringsReader {
         StringsReader { chunks: self.chunks.into_iter(), current: Chunk::default(), next: 0 }
     }

@@ -8,7 +8,8 @@ use tessera_cluster::PrimaryLink;
 
 /// Every other host must have been well for this long, in milliseconds.
 const WELL_FOR: u64 = 4000;
-/// The primary must have failed within this time, in ms: an election that goes on for longer has met other trouble.
+/// The primary must have failed within this time, in ms: an election that goes on for longer has
+/// met other trouble.
 const FRESH: u64 = 2500;
 
 pub(crate) fn promoted(winner: HostId, hosts: &[Host], now: u64, seed: u64) {

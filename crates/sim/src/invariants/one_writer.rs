@@ -6,9 +6,11 @@ use crate::process::Process;
 use std::collections::BTreeMap;
 use tessera_slot::SlotSet;
 
-/// How long a slot may have two nodes that take writes, in milliseconds: some packets' ways and ticks, and a save.
+/// How long a slot may have two nodes that take writes, in milliseconds: some packets' ways and
+/// ticks, and a save.
 const MOMENT: u64 = 500 + SLOWEST_SAVE;
-/// How long a takeover that was ordered without the primary's consent is an excuse, in milliseconds.
+/// How long a takeover that was ordered without the primary's consent is an excuse, in
+/// milliseconds.
 const EXCUSED: u64 = 20_000;
 
 /// The nodes that take writes, and pairs that have taken them for one slot, with the time since

@@ -1,7 +1,8 @@
 //! Blocks of up to 8 KiB, fitted to 16 bytes.
 //!
-//! mimalloc has four sizes to a doubling: a value of 2,307 bytes takes 2,560 there, which leaves room to grow. A value that has come to rest, or
-//! was made in one go, needs none, and takes 2,320 here. Single blocks for that are what this is for, nothing smaller, nothing larger, nothing that grows.
+//! mimalloc has four sizes to a doubling: a value of 2,307 bytes takes 2,560 there, which leaves
+//! room to grow. A value that has come to rest, or was made in one go, needs none, and takes 2,320
+//! here. These blocks serve such values: nothing smaller, nothing larger, nothing that grows.
 //!
 //! One range of addresses is reserved, once. Half of it is for blocks of up to 1 KiB, cut into
 //! spans of 32 KiB, half for larger ones, in spans of 128 KiB ([`Arena`]). The blocks of a span
@@ -41,7 +42,8 @@ const LARGE_SPAN: usize = 128 << 10;
 
 /// Threads that share a size's spans are those with the same number modulo this.
 const SHARES: usize = 8;
-/// Bytes of addresses that are reserved: so many times the machine's memory, if the system allows it; else half of it, and so on.
+/// Bytes of addresses that are reserved: so many times the machine's memory, if the system allows
+/// it; else half of it, and so on.
 const TIMES: usize = 4;
 /// The largest part of the address space that is reserved where that is limited (`ulimit -v`):
 /// everything else in the process needs addresses, too.
@@ -106,7 +108,8 @@ pub(super) unsafe fn size_of_block(block: *const u8) -> usize {
     unsafe { if is_small(block) { SMALL.size_of_block(block) } else { LARGE.size_of_block(block) } }
 }
 
-/// A block for `bytes`, for which [`fits`] holds. `thread` is some number of the calling thread. `None`: there is no memory, or no range.
+/// A block for `bytes`, for which [`fits`] holds. `thread` is some number of the calling thread.
+/// `None`: there is no memory, or no range.
 pub(super) fn take(bytes: usize, thread: usize) -> Option<NonNull<u8>> {
     debug_assert!(fits(bytes));
     if LENGTH.load(Relaxed) == 0 && RESERVE.is_completed() {
@@ -309,7 +312,8 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
         Some(span)
     }
 
-    /// A span that never was one. Once in [`STEP`] bytes the system is asked to let the next ones be written to, which takes microseconds.
+    /// A span that never was one. Once in [`STEP`] bytes the system is asked to let the next ones
+    /// be written to, which takes microseconds.
     fn make_span(&self, pool: &mut Pool) -> Option<SpanId> {
         RESERVE.call_once(reserve);
         if pool.made == self.spans.load(Relaxed) {
@@ -320,7 +324,8 @@ impl<const SPAN: usize, const ABOVE: usize, const MAX: usize, const SHELVES: usi
             let start = self.start.load(Relaxed).wrapping_add(pool.made * SPAN);
             let headers = self.headers.load(Relaxed).wrapping_add(pool.made);
             allow(start, STEP)?;
-            // From where a page begins, whatever its size: on it there may be headers of the step before, too.
+            // From where a page begins, whatever its size: on it there may be headers of the step
+            // before, too.
             let before = headers.addr() % SMALL_SPAN;
             let bytes = before + at_once * size_of::<Span>();
             allow(headers.cast::<u8>().wrapping_sub(before), bytes)?;
@@ -442,8 +447,9 @@ fn allow(start: *mut u8, bytes: usize) -> Option<()> {
     unsafe { mprotect(start.cast(), bytes, MprotectFlags::READ | MprotectFlags::WRITE) }.ok()
 }
 
-/// Reserves the range: addresses without memory. If the system refuses, or allows few (`ulimit -v`), there is none, and no block. Nor where
-/// pages are larger than spans: memory could not be given back span by span.
+/// Reserves the range: addresses without memory. If the system refuses, or allows few (`ulimit
+/// -v`), there is none, and no block. Nor where pages are larger than spans: memory could not be
+/// given back span by span.
 fn reserve() {
     let map = |bytes: usize| {
         // SAFETY: new addresses, wherever the system wants them.

@@ -31,10 +31,11 @@ thread_local! {
     static COUNTER: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// mimalloc with fitted blocks, each thread counting the usable bytes that it has taken and given back. A
-/// program that wants [`used_memory`] to mean something makes it its `#[global_allocator]`.
+/// mimalloc with fitted blocks, each thread counting the usable bytes that it has taken and given
+/// back. A program that wants [`used_memory`] to mean something makes it its `#[global_allocator]`.
 ///
-/// To reallocate a block with the size that it has settles it: if it has much more room than it needs, it is moved to where it fits.
+/// To reallocate a block with the size that it has settles it: if it has much more room than it
+/// needs, it is moved to where it fits.
 pub struct CountingAlloc;
 
 /// Bytes that must be gained for a block to be moved when it is fitted.
@@ -43,9 +44,9 @@ const FITTED_GAIN: usize = 16;
 /// mimalloc is faster, and its sizes are closer.
 const FITTED_FROM_THE_BEGINNING: usize = 1024;
 
-/// Has the allocator ask for huge pages, which save misses of the address translation: a fifth more GETs a second
-/// (`tessera-bench load -P 64 -t get`, 1 M keys of 64 bytes). It must be called before the first allocation; see
-/// [`use_huge_pages_from_the_start`].
+/// Has the allocator ask for huge pages, which save misses of the address translation: a fifth more
+/// GETs a second (`tessera-bench load -P 64 -t get`, 1 M keys of 64 bytes). It must be called
+/// before the first allocation; see [`use_huge_pages_from_the_start`].
 extern "C" fn use_huge_pages() {
     // SAFETY: sets an option of the allocator; allowed at any time, from any thread.
     unsafe {
@@ -53,8 +54,9 @@ extern "C" fn use_huge_pages() {
     }
 }
 
-/// Makes [`CountingAlloc`] use huge pages from its first allocation on. A program puts it beside its
-/// `#[global_allocator]`. The kernel's setting must be `madvise` or `always`; with `never` nothing changes.
+/// Makes [`CountingAlloc`] use huge pages from its first allocation on. A program puts it beside
+/// its `#[global_allocator]`. The kernel's setting must be `madvise` or `always`; with `never`
+/// nothing changes.
 #[macro_export]
 macro_rules! use_huge_pages_from_the_start {
     () => {
@@ -81,8 +83,8 @@ pub fn used_memory() -> usize {
     usize::try_from(sum).unwrap_or(0)
 }
 
-/// Bytes that this thread has taken, less those that it has given back: a thread's own share in [`used_memory`], which may be
-/// below zero. Good for differences.
+/// Bytes that this thread has taken, less those that it has given back: a thread's own share in
+/// [`used_memory`], which may be below zero. Good for differences.
 #[inline]
 pub fn taken_by_thread() -> i64 {
     let index = COUNTER.try_with(Cell::get).unwrap_or(COUNTERS - 1).min(COUNTERS - 1);
@@ -94,13 +96,15 @@ pub fn taken_by_thread() -> i64 {
 /// after a burst.
 pub fn give_back_freed() {
     fitted::purge();
-    // SAFETY: allowed at any time, from any thread; it touches the calling thread's own heap and what no heap owns.
+    // SAFETY: allowed at any time, from any thread; it touches the calling thread's own heap and
+    // what no heap owns.
     unsafe { libmimalloc_sys::mi_collect(false) };
 }
 
 /// The allocator's own report, for people.
 pub fn allocator_report() -> String {
-    // SAFETY: the allocator calls it, with a text of its own and the argument that is given to it below.
+    // SAFETY: the allocator calls it, with a text of its own and the argument that is given to it
+    // below.
     unsafe extern "C" fn append(line: *const c_char, text: *mut c_void) {
         // SAFETY: `line` is a text of the allocator's, which ends with a zero; `text` is the one
         // that is passed below, and no other code uses it.
@@ -170,8 +174,9 @@ fn take_mapped(layout: Layout) -> *mut u8 {
     ptr
 }
 
-// SAFETY: a block comes from mimalloc, is a fitted one, which its address tells, or a mapped one, which its layout tells, and goes back where it
-// came from; each has at least the size and the alignment of its layout. The counters do not allocate.
+// SAFETY: a block comes from mimalloc, is a fitted one, which its address tells, or a mapped one,
+// which its layout tells, and goes back where it came from; each has at least the size and the
+// alignment of its layout. The counters do not allocate.
 unsafe impl GlobalAlloc for CountingAlloc {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -262,8 +267,8 @@ unsafe impl GlobalAlloc for CountingAlloc {
     }
 }
 
-/// A fitted block gets another size. It stays where it is as long as it wastes little; if it grows, or gets much smaller, it goes to
-/// mimalloc, for more will follow.
+/// A fitted block gets another size. It stays where it is as long as it wastes little; if it grows,
+/// or gets much smaller, it goes to mimalloc, for more will follow.
 ///
 /// # Safety
 /// As for [`GlobalAlloc::realloc`].
@@ -358,7 +363,8 @@ mod tests {
         const MIB: usize = 1 << 20;
         let layout = |size| Layout::from_size_align(size, 1).unwrap();
         let before = taken_by_thread();
-        // SAFETY: allocated, resized and freed with matching layouts; only bytes that it has are read and written.
+        // SAFETY: allocated, resized and freed with matching layouts; only bytes that it has are
+        // read and written.
         unsafe {
             let mut size = MIB;
             let mut ptr = CountingAlloc.alloc(layout(size));

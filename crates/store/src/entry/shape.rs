@@ -12,8 +12,8 @@
 //! | 8 | expiry time, Unix ms; only with `HAS_EXPIRY` |
 //! | | the key, then the embedded value |
 //!
-//! So a 16-byte key with a 64-byte value takes 96 bytes, and a 17-byte key of a collection 32, sizes which the allocator has.
-//! Behind the header nothing is aligned.
+//! So a 16-byte key with a 64-byte value takes 96 bytes, and a 17-byte key of a collection 32,
+//! sizes which the allocator has. Behind the header nothing is aligned.
 
 use std::alloc::Layout;
 use tessera_collections::Kind;

@@ -135,7 +135,8 @@ fn a_walk_lets_others_in_and_shows_each_key_once() {
     let (done, walk, let_in) =
         (AtomicBool::new(false), AtomicUsize::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        // Somebody makes the table grow and shrink, and notes whether the slot was free while a walk was on its way.
+        // Somebody makes the table grow and shrink, and notes whether the slot was free while a
+        // walk was on its way.
         scope.spawn(|| {
             let mut world = keyspace.enter(1);
             for n in (0..30_000).chain(0..30_000).cycle() {

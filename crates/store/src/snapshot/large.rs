@@ -1,15 +1,18 @@
 //! Large values in snapshots: they are shown part by part, and change meanwhile.
 //!
-//! A value is large from [`LARGE`] bytes on, if it is not one block that commands read and write as a whole anyhow. When a
-//! snapshot comes to it, or a command that is about to change it, a capture begins, which takes no time: collections keep their old parts
-//! themselves ([`tessera_collections::capture`]), for strings this is done here, by blocks. From then on the value is on the list of large values, found
-//! by the address of its allocation, until the walk has shown all of it.
+//! A value is large from [`LARGE`] bytes on, if it is not one block that commands read and write as
+//! a whole anyhow. When a snapshot comes to it, or a command that is about to change it, a capture
+//! begins, which takes no time: collections keep their old parts themselves
+//! ([`tessera_collections::capture`]), for strings this is done here, by blocks. From then on the
+//! value is on the list of large values, found by the address of its allocation, until the walk has
+//! shown all of it.
 //!
 //! The walk finds the value by the key that it has now. So a command that moves it says so
 //! ([`LargeValues::moved`]), and one that is about to free it gives it to the list instead
 //! ([`LargeValues::keep`]).
 //!
-//! Deliberately not here: when the walk goes on with a large value (the parent), and how parts are written.
+//! Deliberately not here: when the walk goes on with a large value (the parent), and how parts are
+//! written.
 
 use crate::discard::SAMPLES;
 use crate::entry::{Entry, StringRef};
@@ -199,7 +202,8 @@ impl LargeValues {
         self.kept_bytes.load(Relaxed)
     }
 
-    /// Takes an entry that leaves the keyspace, if its value is captured, and gives about how many bytes are kept with it; else gives it back.
+    /// Takes an entry that leaves the keyspace, if its value is captured, and gives about how many
+    /// bytes are kept with it; else gives it back.
     #[inline]
     pub(crate) fn keep(&self, entry: Entry) -> Result<u64, Entry> {
         if self.is_empty() { Err(entry) } else { self.keep_captured(entry) }
@@ -305,7 +309,8 @@ impl LargeValues {
         }
     }
 
-    /// Takes the capture of a string while a block is shown: its slot is locked, or it has left the keyspace.
+    /// Takes the capture of a string while a block is shown: its slot is locked, or it has left the
+    /// keyspace.
     pub(super) fn take_text(&self, value: usize) -> TextCapture {
         let mut values = self.values.write();
         values

@@ -8,10 +8,12 @@
 //! Tables that are flushed meanwhile go to the walk whole. If databases are exchanged meanwhile,
 //! the walk and the writers speak of each table by the number that it had at the start.
 //!
-//! A large value is not handed over as a whole, which could take seconds: it is captured, and shown part by part (`large.rs`).
+//! A large value is not handed over as a whole, which could take seconds: it is captured, and shown
+//! part by part (`large.rs`).
 //!
-//! Epochs are eight bits. A walk that ends has marked every entry, so only walks which were given up leave old
-//! marks behind; before these could be taken for new ones a silent walk marks everything.
+//! Epochs are eight bits. A walk that ends has marked every entry, so only walks which were given
+//! up leave old marks behind; before these could be taken for new ones a silent walk marks
+//! everything.
 
 mod large;
 
@@ -74,7 +76,8 @@ pub(crate) struct Snapshots {
     given_up: AtomicU32,
     /// Set while a snapshot is under way; changed only with the world locked.
     present: RwLock<Option<Present>>,
-    /// Tables that were flushed while the snapshot still needed them, by their database's number at its start.
+    /// Tables that were flushed while the snapshot still needed them, by their database's number at
+    /// its start.
     flushed: Mutex<Vec<FlushedTable>>,
     large: LargeValues,
 }
@@ -107,7 +110,8 @@ impl Present {
 }
 
 impl Snapshots {
-    /// The epoch of the snapshot which still has to write the entries of a slot walked last at `walked`.
+    /// The epoch of the snapshot which still has to write the entries of a slot walked last at
+    /// `walked`.
     #[inline]
     pub(crate) fn pending(&self, walked: u8) -> Option<u8> {
         let state = self.state.load(Ordering::Relaxed);
@@ -238,8 +242,9 @@ impl Snapshot {
         })
     }
 
-    /// Shows the next parts of a large value, or the entries of some more buckets; false at the end of the walk, or if it cannot be
-    /// completed ([`Snapshot::is_complete`]). Never holds a slot's lock for more than a few buckets, or [`BYTES_PER_STEP`] of a large value.
+    /// Shows the next parts of a large value, or the entries of some more buckets; false at the end
+    /// of the walk, or if it cannot be completed ([`Snapshot::is_complete`]). Never holds a slot's
+    /// lock for more than a few buckets, or [`BYTES_PER_STEP`] of a large value.
     pub fn step(&mut self, world: &mut World<'_>, mut see: impl FnMut(Shown<'_>)) -> bool {
         if let Some(more) = self.step_large(world, &mut see) {
             return more;
@@ -273,7 +278,8 @@ impl Snapshot {
         true
     }
 
-    /// Begins with a large value, or shows the next parts of the one under way. `None`: there is none; false: it is lost.
+    /// Begins with a large value, or shows the next parts of the one under way. `None`: there is
+    /// none; false: it is lost.
     fn step_large(
         &mut self,
         world: &mut World<'_>,

@@ -40,7 +40,8 @@ fn links_lead_somewhere() {
     none(complaints);
 }
 
-/// A path may leave out its beginning: `store/src/slot.rs`, and `slot.rs` where there is such a file.
+/// A path may leave out its beginning: `store/src/slot.rs`, and `slot.rs` where there is such a
+/// file.
 #[test]
 fn named_files_exist() {
     let files = files();

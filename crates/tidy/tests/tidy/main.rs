@@ -1,7 +1,7 @@
 //! The house rules. Each is a test; each exception stands here with its reason.
 //!
-//! Ratchets: what is over a limit today is listed with its size and may not grow; once it is within the
-//! limit, its entry must go.
+//! Ratchets: what is over a limit today is listed with its size and may not grow; once it is within
+//! the limit, its entry must go.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -28,8 +28,8 @@ const NOT_WRAPPED: &[&str] = &["config", "engine", "server", "tessera"];
 /// Files over the limit: path and present lines.
 const LONG_FILES: &[(&str, usize)] = &[];
 
-/// Functions over the limit: path, name, present lines, and the reason. Only a long declarative table
-/// is a good one; the others are to be split.
+/// Functions over the limit: path, name, present lines, and the reason. Only a long declarative
+/// table is a good one; the others are to be split.
 const LONG_FUNCTIONS: &[(&str, &str, usize, &str)] = &[
     ("crates/engine/src/execute.rs", "run", 73, "to be split"),
     ("crates/engine/src/transaction/exec.rs", "try_exec", 80, "to be split"),
@@ -97,8 +97,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Crates without I/O: time, randomness, files, sockets and threads are arguments, or the business of
-/// the crates above.
+/// Crates without I/O: time, randomness, files, sockets and threads are arguments, or the business
+/// of the crates above.
 const WITHOUT_IO: &[&str] = &[
     "slot",
     "resp",
@@ -163,8 +163,8 @@ const UNFINISHED: &[(&str, &str)] = &[
     ("dbg!", "a trace left behind"),
 ];
 
-/// The workspace's root. Asked for when the test runs, not when it is built: a build may be shared by
-/// several checkouts.
+/// The workspace's root. Asked for when the test runs, not when it is built: a build may be shared
+/// by several checkouts.
 fn root() -> PathBuf {
     let here = std::env::var_os("CARGO_MANIFEST_DIR");
     let here = here.map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);

@@ -1,5 +1,5 @@
-//! Adding and replacing elements between others: nodes that are full are split, and their halves merged with
-//! neighbours that have room.
+//! Adding and replacing elements between others: nodes that are full are split, and their halves
+//! merged with neighbours that have room.
 
 use super::{ELEMENT_OVERHEAD, LISTPACK_OVERHEAD, Quicklist, add, new_node};
 use crate::list::node::Node;
@@ -54,8 +54,8 @@ impl Quicklist {
         }
     }
 
-    /// Splits a node so that `left` elements stay on the left, and adds an element in between: to the part that is new, or, if it
-    /// is large, as a node of its own.
+    /// Splits a node so that `left` elements stay on the left, and adds an element in between: to
+    /// the part that is new, or, if it is large, as a node of its own.
     fn insert_by_splitting(
         &mut self,
         at: Place,
@@ -147,8 +147,9 @@ impl Quicklist {
         }
     }
 
-    /// Merges what has become small about a node: the two before it, the two behind it, then itself with what is before and with
-    /// what is behind. Gives the place of the node that has its elements.
+    /// Merges what has become small about a node: the two before it, the two behind it, then itself
+    /// with what is before and with what is behind. Gives the place of the node that has its
+    /// elements.
     fn merge_around(&mut self, mut centre: Place, limits: ListLimits) -> Place {
         if let Some(prev) = self.spine.prev(centre)
             && let Some(first) = self.spine.prev(prev)

@@ -213,7 +213,8 @@ fn time(what: impl FnOnce()) -> Duration {
 }
 
 const MANY: usize = 1_000_000;
-/// A multiple of what each takes, and a small part of what it would if its time were that of the whole list.
+/// A multiple of what each takes, and a small part of what it would if its time were that of the
+/// whole list.
 const SOON: Duration = Duration::from_millis(500);
 
 #[test]
@@ -278,7 +279,8 @@ fn steps_find_their_way_through_many_runs() {
     assert!(shown == texts);
 }
 
-/// How many times as long as without a capture something takes that is done to a list in which every `each`th element is "gone".
+/// How many times as long as without a capture something takes that is done to a list in which
+/// every `each`th element is "gone".
 fn times_as_long(each: usize, limits: ListLimits, what: impl Fn(&mut List)) -> f64 {
     let mut texts = numbers(0..MANY);
     texts.iter_mut().step_by(each).for_each(|text| *text = b"gone".to_vec());
