@@ -1,5 +1,6 @@
 //! What a command is: the one place that everything about it is read from (execution, COMMAND, ACL categories).
 
+pub use crate::command_words::{Categories, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 
 /// Properties of a command, as COMMAND INFO shows them.
@@ -101,7 +102,7 @@ pub enum Keys {
         /// The positions of the keys.
         find: fn(Args<'_>) -> Result<Vec<usize>, Fail>,
         /// The same for clients, as far as it can be said: places, and how the keys there are used.
-        specs: &'static [(KeyPlace, &'static str)],
+        specs: &'static [(KeyPlace, KeyUse)],
     },
 }
 
@@ -211,21 +212,21 @@ impl Group {
     }
 
     /// The ACL category of the family, if it has one.
-    fn category(self) -> Option<&'static str> {
+    fn category(self) -> Categories {
         match self {
-            Group::Generic => Some("@keyspace"),
-            Group::String => Some("@string"),
-            Group::List => Some("@list"),
-            Group::Set => Some("@set"),
-            Group::Hash => Some("@hash"),
-            Group::SortedSet => Some("@sortedset"),
-            Group::Geo => Some("@geo"),
-            Group::Stream => Some("@stream"),
-            Group::Bitmap => Some("@bitmap"),
-            Group::HyperLogLog => Some("@hyperloglog"),
-            Group::Connection => Some("@connection"),
-            Group::Transactions => Some("@transaction"),
-            Group::Server | Group::Cluster => None,
+            Group::Generic => Categories::KEYSPACE,
+            Group::String => Categories::STRING,
+            Group::List => Categories::LIST,
+            Group::Set => Categories::SET,
+            Group::Hash => Categories::HASH,
+            Group::SortedSet => Categories::SORTEDSET,
+            Group::Geo => Categories::GEO,
+            Group::Stream => Categories::STREAM,
+            Group::Bitmap => Categories::BITMAP,
+            Group::HyperLogLog => Categories::HYPERLOGLOG,
+            Group::Connection => Categories::CONNECTION,
+            Group::Transactions => Categories::TRANSACTION,
+            Group::Server | Group::Cluster => Categories::NONE,
         }
     }
 }
@@ -245,11 +246,11 @@ pub struct Command {
     pub flags: Flags,
     /// Where the keys stand.
     pub keys: Keys,
-    /// How the keys are used, in the words of COMMAND GETKEYSANDFLAGS (`RO access`): one entry for all keys, or one for
-    /// each. Empty: what follows from the flags.
-    pub key_uses: &'static [&'static str],
+    /// How the keys are used: one entry for all keys, or one for each. Empty: what follows from the
+    /// flags.
+    pub key_uses: &'static [KeyUse],
     /// How a call uses its keys, where that depends on its arguments.
-    pub use_by: Option<fn(Args<'_>) -> &'static str>,
+    pub use_by: Option<fn(Args<'_>) -> KeyUse>,
     /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
     pub alone_if: Option<fn(Args<'_>) -> bool>,
     /// What of its first key's value it reads first.
@@ -264,12 +265,31 @@ pub struct Command {
     pub summary: &'static str,
     /// Its arguments, in the notation of `syntax.rs`.
     pub syntax: &'static str,
-    /// ACL categories beyond those that follow from the flags; empty: the family's.
-    pub categories: &'static [&'static str],
+    /// ACL categories beyond those that follow from the flags; none: the family's.
+    pub categories: Categories,
+    /// What the engine has to know it by.
+    pub role: Role,
     /// Hints for clients and proxies.
     pub tips: &'static [&'static str],
     /// Subcommands.
     pub subcommands: &'static [Command],
+}
+
+/// A command that is more to the engine than its handler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Just a handler.
+    Usual,
+    /// EXEC: runs the transaction.
+    Exec,
+    /// DISCARD: drops the transaction.
+    Discard,
+    /// QUIT and RESET: run at once, transaction or not.
+    AtOnce,
+    /// ASKING: holds for the next command, which does not take it back.
+    Asking,
+    /// REPLCONF: the rim carries it out, so it is no part of a transaction.
+    Replconf,
 }
 
 /// What of its first key's value a command reads first, as far as that can be said before it is run: what a batch prefetches.
@@ -301,7 +321,8 @@ impl Command {
             complexity: "O(1)",
             summary: "",
             syntax: "",
-            categories: &[],
+            categories: Categories::NONE,
+            role: Role::Usual,
             tips: &[],
             subcommands: &[],
         }
@@ -320,13 +341,13 @@ impl Command {
     }
 
     /// Sets how the keys are used: once for all, or for each.
-    pub const fn uses(mut self, key_uses: &'static [&'static str]) -> Command {
+    pub const fn uses(mut self, key_uses: &'static [KeyUse]) -> Command {
         self.key_uses = key_uses;
         self
     }
 
     /// Sets how a call uses its keys by its arguments, beside what [`Command::uses`] says of all calls.
-    pub const fn uses_by(mut self, use_by: fn(Args<'_>) -> &'static str) -> Command {
+    pub const fn uses_by(mut self, use_by: fn(Args<'_>) -> KeyUse) -> Command {
         self.use_by = Some(use_by);
         self
     }
@@ -345,11 +366,11 @@ impl Command {
             || !is_cluster && self.alone_if.is_some_and(|alone_if| alone_if(args))
     }
 
-    /// How key number `ordinal` is used: `RO`, `RW`, `OW` or `RM`, then what is done with it.
-    pub fn key_use(&self, ordinal: usize) -> &'static str {
+    /// How key number `ordinal` is used.
+    pub fn key_use(&self, ordinal: usize) -> KeyUse {
         match self.key_uses {
-            [] if self.flags.has(Flags::WRITE) => "RW access update",
-            [] => "RO access",
+            [] if self.flags.has(Flags::WRITE) => KeyUse::RW_ACCESS_UPDATE,
+            [] => KeyUse::RO_ACCESS,
             uses => uses[ordinal.min(uses.len() - 1)],
         }
     }
@@ -401,8 +422,14 @@ impl Command {
     }
 
     /// Sets the ACL categories that stand in place of the family's.
-    pub const fn categories(mut self, categories: &'static [&'static str]) -> Command {
+    pub const fn categories(mut self, categories: Categories) -> Command {
         self.categories = categories;
+        self
+    }
+
+    /// Sets what the engine has to know it by.
+    pub const fn role(mut self, role: Role) -> Command {
+        self.role = role;
         self
     }
 
@@ -424,50 +451,28 @@ impl Command {
         if self.arity >= 0 { args == self.arity as usize } else { args >= -self.arity as usize }
     }
 
-    /// All ACL categories, in the order in which Redis lists them.
-    pub fn all_categories(&self) -> Vec<&'static str> {
-        let of_family = self
-            .group
-            .category()
-            .filter(|_| self.categories.is_empty() && self.subcommands.is_empty());
-        let has = |category: &str| {
-            let by_flag = match category {
-                "@write" => self.flags.has(Flags::WRITE),
-                "@read" => self.flags.has(Flags::READONLY),
-                "@admin" | "@dangerous" => self.flags.has(Flags::ADMIN),
-                "@pubsub" => self.flags.has(Flags::PUBSUB),
-                "@blocking" => self.flags.has(Flags::BLOCKING),
-                "@fast" => self.flags.has(Flags::FAST),
-                "@slow" => !self.flags.has(Flags::FAST),
-                _ => false,
-            };
-            by_flag || of_family == Some(category) || self.categories.contains(&category)
-        };
-        CATEGORIES.iter().copied().filter(|category| has(category)).collect()
+    /// All ACL categories.
+    pub fn all_categories(&self) -> Categories {
+        let by_flag = [
+            (Flags::WRITE, Categories::WRITE),
+            (Flags::READONLY, Categories::READ),
+            (Flags::ADMIN, Categories::ADMIN.or(Categories::DANGEROUS)),
+            (Flags::PUBSUB, Categories::PUBSUB),
+            (Flags::BLOCKING, Categories::BLOCKING),
+            (Flags::FAST, Categories::FAST),
+        ];
+        let mut all = self.categories;
+        for (flag, categories) in by_flag {
+            if self.flags.has(flag) {
+                all = all.or(categories);
+            }
+        }
+        if !self.flags.has(Flags::FAST) {
+            all = all.or(Categories::SLOW);
+        }
+        if self.categories.is_none() && self.subcommands.is_empty() {
+            all = all.or(self.group.category());
+        }
+        all
     }
 }
-
-/// The ACL categories in the order in which Redis lists them.
-pub(crate) const CATEGORIES: &[&str] = &[
-    "@keyspace",
-    "@read",
-    "@write",
-    "@set",
-    "@sortedset",
-    "@list",
-    "@hash",
-    "@string",
-    "@bitmap",
-    "@hyperloglog",
-    "@geo",
-    "@stream",
-    "@pubsub",
-    "@admin",
-    "@fast",
-    "@slow",
-    "@blocking",
-    "@dangerous",
-    "@connection",
-    "@transaction",
-    "@scripting",
-];

@@ -1,7 +1,7 @@
 //! From a request to its reply: what is common to all commands.
 
 use crate::blocking::{After, Left};
-use crate::command::{Command, Flags, Keys, Touches, range_end};
+use crate::command::{Command, Flags, Keys, Role, Touches, range_end};
 use crate::commands::Missing;
 use crate::cx::{Cx, Outcome, Park, Propagate};
 use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
@@ -104,7 +104,7 @@ impl Engine {
             session.settle_reply(reply, start);
         }
         if !matches!(outcome, Outcome::Wait(park) if park.runs_again()) {
-            let is_asking = |command: &Command| command.name == "asking";
+            let is_asking = |command: &Command| command.role == Role::Asking;
             // ASKING is for one command, or for one transaction.
             session.asking &=
                 session.transaction.is_some() || prepared.command.is_some_and(is_asking);
@@ -145,7 +145,7 @@ impl Engine {
         {
             return self.deny_memory(world, turn, session, prepared, command, args, reply);
         }
-        if session.transaction.is_some() && !crate::transaction::runs_at_once(command) {
+        if session.transaction.is_some() && command.role != Role::AtOnce {
             return self.in_transaction(world, turn, session, prepared, command, args, reply);
         }
         self.run(world, turn, session, prepared, command, args, reply)
@@ -490,7 +490,7 @@ impl Engine {
             return Ok(());
         }
         match &session.transaction {
-            Some(transaction) if command.name == "exec" => {
+            Some(transaction) if command.role == Role::Exec => {
                 self.check_mode(command.keys, transaction.flags(), true, mode, turn)
             }
             _ => self.check_mode(command.keys, command.flags, false, mode, turn),
@@ -629,7 +629,7 @@ impl Engine {
         refusal: Refusal,
     ) -> Refusal {
         if session.transaction.is_none()
-            || command.name != "exec"
+            || command.role != Role::Exec
             || matches!(refusal, Refusal::Wait(_))
         {
             return refusal;

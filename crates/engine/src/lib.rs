@@ -11,12 +11,15 @@
 //! goes through the trait [`Host`].
 
 mod args;
+mod arguments;
 mod blocking;
 mod chores;
 mod client_memory;
 mod clients;
 mod command;
+mod command_words;
 pub mod commands;
+mod container;
 mod cx;
 mod db;
 mod deferred;
@@ -45,7 +48,8 @@ pub use args::Args;
 pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};
 pub use client_memory::{EvictedClients, client_memory_limit};
 pub use clients::{AckWait, ClientFilter, ClientInfo, ClientKind, ClientNames, Clients, UNBLOCKED};
-pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys};
+pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys, Role};
+pub use command_words::{Categories, KeyUse};
 pub use commands::COMPATIBLE_VERSION;
 pub use cx::{Cx, Outcome, Park};
 pub use db::{Db, Key, deletion};

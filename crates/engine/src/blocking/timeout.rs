@@ -1,7 +1,7 @@
 //! The time-outs of blocking commands.
 
 use crate::Fail;
-use crate::commands::integer;
+use crate::arguments::integer;
 use tessera_collections::parse_double_lossy;
 use tessera_slot::Millis;
 

@@ -2,15 +2,16 @@
 //!
 //! Questions about keys are answered here; everything else is the cluster core's and goes through the host.
 
-use crate::command::{Command, Flags, Group};
-use crate::commands::{container, integer};
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags, Group, Role};
+use crate::container::container;
 use crate::{Args, Cx, Db, Done, Fail, Handler};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_slot::Slot;
 
 const CLUSTER: Group = Group::Cluster;
 const FAST: Flags = Flags::FAST.or(Flags::LOADING).or(Flags::STALE);
-const CONNECTION: &[&str] = &["@connection"];
+const CONNECTION: Categories = Categories::CONNECTION;
 const CHANGING: &[&str] = &["nondeterministic_output"];
 /// Changes the cluster.
 const CHANGE: Flags = Flags::NO_ASYNC_LOADING.or(Flags::ADMIN).or(Flags::STALE);
@@ -25,13 +26,17 @@ const N_KEYS: &str = "O(N) where N is the number of keys asked for";
 const N_BYTES: &str = "O(N) where N is the length of the key";
 
 pub(super) const COMMANDS: &[Command] = &[
-    Command::new("asking", 1, asking).flags(Flags::FAST).categories(CONNECTION).doc(
-        CLUSTER,
-        "3.0.0",
-        "O(1)",
-        "Lets the next command use a slot that is being imported.",
-        "",
-    ),
+    Command::new("asking", 1, asking)
+        .role(Role::Asking)
+        .flags(Flags::FAST)
+        .categories(CONNECTION)
+        .doc(
+            CLUSTER,
+            "3.0.0",
+            "O(1)",
+            "Lets the next command use a slot that is being imported.",
+            "",
+        ),
     Command::new("readonly", 1, readonly).flags(FAST).categories(CONNECTION).doc(
         CLUSTER,
         "3.0.0",

@@ -6,7 +6,7 @@ mod kill;
 mod pause;
 mod unblock;
 
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags, Group, Role};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Protocol;
@@ -38,13 +38,10 @@ pub(super) const COMMANDS: &[Command] = &[
         "Chooses the database of the connection.",
         "index",
     ),
-    Command::new("quit", -1, quit).flags(ALWAYS.or(Flags::ALLOW_BUSY).or(Flags::NO_AUTH)).doc(
-        Group::Connection,
-        "1.0.0",
-        "O(1)",
-        "Closes the connection.",
-        "",
-    ),
+    Command::new("quit", -1, quit)
+        .role(Role::AtOnce)
+        .flags(ALWAYS.or(Flags::ALLOW_BUSY).or(Flags::NO_AUTH))
+        .doc(Group::Connection, "1.0.0", "O(1)", "Closes the connection.", ""),
     auth::AUTH,
     auth::HELLO,
     auth::RESET,

@@ -15,7 +15,7 @@
 //! page.end(next);
 //! ```
 
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Done, Fail};
 use tessera_config::Glob;
 use tessera_resp::Reply;

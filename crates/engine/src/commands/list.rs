@@ -7,8 +7,8 @@ mod moving;
 mod position;
 mod read;
 
+use crate::arguments::integer;
 use crate::command::{Command, Flags, Group};
-use crate::commands::integer;
 use crate::db::Key;
 use crate::{Args, Cx, EventClass, Fail};
 use std::sync::atomic::Ordering::Relaxed;

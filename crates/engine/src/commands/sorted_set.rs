@@ -15,7 +15,7 @@ mod scan;
 pub(super) use add::{Condition, Tally, add_one};
 
 use super::integer;
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags, Group, KeyUse};
 use crate::{Args, Cx, EventClass, Fail, Key};
 use tessera_collections::sorted_set::Limits;
 use tessera_collections::{DoubleText, Element};
@@ -29,9 +29,9 @@ const WRITE: Flags = Flags::WRITE;
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
 const ADD: Flags = WRITE.or(Flags::DENYOOM);
 const ADD_FAST: Flags = ADD.or(Flags::FAST);
-const DELETE: &[&str] = &["RW delete"];
-const TAKE: &[&str] = &["RW access delete"];
-const STORE: &[&str] = &["OW update", "RO access"];
+const DELETE: &[KeyUse] = &[KeyUse::RW_DELETE];
+const TAKE: &[KeyUse] = &[KeyUse::RW_ACCESS_DELETE];
+const STORE: &[KeyUse] = &[KeyUse::OW_UPDATE, KeyUse::RO_ACCESS];
 
 pub(super) const COMMANDS: &[Command] = &[
     add::ZADD,

@@ -11,7 +11,7 @@ mod range;
 mod set;
 
 use crate::Fail;
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags, Group, KeyUse};
 use crate::{Cx, EventClass};
 use tessera_resp::Reply;
 use tessera_store::{Entry, StringRef};
@@ -22,7 +22,7 @@ const READ_FAST: Flags = READ.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
 /// How a key is used whose old value does not matter.
-const OVERWRITE: &[&str] = &["OW update"];
+const OVERWRITE: &[KeyUse] = &[KeyUse::OW_UPDATE];
 
 pub(super) const COMMANDS: &[Command] = &[
     get::GET,

@@ -1,7 +1,7 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. Between MULTI and EXEC commands do not come here (see
 //! `transaction/`).
 
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags, Group, KeyUse, Role};
 use crate::transaction::Transaction;
 use crate::{Args, Cx, Db, Done, Fail};
 
@@ -17,14 +17,14 @@ pub(super) const COMMANDS: &[Command] = &[
         "Begins a transaction: the commands that follow are kept until EXEC.",
         "",
     ),
-    Command::new("exec", 1, exec).flags(ALWAYS.or(Flags::SKIP_SLOWLOG)).doc(
+    Command::new("exec", 1, exec).role(Role::Exec).flags(ALWAYS.or(Flags::SKIP_SLOWLOG)).doc(
         TRANSACTIONS,
         "1.2.0",
         "Depends on the commands of the transaction",
         "Runs all commands of the transaction as one.",
         "",
     ),
-    Command::new("discard", 1, discard).flags(FAST).doc(
+    Command::new("discard", 1, discard).role(Role::Discard).flags(FAST).doc(
         TRANSACTIONS,
         "2.0.0",
         "O(N) where N is the number of queued commands",
@@ -34,7 +34,7 @@ pub(super) const COMMANDS: &[Command] = &[
     Command::new("watch", -2, watch)
         .flags(FAST.or(Flags::NO_MULTI))
         .keys(1, -1, 1)
-        .uses(&["RO"])
+        .uses(&[KeyUse::RO])
         .doc(
             TRANSACTIONS,
             "2.2.0",

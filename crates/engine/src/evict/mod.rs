@@ -14,7 +14,7 @@
 
 mod pool;
 
-use crate::command::Command;
+use crate::command::{Command, Role};
 use crate::db::deletion;
 use crate::notify::{EventClass, Notifier};
 use crate::{Engine, Flags, Mode, Session, Turn};
@@ -180,7 +180,7 @@ impl Engine {
         command: &Command,
     ) -> bool {
         let flags = match &session.transaction {
-            Some(transaction) if command.name == "exec" => transaction.flags(),
+            Some(transaction) if command.role == Role::Exec => transaction.flags(),
             _ => command.flags,
         };
         if !flags.has(Flags::DENYOOM) || session.is_primary {

@@ -14,7 +14,6 @@ mod queue;
 mod watch;
 
 pub(crate) use exec::aborted;
-pub(crate) use queue::runs_at_once;
 pub(crate) use watch::Watched;
 
 use crate::Args;

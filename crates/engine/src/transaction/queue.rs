@@ -1,22 +1,16 @@
 //! Between MULTI and EXEC: commands are checked and kept.
 
 use super::{Queued, Transaction};
-use crate::command::{Command, Flags, Group};
+use crate::command::{Command, Flags, Group, Role};
 use crate::execute::Prepared;
 use crate::{Args, Engine, Fail, Mode, Outcome, Session, Turn};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::World;
 
-/// Whether a command runs at once, transaction or not. RESET alone: other commands have a
-/// subcommand of that name.
-pub(crate) fn runs_at_once(command: &Command) -> bool {
-    command.group == Group::Connection && matches!(command.name, "quit" | "reset")
-}
-
 /// Whether a command can not be part of a transaction: by its own word, or since the rim carries it out after its reply.
 fn is_barred(command: &Command) -> bool {
-    command.flags.has(Flags::NO_MULTI) || command.name == "replconf"
+    command.flags.has(Flags::NO_MULTI) || command.role == Role::Replconf
 }
 
 impl Session {
@@ -54,9 +48,9 @@ impl Engine {
         reply: &mut Reply,
     ) -> Outcome {
         let index = Some(prepared.index);
-        match command.name {
-            "exec" => return self.exec(world, turn, session, prepared.index, reply),
-            "discard" => {
+        match command.role {
+            Role::Exec => return self.exec(world, turn, session, prepared.index, reply),
+            Role::Discard => {
                 session.set_transaction(None);
                 self.unwatch_all(
                     world.get_or_insert_with(|| self.keyspace.enter(turn.thread)),

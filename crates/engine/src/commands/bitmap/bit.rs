@@ -1,17 +1,18 @@
 //! One bit.
 
 use super::{BITMAP, READ_FAST, WRITE, bit_offset, edit_grown};
-use crate::command::Command;
-use crate::commands::{
-    integer,
-    string::{string_of, text},
-};
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
+use crate::commands::string::{string_of, text};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::iter::once;
 use tessera_store::Lookup;
 
-pub(super) const SETBIT: Command =
-    Command::new("setbit", 4, setbit).flags(WRITE).keys(1, 1, 1).uses(&["RW access update"]).doc(
+pub(super) const SETBIT: Command = Command::new("setbit", 4, setbit)
+    .flags(WRITE)
+    .keys(1, 1, 1)
+    .uses(&[KeyUse::RW_ACCESS_UPDATE])
+    .doc(
         BITMAP,
         "2.2.0",
         "O(1)",

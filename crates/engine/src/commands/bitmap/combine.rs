@@ -2,7 +2,7 @@
 
 use super::words::{and, not, or, xor};
 use super::{BITMAP, WRITE};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::commands::string::{string_of, text};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Found, Lookup, NewValue, Value};
@@ -10,7 +10,7 @@ use tessera_store::{Found, Lookup, NewValue, Value};
 pub(super) const BITOP: Command = Command::new("bitop", -4, bitop)
     .flags(WRITE)
     .keys(2, -1, 1)
-    .uses(&["OW update", "RO access"])
+    .uses(&[KeyUse::OW_UPDATE, KeyUse::RO_ACCESS])
     .doc(
         BITMAP,
         "2.6.0",

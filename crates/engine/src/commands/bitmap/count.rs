@@ -3,11 +3,9 @@
 use super::range::Asked;
 use super::words::{count_ones, find};
 use super::{BITMAP, READ};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::{
-    integer,
-    string::{string_of, text},
-};
+use crate::commands::string::{string_of, text};
 use crate::{Args, Cx, Db, Done, Fail};
 
 pub(super) const BITCOUNT: Command =

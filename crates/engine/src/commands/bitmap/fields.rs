@@ -2,11 +2,9 @@
 
 use super::field::{Kind, Overflow};
 use super::{BITMAP, READ_FAST, WRITE, bad_offset, bit_offset, edit_grown, is_within_limit};
-use crate::command::Command;
-use crate::commands::{
-    integer,
-    string::{string_of, text},
-};
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
+use crate::commands::string::{string_of, text};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::ops::Range;
 use tessera_resp::Reply;
@@ -15,7 +13,7 @@ use tessera_store::Lookup;
 pub(super) const BITFIELD: Command = Command::new("bitfield", -2, bitfield)
     .flags(WRITE)
     .keys(1, 1, 1)
-    .uses(&["RW access update variable_flags"])
+    .uses(&[KeyUse::RW_ACCESS_UPDATE_VARIABLE_FLAGS])
     .uses_by(bitfield_use)
     .doc(
         BITMAP,
@@ -35,7 +33,7 @@ pub(super) const BITFIELD_RO: Command =
     );
 
 /// How BITFIELD uses its key: it only reads if all that it asks is GET.
-fn bitfield_use(args: Args<'_>) -> &'static str {
+fn bitfield_use(args: Args<'_>) -> KeyUse {
     let mut at = 2;
     while at < args.len() {
         let length = match () {
@@ -44,11 +42,11 @@ fn bitfield_use(args: Args<'_>) -> &'static str {
             () => usize::MAX,
         };
         if length > args.len() - at {
-            return "RW access update";
+            return KeyUse::RW_ACCESS_UPDATE;
         }
         at += length;
     }
-    "RO access"
+    KeyUse::RO_ACCESS
 }
 
 /// What is done with a field.

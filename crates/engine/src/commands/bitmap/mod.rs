@@ -12,8 +12,8 @@ mod fields;
 mod range;
 mod words;
 
+use crate::arguments::integer;
 use crate::command::{Command, Flags, Group};
-use crate::commands::integer;
 use crate::{Cx, Fail};
 use std::ops::Range;
 use tessera_store::{Lookup, NewValue, Value, make_room};

@@ -1,7 +1,7 @@
 //! The range of bits that BITCOUNT and BITPOS look at: `start end BYTE|BIT`, both ends included, negative ones counted from the
 //! end of the string.
 
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Fail};
 use std::ops::Range;
 

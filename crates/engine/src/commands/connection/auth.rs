@@ -1,8 +1,9 @@
 //! Who the client is, and which protocol it speaks: AUTH, HELLO, RESET.
 
 use super::{ALWAYS, set_protocol};
-use crate::command::{Command, Flags, Group};
-use crate::commands::{integer, server};
+use crate::arguments::integer;
+use crate::command::{Command, Flags, Group, Role};
+use crate::commands::server;
 use crate::{Args, Cx, Db, Done, Fail, Mode, ReplyMode};
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Protocol;
@@ -23,13 +24,14 @@ pub(super) const HELLO: Command = Command::new("hello", -1, hello).flags(BEFORE_
     "Chooses the protocol version, and may authenticate and name the connection.",
     "[protover] [AUTH <username password>] [SETNAME clientname]",
 );
-pub(super) const RESET: Command = Command::new("reset", 1, reset).flags(BEFORE_AUTH).doc(
-    Group::Connection,
-    "6.2.0",
-    "O(1)",
-    "Gives the connection the state that it began with.",
-    "",
-);
+pub(super) const RESET: Command =
+    Command::new("reset", 1, reset).role(Role::AtOnce).flags(BEFORE_AUTH).doc(
+        Group::Connection,
+        "6.2.0",
+        "O(1)",
+        "Gives the connection the state that it began with.",
+        "",
+    );
 
 /// The only user.
 const DEFAULT_USER: &[u8] = b"default";

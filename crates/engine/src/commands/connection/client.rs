@@ -1,9 +1,10 @@
 //! CLIENT: the connections, this one and all others.
 
 use super::{kill, pause, unblock};
+use crate::arguments::integer;
 use crate::clients::{ClientFilter, ClientKind};
 use crate::command::{Command, Flags, Group};
-use crate::commands::{container, help, integer};
+use crate::container::{container, help};
 use crate::{Args, Cx, Db, Done, Fail, Handler, ReplyMode};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 

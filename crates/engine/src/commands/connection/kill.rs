@@ -1,8 +1,8 @@
 //! CLIENT KILL.
 
 use super::client::client_kind;
+use crate::arguments::integer;
 use crate::clients::{ClientFilter, ClientInfo};
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! CLIENT PAUSE and UNPAUSE.
 
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Cx, Db, Done, Fail, PauseKind};
 use tessera_slot::Millis;
 

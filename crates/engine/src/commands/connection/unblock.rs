@@ -1,7 +1,7 @@
 //! CLIENT UNBLOCK.
 
+use crate::arguments::integer;
 use crate::blocking::Ending;
-use crate::commands::integer;
 use crate::{AckWait, UNBLOCKED};
 use crate::{Args, Cx, Db, Done, Fail};
 

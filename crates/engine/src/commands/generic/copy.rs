@@ -1,15 +1,15 @@
 //! COPY, and MOVE to another database.
 
 use super::{GENERIC, WRITE, WRITE_FAST};
-use crate::command::{Command, Flags};
-use crate::commands::database;
+use crate::arguments::database;
+use crate::command::{Command, Flags, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue};
 
 pub(super) const COPY: Command = Command::new("copy", -3, copy)
     .flags(WRITE.or(Flags::DENYOOM))
     .keys(1, 2, 1)
-    .uses(&["RO access", "OW update"])
+    .uses(&[KeyUse::RO_ACCESS, KeyUse::OW_UPDATE])
     .doc(
         GENERIC,
         "6.2.0",

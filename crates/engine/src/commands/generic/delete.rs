@@ -1,13 +1,17 @@
 //! Deleting keys, and asking whether they exist and what they are.
 
 use super::{GENERIC, READ_FAST, WRITE, WRITE_FAST};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass};
 
 const SUM: &[&str] = &["request_policy:multi_shard", "response_policy:agg_sum"];
 
-pub(super) const DEL: Command =
-    Command::new("del", -2, delete).flags(WRITE).keys(1, -1, 1).uses(&["RM delete"]).tips(SUM).doc(
+pub(super) const DEL: Command = Command::new("del", -2, delete)
+    .flags(WRITE)
+    .keys(1, -1, 1)
+    .uses(&[KeyUse::RM_DELETE])
+    .tips(SUM)
+    .doc(
         GENERIC,
         "1.0.0",
         "O(N) where N is the number of keys",
@@ -17,7 +21,7 @@ pub(super) const DEL: Command =
 pub(super) const UNLINK: Command = Command::new("unlink", -2, delete)
     .flags(WRITE_FAST)
     .keys(1, -1, 1)
-    .uses(&["RM delete"])
+    .uses(&[KeyUse::RM_DELETE])
     .tips(SUM)
     .doc(
         GENERIC,
@@ -26,16 +30,24 @@ pub(super) const UNLINK: Command = Command::new("unlink", -2, delete)
         "Deletes keys; what takes long to free is freed later.",
         "key [key ...]",
     );
-pub(super) const EXISTS: Command =
-    Command::new("exists", -2, exists).flags(READ_FAST).keys(1, -1, 1).uses(&["RO"]).tips(SUM).doc(
+pub(super) const EXISTS: Command = Command::new("exists", -2, exists)
+    .flags(READ_FAST)
+    .keys(1, -1, 1)
+    .uses(&[KeyUse::RO])
+    .tips(SUM)
+    .doc(
         GENERIC,
         "1.0.0",
         "O(N) where N is the number of keys",
         "Answers how many of the keys exist; a key that is named twice counts twice.",
         "key [key ...]",
     );
-pub(super) const TOUCH: Command =
-    Command::new("touch", -2, touch).flags(READ_FAST).keys(1, -1, 1).uses(&["RO"]).tips(SUM).doc(
+pub(super) const TOUCH: Command = Command::new("touch", -2, touch)
+    .flags(READ_FAST)
+    .keys(1, -1, 1)
+    .uses(&[KeyUse::RO])
+    .tips(SUM)
+    .doc(
         GENERIC,
         "3.2.1",
         "O(N) where N is the number of keys",
@@ -45,7 +57,7 @@ pub(super) const TOUCH: Command =
 pub(super) const TYPE: Command = Command::new("type", 2, type_of)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(GENERIC, "1.0.0", "O(1)", "Answers the type of a key's value.", "key");
 
 fn delete(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

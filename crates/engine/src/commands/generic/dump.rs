@@ -1,8 +1,8 @@
 //! DUMP and RESTORE: a value as bytes that other servers read too.
 
 use super::{GENERIC, READ, WRITE};
-use crate::command::{Command, Flags};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags, KeyUse};
 use crate::notify::EventClass;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,7 @@ use tessera_store::{Entry, Lookup, NewValue, Value};
 pub(super) const DUMP: Command = Command::new("dump", 2, dump)
     .flags(READ)
     .keys(1, 1, 1)
-    .uses(&["RO access"])
+    .uses(&[KeyUse::RO_ACCESS])
     .tips(&["nondeterministic_output"])
     .doc(
         GENERIC,
@@ -33,8 +33,8 @@ pub(super) const RESTORE_ASKING: Command =
 const fn restore_command(name: &'static str, since: &'static str) -> Command {
     Command::new(name, -4, restore)
         .keys(1, 1, 1)
-        .uses(&["OW update"])
-        .categories(&["@keyspace", "@dangerous"])
+        .uses(&[KeyUse::OW_UPDATE])
+        .categories(Categories::KEYSPACE.or(Categories::DANGEROUS))
         .doc(
             GENERIC,
             since,

@@ -1,23 +1,29 @@
 //! EXPIRE and its relatives: when a key's time comes.
 
 use super::{GENERIC, WRITE_FAST};
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::commands::string::expiry_options::TimeForm;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::ops::Range;
 use tessera_slot::Millis;
 
-pub(super) const EXPIRE: Command =
-    Command::new("expire", -3, expire).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+pub(super) const EXPIRE: Command = Command::new("expire", -3, expire)
+    .flags(WRITE_FAST)
+    .keys(1, 1, 1)
+    .uses(&[KeyUse::RW_UPDATE])
+    .doc(
         GENERIC,
         "1.0.0",
         "O(1)",
         "Sets a key's time to live in seconds.",
         "key seconds [NX|XX|GT|LT]",
     );
-pub(super) const PEXPIRE: Command =
-    Command::new("pexpire", -3, pexpire).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+pub(super) const PEXPIRE: Command = Command::new("pexpire", -3, pexpire)
+    .flags(WRITE_FAST)
+    .keys(1, 1, 1)
+    .uses(&[KeyUse::RW_UPDATE])
+    .doc(
         GENERIC,
         "2.6.0",
         "O(1)",
@@ -27,7 +33,7 @@ pub(super) const PEXPIRE: Command =
 pub(super) const EXPIREAT: Command = Command::new("expireat", -3, expireat)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         GENERIC,
         "1.2.0",
@@ -38,7 +44,7 @@ pub(super) const EXPIREAT: Command = Command::new("expireat", -3, expireat)
 pub(super) const PEXPIREAT: Command = Command::new("pexpireat", -3, pexpireat)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         GENERIC,
         "2.6.0",

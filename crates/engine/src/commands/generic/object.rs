@@ -1,8 +1,8 @@
 //! OBJECT: how a value is kept.
 
 use super::{GENERIC, READ};
-use crate::command::{Command, Flags};
-use crate::commands::{container, help};
+use crate::command::{Command, Flags, KeyUse};
+use crate::container::{container, help};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_store::{Entry, StringRef};
 
@@ -17,7 +17,7 @@ const fn question(
     Command::new(name, 3, handler)
         .flags(READ)
         .keys(2, 2, 1)
-        .uses(&["RO"])
+        .uses(&[KeyUse::RO])
         .tips(TIPS)
         .doc(GENERIC, since, "O(1)", summary, "key")
 }

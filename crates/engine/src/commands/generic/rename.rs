@@ -1,14 +1,14 @@
 //! RENAME and RENAMENX.
 
 use super::{GENERIC, WRITE, WRITE_FAST};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue};
 
 pub(super) const RENAME: Command = Command::new("rename", 3, rename)
     .flags(WRITE)
     .keys(1, 2, 1)
-    .uses(&["RW access delete", "OW update"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE, KeyUse::OW_UPDATE])
     .doc(
         GENERIC,
         "1.0.0",
@@ -19,7 +19,7 @@ pub(super) const RENAME: Command = Command::new("rename", 3, rename)
 pub(super) const RENAMENX: Command = Command::new("renamenx", 3, renamenx)
     .flags(WRITE_FAST)
     .keys(1, 2, 1)
-    .uses(&["RW access delete", "OW insert"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE, KeyUse::OW_INSERT])
     .doc(GENERIC, "1.0.0", "O(1)", "Renames a key if the new name is free.", "key newkey");
 
 /// Renames the command's first key to its second. Gives whether the second was free.

@@ -1,7 +1,7 @@
 //! Walking through all keys.
 
 use super::{GENERIC, READ};
-use crate::command::Command;
+use crate::command::{Categories, Command};
 use crate::commands::element_scan::{self, Options, Scanned};
 use crate::{Args, Cx, Db, Done};
 use tessera_config::Glob;
@@ -15,7 +15,7 @@ pub(super) const RANDOMKEY: Command = Command::new("randomkey", 1, random_key)
     .doc(GENERIC, "1.0.0", "O(1)", "Answers some key of the database.", "");
 pub(super) const KEYS: Command = Command::new("keys", 2, keys)
     .flags(READ)
-    .categories(&["@keyspace", "@dangerous"])
+    .categories(Categories::KEYSPACE.or(Categories::DANGEROUS))
     .tips(&["request_policy:all_shards", "nondeterministic_output_order"])
     .doc(
         GENERIC,

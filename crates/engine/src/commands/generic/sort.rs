@@ -11,8 +11,9 @@ mod source;
 mod weight;
 
 use super::GENERIC;
-use crate::command::{Command, Flags, KeyPlace, Keys};
-use crate::commands::{integer, list};
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags, KeyPlace, KeyUse, Keys};
+use crate::commands::list;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use order::{Row, Sorting};
 use pattern::Pattern;
@@ -20,18 +21,19 @@ use std::ops::Range;
 use tessera_collections::{Kind, ListBuilder};
 
 const COST: &str = "O(N+M*log(M)) where N is the number of elements and M the number of those answered; O(N) if nothing is sorted";
-const SORTED: (KeyPlace, &str) = (KeyPlace::At(1), "RO access");
+const SORTED: (KeyPlace, KeyUse) = (KeyPlace::At(1), KeyUse::RO_ACCESS);
 /// The keys that BY and GET speak of are named by elements.
-const NAMED: (KeyPlace, &str) = (KeyPlace::Unknown, "RO access");
-const STORED: (KeyPlace, &str) = (KeyPlace::Unknown, "OW update");
-const CATEGORIES: &[&str] = &["@set", "@sortedset", "@list", "@dangerous"];
+const NAMED: (KeyPlace, KeyUse) = (KeyPlace::Unknown, KeyUse::RO_ACCESS);
+const STORED: (KeyPlace, KeyUse) = (KeyPlace::Unknown, KeyUse::OW_UPDATE);
+const CATEGORIES: Categories =
+    Categories::SET.or(Categories::SORTEDSET).or(Categories::LIST).or(Categories::DANGEROUS);
 
 pub(super) const SORT: Command = Command {
     keys: Keys::Search { find: sort_keys, specs: &[SORTED, NAMED, STORED] },
     ..Command::new("sort", -2, sort)
 }
         .flags(Flags::WRITE.or(Flags::DENYOOM))
-        .uses(&["RO access", "OW update"])
+        .uses(&[KeyUse::RO_ACCESS, KeyUse::OW_UPDATE])
         .alone_if(names_other_keys)
         .categories(CATEGORIES)
         .doc(

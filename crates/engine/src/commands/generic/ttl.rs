@@ -1,7 +1,7 @@
 //! How long a key lives, and making it live for ever.
 
 use super::{GENERIC, READ_FAST, WRITE_FAST};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass};
 
 pub(super) const TTL: Command = Command::new("ttl", 2, ttl)
@@ -33,7 +33,7 @@ pub(super) const PEXPIRETIME: Command =
 pub(super) const PERSIST: Command = Command::new("persist", 2, persist)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(GENERIC, "2.2.0", "O(1)", "Removes a key's expiry.", "key");
 
 /// Answers what `show` makes of the expiry (Unix ms) and the time: -2 without key, -1 without expiry.

@@ -1,13 +1,13 @@
 //! WAIT: until replicas have this client's writes.
 
 use super::GENERIC;
-use crate::command::{Command, Flags};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags};
 use crate::{Args, Cx, Db, Done, Fail, Mode, Outcome, Park};
 
 pub(super) const WAIT: Command = Command::new("wait", 3, wait)
     .flags(Flags::BLOCKING)
-    .categories(&["@connection"])
+    .categories(Categories::CONNECTION)
     .tips(&["request_policy:all_shards", "response_policy:agg_min"])
     .doc(
         GENERIC,

@@ -1,13 +1,13 @@
 //! GEOADD.
 
 use super::{GEO, WRITE, position};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::commands::sorted_set::{Condition, Tally, add_one, limits, told};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, SortedSet};
 
 pub(super) const GEOADD: Command =
-    Command::new("geoadd", -5, geoadd).flags(WRITE).keys(1, 1, 1).uses(&["RW update"]).doc(
+    Command::new("geoadd", -5, geoadd).flags(WRITE).keys(1, 1, 1).uses(&[KeyUse::RW_UPDATE]).doc(
         GEO,
         "3.2.0",
         "O(M log(N)) to add M members, where N is the number of members",

@@ -2,7 +2,7 @@
 
 use super::grid::{Position, Region, Shape};
 use super::{position, unit};
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Fail};
 use tessera_collections::{SortedSet, parse_double};
 

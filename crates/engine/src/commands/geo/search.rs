@@ -3,7 +3,7 @@
 use super::grid::Position;
 use super::options::{Form, Order, Query};
 use super::{GEO, READ, WRITE, reply_distance, reply_position};
-use crate::command::{Command, KeyPlace, Keys};
+use crate::command::{Command, KeyPlace, KeyUse, Keys};
 use crate::commands::sorted_set::{limits, store};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::sorted_set::ScoreRange;
@@ -25,7 +25,7 @@ pub(super) const GEOSEARCH: Command =
 pub(super) const GEOSEARCHSTORE: Command = Command::new("geosearchstore", -8, geosearchstore)
     .flags(WRITE)
     .keys(1, 2, 1)
-    .uses(&["OW update", "RO access"])
+    .uses(&[KeyUse::OW_UPDATE, KeyUse::RO_ACCESS])
     .doc(
         GEO,
         "6.2.0",
@@ -39,32 +39,35 @@ pub(super) const GEORADIUS: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(with_stored(args)),
         specs: &[
-            (KeyPlace::At(1), "RO access"),
-            (KeyPlace::Behind("STORE", 6), "OW update"),
-            (KeyPlace::Behind("STOREDIST", 6), "OW update"),
+            (KeyPlace::At(1), KeyUse::RO_ACCESS),
+            (KeyPlace::Behind("STORE", 6), KeyUse::OW_UPDATE),
+            (KeyPlace::Behind("STOREDIST", 6), KeyUse::OW_UPDATE),
         ],
     },
-    ..Command::new("georadius", -6, georadius).flags(WRITE).uses(&["RO access", "OW update"]).doc(
-        GEO,
-        "3.2.0",
-        COST,
-        "Answers or stores the members in a circle around a position.",
-        "key longitude latitude radius <M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
+    ..Command::new("georadius", -6, georadius)
+        .flags(WRITE)
+        .uses(&[KeyUse::RO_ACCESS, KeyUse::OW_UPDATE])
+        .doc(
+            GEO,
+            "3.2.0",
+            COST,
+            "Answers or stores the members in a circle around a position.",
+            "key longitude latitude radius <M|KM|FT|MI> [WITHCOORD] [WITHDIST] [WITHHASH] \
              [COUNT count] [ANY] [ASC|DESC] [STORE key|STOREDIST key]",
-    )
+        )
 };
 pub(super) const GEORADIUSBYMEMBER: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(with_stored(args)),
         specs: &[
-            (KeyPlace::At(1), "RO access"),
-            (KeyPlace::Behind("STORE", 5), "OW update"),
-            (KeyPlace::Behind("STOREDIST", 5), "OW update"),
+            (KeyPlace::At(1), KeyUse::RO_ACCESS),
+            (KeyPlace::Behind("STORE", 5), KeyUse::OW_UPDATE),
+            (KeyPlace::Behind("STOREDIST", 5), KeyUse::OW_UPDATE),
         ],
     },
     ..Command::new("georadiusbymember", -5, georadiusbymember)
         .flags(WRITE)
-        .uses(&["RO access", "OW update"])
+        .uses(&[KeyUse::RO_ACCESS, KeyUse::OW_UPDATE])
         .doc(
             GEO,
             "3.2.0",

@@ -1,8 +1,8 @@
 //! Values of fields as numbers.
 
 use super::{GROW_FAST, HASH, bulk, limits, words};
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::commands::string::long_double::LongDouble;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::{Collection, Digits, Element, Expiry, Hash};
@@ -11,7 +11,7 @@ use tessera_store::canonical_integer;
 pub(super) const HINCRBY: Command = Command::new("hincrby", 4, hincrby)
     .flags(GROW_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW access update"])
+    .uses(&[KeyUse::RW_ACCESS_UPDATE])
     .doc(
         HASH,
         "2.0.0",
@@ -22,7 +22,7 @@ pub(super) const HINCRBY: Command = Command::new("hincrby", 4, hincrby)
 pub(super) const HINCRBYFLOAT: Command = Command::new("hincrbyfloat", 4, hincrbyfloat)
     .flags(GROW_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW access update"])
+    .uses(&[KeyUse::RW_ACCESS_UPDATE])
     .doc(
         HASH,
         "2.6.0",

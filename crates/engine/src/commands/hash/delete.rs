@@ -2,13 +2,13 @@
 
 use super::field_args::Fields;
 use super::{HASH, WRITE_FAST, bulk_or_null};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, EventClass};
 use tessera_collections::Hash;
 
 pub(super) const HDEL: Command =
-    Command::new("hdel", -3, hdel).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW delete"]).doc(
+    Command::new("hdel", -3, hdel).flags(WRITE_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_DELETE]).doc(
         HASH,
         "2.0.0",
         "O(N) where N is the number of fields to be removed",
@@ -18,7 +18,7 @@ pub(super) const HDEL: Command =
 pub(super) const HGETDEL: Command = Command::new("hgetdel", -5, hgetdel)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW access delete"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE])
     .doc(
         HASH,
         "8.0.0",

@@ -3,7 +3,7 @@
 use super::delete::removed;
 use super::field_args::{Fields, fields_word, moment};
 use super::{HASH, WRITE_FAST, tell};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::commands::generic::expire::Conditions;
 use crate::commands::string::expiry_options::TimeForm;
 use crate::{Args, Cx, Db, Done, EventClass, Handler};
@@ -19,7 +19,7 @@ const fn command(
     Command::new(name, -6, handler)
         .flags(WRITE_FAST)
         .keys(1, 1, 1)
-        .uses(&["RW update"])
+        .uses(&[KeyUse::RW_UPDATE])
         .doc(HASH, "7.4.0", "O(N) where N is the number of fields", summary, syntax)
         .touches(Touches::Value)
 }

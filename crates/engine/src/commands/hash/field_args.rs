@@ -1,6 +1,6 @@
 //! `FIELDS numfields field ...`, as the commands about single fields' expiry have it.
 
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::commands::string::expiry_options::TimeForm;
 use crate::{Args, Fail};
 use tessera_slot::Millis;

@@ -1,7 +1,7 @@
 //! Values of single fields, and questions about them.
 
 use super::{HASH, READ_FAST, bulk_or_null};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::{Collection, Hash};
 
@@ -21,7 +21,7 @@ pub(super) const HMGET: Command =
         "key field [field ...]",
     );
 pub(super) const HLEN: Command =
-    Command::new("hlen", 2, hlen).flags(READ_FAST).keys(1, 1, 1).uses(&["RO"]).doc(
+    Command::new("hlen", 2, hlen).flags(READ_FAST).keys(1, 1, 1).uses(&[KeyUse::RO]).doc(
         HASH,
         "2.0.0",
         "O(1)",
@@ -31,12 +31,12 @@ pub(super) const HLEN: Command =
 pub(super) const HSTRLEN: Command = Command::new("hstrlen", 3, hstrlen)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(HASH, "3.2.0", "O(1)", "Answers how long the value of a hash's field is.", "key field");
 pub(super) const HEXISTS: Command = Command::new("hexists", 3, hexists)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(HASH, "2.0.0", "O(1)", "Tells whether a hash has a field.", "key field");
 
 fn hget(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

@@ -5,7 +5,7 @@ use super::expire::tell_expiry;
 use super::field_args::{Fields, fields_word, moment};
 use super::ttl::persisted;
 use super::{HASH, WRITE_FAST, bulk_or_null, tell};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::commands::string::expiry_options::ExpiryOption;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::Hash;
@@ -14,7 +14,7 @@ use tessera_slot::Millis;
 pub(super) const HGETEX: Command = Command::new("hgetex", -5, hgetex)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW access update"])
+    .uses(&[KeyUse::RW_ACCESS_UPDATE])
     .doc(
         HASH,
         "8.0.0",

@@ -1,8 +1,9 @@
 //! Fields by chance.
 
 use super::{HASH, READ, bulk};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::{integer, repeated::Room};
+use crate::commands::repeated::Room;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{FieldRef, Hash};
 use tessera_resp::{Protocol, Reply};

@@ -1,12 +1,12 @@
 //! Setting fields.
 
 use super::{GROW_FAST, HASH, limits};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::{Collection, Expiry, Hash};
 
 pub(super) const HSET: Command =
-    Command::new("hset", -4, hset).flags(GROW_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+    Command::new("hset", -4, hset).flags(GROW_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_UPDATE]).doc(
         HASH,
         "2.0.0",
         "O(N) where N is the number of fields",
@@ -16,10 +16,10 @@ pub(super) const HSET: Command =
 pub(super) const HSETNX: Command = Command::new("hsetnx", 4, hsetnx)
     .flags(GROW_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW insert"])
+    .uses(&[KeyUse::RW_INSERT])
     .doc(HASH, "2.0.0", "O(1)", "Sets a field of a hash unless it is there.", "key field value");
 pub(super) const HMSET: Command =
-    Command::new("hmset", -4, hmset).flags(GROW_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+    Command::new("hmset", -4, hmset).flags(GROW_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_UPDATE]).doc(
         HASH,
         "2.0.0",
         "O(N) where N is the number of fields",

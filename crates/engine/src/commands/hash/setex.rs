@@ -3,7 +3,7 @@
 use super::delete::removed;
 use super::field_args::{Fields, fields_word, moment};
 use super::{GROW_FAST, HASH, limits, tell, words};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::commands::string::expiry_options::ExpiryOption;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_collections::{Collection, Expiry, Hash};
@@ -12,7 +12,7 @@ use tessera_slot::Millis;
 pub(super) const HSETEX: Command = Command::new("hsetex", -6, hsetex)
     .flags(GROW_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         HASH,
         "8.0.0",

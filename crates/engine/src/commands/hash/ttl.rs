@@ -2,7 +2,7 @@
 
 use super::field_args::Fields;
 use super::{HASH, READ_FAST, WRITE_FAST, tell};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::{Args, Cx, Db, Done, EventClass, Fail, Handler};
 use tessera_collections::{Changed, Hash};
 
@@ -36,7 +36,7 @@ pub(super) const HPEXPIRETIME: Command = question(
 pub(super) const HPERSIST: Command = Command::new("hpersist", -5, hpersist)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(HASH, "7.4.0", COST, "Removes the expiry of fields of a hash.", SYNTAX)
     .touches(Touches::Member(4));
 

@@ -1,7 +1,7 @@
 //! Elements added.
 
 use super::{HYPERLOGLOG, WRITE, edit, sparse_limit};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, KeyUse};
 use crate::hll::{HllError, HllMut, empty};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue, Value};
@@ -9,7 +9,7 @@ use tessera_store::{Lookup, NewValue, Value};
 pub(super) const PFADD: Command = Command::new("pfadd", -2, pfadd)
     .flags(WRITE.or(Flags::FAST))
     .keys(1, 1, 1)
-    .uses(&["RW insert"])
+    .uses(&[KeyUse::RW_INSERT])
     .doc(
         HYPERLOGLOG,
         "2.8.9",

@@ -1,7 +1,7 @@
 //! The estimate, of one key or of several together.
 
 use super::{HYPERLOGLOG, edit, make_raw, view};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, KeyUse};
 use crate::db::ExpiredKeys;
 use crate::hll::Registers;
 use crate::{Args, Cx, Db, Done, Fail, Mode};
@@ -9,7 +9,7 @@ use crate::{Args, Cx, Db, Done, Fail, Mode};
 pub(super) const PFCOUNT: Command = Command::new("pfcount", -2, pfcount)
     .flags(Flags::READONLY.or(Flags::MAY_REPLICATE))
     .keys(1, -1, 1)
-    .uses(&["RW access"])
+    .uses(&[KeyUse::RW_ACCESS])
     .doc(
         HYPERLOGLOG,
         "2.8.9",

@@ -1,7 +1,7 @@
 //! What developers look at.
 
 use super::{HYPERLOGLOG, WRITE, edit, make_raw, view};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, KeyUse};
 use crate::hll::{Encoding, Hll, HllError, HllMut, Registers, Run, empty};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_store::Found;
@@ -9,7 +9,7 @@ use tessera_store::Found;
 pub(super) const PFDEBUG: Command = Command::new("pfdebug", 3, pfdebug)
     .flags(WRITE.or(Flags::ADMIN))
     .keys(2, 2, 1)
-    .uses(&["RW access"])
+    .uses(&[KeyUse::RW_ACCESS])
     .doc(
         HYPERLOGLOG,
         "2.8.9",

@@ -1,7 +1,7 @@
 //! Several merged into one.
 
 use super::{HYPERLOGLOG, WRITE, edit, sparse_limit, view};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::hll::{Encoding, HllError, HllMut, Registers, empty};
 use crate::{Args, Cx, Db, Done, EventClass};
 use tessera_store::{Lookup, NewValue, Value};
@@ -9,7 +9,7 @@ use tessera_store::{Lookup, NewValue, Value};
 pub(super) const PFMERGE: Command = Command::new("pfmerge", -2, pfmerge)
     .flags(WRITE)
     .keys(1, -1, 1)
-    .uses(&["RW access insert", "RO access"])
+    .uses(&[KeyUse::RW_ACCESS_INSERT, KeyUse::RO_ACCESS])
     .doc(
         HYPERLOGLOG,
         "2.8.9",

@@ -3,7 +3,7 @@
 use super::end::{Many, counted_keys, many, many_keys, pop_one, take_many, verb};
 use super::moving::{USES, move_element};
 use super::{LIST, TAKE, WRITE, end_of};
-use crate::command::{Command, Flags, KeyPlace, Keys};
+use crate::command::{Command, Flags, KeyPlace, KeyUse, Keys};
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Handler, Served, deadline_in_seconds};
 use tessera_collections::{End, List};
@@ -12,7 +12,7 @@ const fn pop_command(name: &'static str, handler: Handler, summary: &'static str
     Command::new(name, -3, handler)
         .flags(TAKE.or(Flags::BLOCKING))
         .keys(1, -2, 1)
-        .uses(&["RW access delete"])
+        .uses(&[KeyUse::RW_ACCESS_DELETE])
         .doc(LIST, "2.0.0", "O(N) where N is the number of keys", summary, "key [key ...] timeout")
 }
 
@@ -29,12 +29,12 @@ pub(super) const BRPOP: Command = pop_command(
 pub(super) const BLMPOP: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(counted_keys(args, 2)?.collect()),
-        specs: &[(KeyPlace::Counted(2), "RW access delete")],
+        specs: &[(KeyPlace::Counted(2), KeyUse::RW_ACCESS_DELETE)],
     },
     ..Command::new("blmpop", -5, blmpop)
 }
 .flags(TAKE.or(Flags::BLOCKING))
-.uses(&["RW access delete"])
+.uses(&[KeyUse::RW_ACCESS_DELETE])
 .doc(
     LIST,
     "7.0.0",

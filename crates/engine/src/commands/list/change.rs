@@ -1,13 +1,13 @@
 //! Changing a list elsewhere than at its ends.
 
 use super::{LIST, TAKE, WRITE, drained, limits, range, symmetric};
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, Direction, List, Side};
 
 pub(super) const LSET: Command =
-    Command::new("lset", 4, lset).flags(WRITE).keys(1, 1, 1).uses(&["RW update"]).doc(
+    Command::new("lset", 4, lset).flags(WRITE).keys(1, 1, 1).uses(&[KeyUse::RW_UPDATE]).doc(
         LIST,
         "1.0.0",
         "O(N) where N is the number of nodes between the element and the nearer end",
@@ -15,7 +15,7 @@ pub(super) const LSET: Command =
         "key index element",
     );
 pub(super) const LINSERT: Command =
-    Command::new("linsert", 5, linsert).flags(WRITE).keys(1, 1, 1).uses(&["RW insert"]).doc(
+    Command::new("linsert", 5, linsert).flags(WRITE).keys(1, 1, 1).uses(&[KeyUse::RW_INSERT]).doc(
         LIST,
         "2.2.0",
         "O(N) where N is the number of elements before the pivot",
@@ -23,7 +23,7 @@ pub(super) const LINSERT: Command =
         "key <BEFORE|AFTER> pivot element",
     );
 pub(super) const LREM: Command =
-    Command::new("lrem", 4, lrem).flags(TAKE).keys(1, 1, 1).uses(&["RW delete"]).doc(
+    Command::new("lrem", 4, lrem).flags(TAKE).keys(1, 1, 1).uses(&[KeyUse::RW_DELETE]).doc(
         LIST,
         "1.0.0",
         "O(N+M) where N is the length of the list and M the number of elements removed",
@@ -31,7 +31,7 @@ pub(super) const LREM: Command =
         "key count element",
     );
 pub(super) const LTRIM: Command =
-    Command::new("ltrim", 4, ltrim).flags(TAKE).keys(1, 1, 1).uses(&["RW delete"]).doc(
+    Command::new("ltrim", 4, ltrim).flags(TAKE).keys(1, 1, 1).uses(&[KeyUse::RW_DELETE]).doc(
         LIST,
         "1.0.0",
         "O(N) where N is the number of elements removed",

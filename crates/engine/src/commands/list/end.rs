@@ -2,8 +2,8 @@
 
 use super::read::reply_elements;
 use super::{LIST, TAKE, WRITE_FAST, drained, end_of, fed, limits, popped, reply_element};
-use crate::command::{Command, Flags, KeyPlace, Keys};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, Flags, KeyPlace, KeyUse, Keys};
 use crate::db::Key;
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, Fail, Handler};
@@ -16,7 +16,7 @@ const fn push_command(
     since: &'static str,
     summary: &'static str,
 ) -> Command {
-    Command::new(name, -3, handler).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW insert"]).doc(
+    Command::new(name, -3, handler).flags(WRITE_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_INSERT]).doc(
         LIST,
         since,
         "O(N) where N is the number of elements added",
@@ -29,7 +29,7 @@ const fn pop_command(name: &'static str, handler: Handler, summary: &'static str
     Command::new(name, -2, handler)
         .flags(TAKE.or(Flags::FAST))
         .keys(1, 1, 1)
-        .uses(&["RW access delete"])
+        .uses(&[KeyUse::RW_ACCESS_DELETE])
         .doc(LIST, "1.0.0", "O(N) where N is the number of elements taken", summary, "key [count]")
 }
 
@@ -56,12 +56,12 @@ pub(super) const RPOP: Command =
 pub(super) const LMPOP: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(counted_keys(args, 1)?.collect()),
-        specs: &[(KeyPlace::Counted(1), "RW access delete")],
+        specs: &[(KeyPlace::Counted(1), KeyUse::RW_ACCESS_DELETE)],
     },
     ..Command::new("lmpop", -4, lmpop)
 }
 .flags(TAKE)
-.uses(&["RW access delete"])
+.uses(&[KeyUse::RW_ACCESS_DELETE])
 .doc(
     LIST,
     "7.0.0",

@@ -1,13 +1,13 @@
 //! Moving an element from one list to another.
 
 use super::{LIST, WRITE, drained, end_of, fed, limits, popped, reply_element};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::db::Key;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, End, List};
 use tessera_resp::Reply;
 
-pub(super) const USES: &[&str] = &["RW access delete", "RW insert"];
+pub(super) const USES: &[KeyUse] = &[KeyUse::RW_ACCESS_DELETE, KeyUse::RW_INSERT];
 
 pub(super) const LMOVE: Command =
     Command::new("lmove", 5, lmove).flags(WRITE).keys(1, 2, 1).uses(USES).doc(

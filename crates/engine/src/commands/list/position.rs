@@ -1,8 +1,8 @@
 //! LPOS: where elements are.
 
 use super::{LIST, READ};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::ops::ControlFlow;
 use tessera_collections::{Collection, Direction, Element, List};

@@ -1,8 +1,8 @@
 //! Looking at elements by their number.
 
 use super::{LIST, READ, READ_FAST, range, reply_element};
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done};
 use std::ops::ControlFlow;
 use tessera_collections::{Collection, Direction, List};
@@ -11,7 +11,7 @@ use tessera_resp::Reply;
 pub(super) const LLEN: Command = Command::new("llen", 2, llen)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(LIST, "1.0.0", "O(1)", "Answers the number of a list's elements.", "key");
 pub(super) const LINDEX: Command = Command::new("lindex", 3, lindex).flags(READ).keys(1, 1, 1).doc(
     LIST,

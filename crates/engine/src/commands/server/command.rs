@@ -2,13 +2,14 @@
 
 use super::docs;
 use super::{ALWAYS, SERVER};
-use crate::command::{Command, KeyPlace, Keys};
-use crate::commands::{self, help};
+use crate::command::{Categories, Command, KeyPlace, Keys};
+use crate::commands;
+use crate::container::help;
 use crate::{Args, Cx, Db, Done, Engine, Fail};
 use tessera_config::Glob;
 use tessera_resp::Reply;
 
-const CONNECTION: &[&str] = &["@connection"];
+const CONNECTION: Categories = Categories::CONNECTION;
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];
 
 const fn sub(
@@ -150,7 +151,7 @@ fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
         Keys::None | Keys::Search { .. } => (0, 0, 0),
     };
     [first, last, step].into_iter().for_each(|number| reply.integer(number));
-    simple_set(reply, &command.all_categories());
+    simple_set(reply, &command.all_categories().words().collect::<Vec<_>>());
     reply.set(command.tips.len());
     command.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
     key_specs(reply, command);
@@ -189,7 +190,7 @@ fn range_specs(reply: &mut Reply, command: &Command, first: usize, last: i32, st
 }
 
 /// Keys at places that depend on the arguments.
-fn searched_spec(reply: &mut Reply, place: KeyPlace, key_use: &str) {
+fn searched_spec(reply: &mut Reply, place: KeyPlace, key_use: KeyUse) {
     match place {
         KeyPlace::At(key) => {
             begin_at(reply, key_use, key);
@@ -215,11 +216,10 @@ fn searched_spec(reply: &mut Reply, place: KeyPlace, key_use: &str) {
 }
 
 /// The uses, and the head of where to begin, of which `fields` pairs are to follow.
-fn begin(reply: &mut Reply, key_use: &str, kind: &str, fields: usize) {
+fn begin(reply: &mut Reply, key_use: KeyUse, kind: &str, fields: usize) {
     reply.map(3);
     reply.bulk(b"flags");
-    let uses: Vec<&str> = key_use.split(' ').collect();
-    simple_set(reply, &uses);
+    simple_set(reply, &key_use.words().collect::<Vec<_>>());
     reply.bulk(b"begin_search");
     reply.map(2);
     reply.bulk(b"type");
@@ -228,13 +228,13 @@ fn begin(reply: &mut Reply, key_use: &str, kind: &str, fields: usize) {
     reply.map(fields);
 }
 
-fn begin_at(reply: &mut Reply, key_use: &str, index: usize) {
+fn begin_at(reply: &mut Reply, key_use: KeyUse, index: usize) {
     begin(reply, key_use, "index", 1);
     reply.bulk(b"index");
     reply.integer(index as i64);
 }
 
-fn begin_behind(reply: &mut Reply, key_use: &str, word: &str, from: usize) {
+fn begin_behind(reply: &mut Reply, key_use: KeyUse, word: &str, from: usize) {
     begin(reply, key_use, "keyword", 2);
     reply.bulk(b"keyword");
     reply.bulk(word.as_bytes());
@@ -301,7 +301,7 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
             Some(use_by) => use_by(args.tail(2)),
             None => command.key_use(ordinal),
         };
-        simple_set(cx.reply, &uses.split(' ').collect::<Vec<_>>());
+        simple_set(cx.reply, &uses.words().collect::<Vec<_>>());
     }
     Ok(())
 }
@@ -334,7 +334,9 @@ impl Filter {
         match self {
             Filter::All => true,
             Filter::Module => false,
-            Filter::Category(category) => command.all_categories().contains(&category.as_str()),
+            Filter::Category(category) => {
+                command.all_categories().words().any(|word| word == category)
+            }
             Filter::Pattern(pattern) => pattern.matches(name.as_bytes()),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{ALWAYS, SERVER};
 use crate::command::{Command, Flags};
-use crate::commands::{container, help};
+use crate::container::{container, help};
 use crate::deferred::Task;
 use crate::{Args, Cx, Db, Done, Engine, Fail, Mode};
 use tessera_config::{SetContext, SetError};

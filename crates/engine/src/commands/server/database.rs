@@ -1,16 +1,16 @@
 //! Whole databases.
 
 use super::SERVER;
-use crate::command::{Command, Flags};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags};
 use crate::{Args, Cx, Db, Done, Fail};
 
 const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
-const DANGEROUS: &[&str] = &["@keyspace", "@dangerous"];
+const DANGEROUS: Categories = Categories::KEYSPACE.or(Categories::DANGEROUS);
 
 pub(super) const DBSIZE: Command = Command::new("dbsize", 1, dbsize)
     .flags(Flags::READONLY.or(Flags::FAST))
-    .categories(&["@keyspace"])
+    .categories(Categories::KEYSPACE)
     .tips(&["request_policy:all_shards", "response_policy:agg_sum"])
     .doc(SERVER, "1.0.0", "O(1)", "Answers the number of keys in the database.", "");
 pub(super) const FLUSHDB: Command = Command::new("flushdb", -1, flushdb)

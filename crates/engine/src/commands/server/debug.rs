@@ -7,8 +7,8 @@ mod reload;
 mod values;
 
 use super::{ALWAYS, SERVER};
-use crate::command::{Command, Flags};
-use crate::commands::{container, help};
+use crate::command::{Command, Flags, KeyUse};
+use crate::container::{container, help};
 use crate::deferred::Task;
 use crate::{Args, Cx, Db, DebugRequest, Done, Fail};
 use std::sync::atomic::Ordering::Relaxed;
@@ -52,7 +52,7 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
         Command::new("digest-value", -2, digest::digest_value)
             .flags(FLAGS)
             .keys(2, -1, 1)
-            .uses(&["RO"])
+            .uses(&[KeyUse::RO])
             .doc(
                 SERVER,
                 "5.0.0",
@@ -91,7 +91,7 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
         Command::new("htstats-key", -3, values::htstats_key)
             .flags(FLAGS)
             .keys(2, 2, 1)
-            .uses(&["RO"])
+            .uses(&[KeyUse::RO])
             .doc(
                 SERVER,
                 "5.0.0",
@@ -113,13 +113,11 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Does nothing.",
             "",
         ),
-        Command::new("listpack", 3, values::listpack).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
-            SERVER,
-            "7.0.0",
-            "O(1)",
-            "Says whether a value is a listpack.",
-            "key",
-        ),
+        Command::new("listpack", 3, values::listpack)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&[KeyUse::RO])
+            .doc(SERVER, "7.0.0", "O(1)", "Says whether a value is a listpack.", "key"),
         Command::new("log", 3, log).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -127,13 +125,11 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
             "Writes a line to the log.",
             "message",
         ),
-        Command::new("object", -3, values::object).flags(FLAGS).keys(2, 2, 1).uses(&["RO"]).doc(
-            SERVER,
-            "1.0.0",
-            "O(1)",
-            "Describes how a key's value is kept.",
-            "key [FAST]",
-        ),
+        Command::new("object", -3, values::object)
+            .flags(FLAGS)
+            .keys(2, 2, 1)
+            .uses(&[KeyUse::RO])
+            .doc(SERVER, "1.0.0", "O(1)", "Describes how a key's value is kept.", "key [FAST]"),
         Command::new("populate", -3, digest::populate).flags(FLAGS).doc(
             SERVER,
             "1.0.0",
@@ -158,7 +154,7 @@ pub(super) const DEBUG: Command = Command::new("debug", -2, container)
         Command::new("quicklist", -3, values::quicklist)
             .flags(FLAGS)
             .keys(2, 2, 1)
-            .uses(&["RO"])
+            .uses(&[KeyUse::RO])
             .doc(
                 SERVER,
                 "7.0.0",
@@ -292,7 +288,7 @@ fn change_repl_id(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
 fn drop_packets(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     let kind =
-        i32::try_from(crate::commands::integer(args.at(2))?).map_err(|_| Fail::NotInteger)?;
+        i32::try_from(crate::arguments::integer(args.at(2))?).map_err(|_| Fail::NotInteger)?;
     cx.defer(Task::Debug(DebugRequest::DropPackets(kind)))
 }
 

@@ -3,14 +3,14 @@
 mod sections;
 
 use super::{ALWAYS, SERVER};
-use crate::command::Command;
+use crate::command::{Categories, Command};
 use crate::metrics::Source;
 use crate::{Args, Cx, Db, Done, Facts, Metrics};
 use sections::SECTIONS;
 
 pub(super) const INFO: Command = Command::new("info", -1, info)
     .flags(ALWAYS)
-    .categories(&["@dangerous"])
+    .categories(Categories::DANGEROUS)
     .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])
     .doc(SERVER, "1.0.0", "O(1)", "Describes the state of the server.", "[section [section ...]]");
 

@@ -1,8 +1,8 @@
 //! LOLWUT: a small mosaic, different every time, and the version.
 
 use super::SERVER;
+use crate::arguments::integer;
 use crate::command::{Command, Flags};
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done};
 
 pub(super) const LOLWUT: Command =

@@ -3,8 +3,9 @@
 mod stats;
 
 use super::{ALWAYS, SERVER};
-use crate::command::{Command, Flags};
-use crate::commands::{container, help, integer};
+use crate::arguments::integer;
+use crate::command::{Command, Flags, KeyUse};
+use crate::container::{container, help};
 use crate::{Args, Cx, Db, Done, Fail};
 
 pub(super) const MEMORY: Command = Command::new("memory", -2, container)
@@ -45,13 +46,17 @@ pub(super) const MEMORY: Command = Command::new("memory", -2, container)
             "Answers where the memory is.",
             "",
         ),
-        Command::new("usage", -3, usage).flags(Flags::READONLY).keys(2, 2, 1).uses(&["RO"]).doc(
-            SERVER,
-            "4.0.0",
-            "O(N) where N is the number of samples",
-            "Estimates the bytes of memory that a key and its value take.",
-            "key [SAMPLES count]",
-        ),
+        Command::new("usage", -3, usage)
+            .flags(Flags::READONLY)
+            .keys(2, 2, 1)
+            .uses(&[KeyUse::RO])
+            .doc(
+                SERVER,
+                "4.0.0",
+                "O(N) where N is the number of samples",
+                "Estimates the bytes of memory that a key and its value take.",
+                "key [SAMPLES count]",
+            ),
     ]);
 
 const REPORT: &[&str] =

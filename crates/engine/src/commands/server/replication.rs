@@ -1,8 +1,8 @@
 //! Primary and replica: who is what, and the commands of which replication is made.
 
 use super::{ALWAYS, ALWAYS_FAST, SERVER};
-use crate::command::{Command, Flags};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Categories, Command, Flags, Role};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 
 const FOLLOW: Flags = Flags::NO_ASYNC_LOADING.or(Flags::ADMIN).or(Flags::NOSCRIPT).or(Flags::STALE);
@@ -11,7 +11,7 @@ const STREAM: Flags =
 
 pub(super) const ROLE: Command = Command::new("role", 1, role)
     .flags(ALWAYS_FAST.or(Flags::NOSCRIPT))
-    .categories(&["@admin", "@dangerous"])
+    .categories(Categories::ADMIN.or(Categories::DANGEROUS))
     .doc(SERVER, "2.8.12", "O(1)", "Answers whether this is a primary or a replica.", "");
 pub(super) const REPLICAOF: Command = Command::new("replicaof", 3, replicaof).flags(FOLLOW).doc(
     SERVER,
@@ -28,6 +28,7 @@ pub(super) const SLAVEOF: Command = Command::new("slaveof", 3, replicaof).flags(
     "<<host port>|<NO ONE>>",
 );
 pub(super) const REPLCONF: Command = Command::new("replconf", -1, to_the_rim)
+    .role(Role::Replconf)
     .flags(ALWAYS.or(Flags::ADMIN).or(Flags::NOSCRIPT).or(Flags::ALLOW_BUSY))
     .doc(SERVER, "3.0.0", "O(1)", "What replicas and primaries tell each other.", "");
 pub(super) const PSYNC: Command = Command::new("psync", -3, to_the_rim).flags(STREAM).doc(

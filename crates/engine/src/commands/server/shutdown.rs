@@ -1,7 +1,7 @@
 //! The end of the server, and what was saved.
 
 use super::{ALWAYS, ALWAYS_FAST, SERVER};
-use crate::command::{Command, Flags};
+use crate::command::{Categories, Command, Flags};
 use crate::commands::not_available;
 use crate::{Args, Cx, Db, Done, Fail, Outcome, Park, ShutdownMode};
 
@@ -16,7 +16,7 @@ pub(super) const SHUTDOWN: Command = Command::new("shutdown", -1, shutdown)
     );
 pub(super) const LASTSAVE: Command = Command::new("lastsave", 1, lastsave)
     .flags(ALWAYS_FAST)
-    .categories(&["@admin", "@dangerous"])
+    .categories(Categories::ADMIN.or(Categories::DANGEROUS))
     .tips(&["nondeterministic_output"])
     .doc(
         SERVER,

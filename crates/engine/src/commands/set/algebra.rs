@@ -1,8 +1,8 @@
 //! Intersection, union and difference.
 
 use super::{READ, SET, WRITE, limits, reply_member, reply_set};
-use crate::command::{Command, KeyPlace, Keys};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyPlace, KeyUse, Keys};
 use crate::db::Key;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::ops::ControlFlow;
@@ -13,7 +13,7 @@ use tessera_store::CollectionRef;
 const TIPS: &[&str] = &["nondeterministic_output_order"];
 const MEET: &str = "O(N*M) where N is the size of the smallest set and M is the number of sets";
 const ALL: &str = "O(N) where N is the number of members of all sets together";
-const INTO: &[&str] = &["OW update", "RO access"];
+const INTO: &[KeyUse] = &[KeyUse::OW_UPDATE, KeyUse::RO_ACCESS];
 
 pub(super) const SINTER: Command = Command::new("sinter", -2, sinter)
     .flags(READ)
@@ -29,7 +29,7 @@ pub(super) const SINTERSTORE: Command =
         "destination key [key ...]",
     );
 pub(super) const SINTERCARD: Command = Command {
-    keys: Keys::Search { find: counted_keys, specs: &[(KeyPlace::Counted(1), "RO access")] },
+    keys: Keys::Search { find: counted_keys, specs: &[(KeyPlace::Counted(1), KeyUse::RO_ACCESS)] },
     ..Command::new("sintercard", -3, sintercard).flags(READ).doc(
         SET,
         "7.0.0",

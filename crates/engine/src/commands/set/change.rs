@@ -1,13 +1,13 @@
 //! Members come and go.
 
 use super::{SET, SHRINK_FAST, WRITE_FAST, limits, told_of_loss};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass};
 use tessera_collections::Set;
 use tessera_collections::set::Probe;
 
 pub(super) const SADD: Command =
-    Command::new("sadd", -3, sadd).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW insert"]).doc(
+    Command::new("sadd", -3, sadd).flags(WRITE_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_INSERT]).doc(
         SET,
         "1.0.0",
         "O(N) where N is the number of members given",
@@ -15,7 +15,7 @@ pub(super) const SADD: Command =
         "key member [member ...]",
     );
 pub(super) const SREM: Command =
-    Command::new("srem", -3, srem).flags(SHRINK_FAST).keys(1, 1, 1).uses(&["RW delete"]).doc(
+    Command::new("srem", -3, srem).flags(SHRINK_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_DELETE]).doc(
         SET,
         "1.0.0",
         "O(N) where N is the number of members given",
@@ -25,7 +25,7 @@ pub(super) const SREM: Command =
 pub(super) const SMOVE: Command = Command::new("smove", 4, smove)
     .flags(SHRINK_FAST)
     .keys(1, 2, 1)
-    .uses(&["RW access delete", "RW insert"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE, KeyUse::RW_INSERT])
     .doc(SET, "1.0.0", "O(1)", "Moves a member to another set.", "source destination member");
 
 fn sadd(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

@@ -1,8 +1,9 @@
 //! Members by chance.
 
 use super::{READ, SET, SHRINK_FAST, limits, reply_member, told_of_loss};
-use crate::command::Command;
-use crate::commands::{integer, repeated::Room};
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
+use crate::commands::repeated::Room;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, Element, Set};
 
@@ -11,7 +12,7 @@ const TIPS: &[&str] = &["nondeterministic_output"];
 pub(super) const SPOP: Command = Command::new("spop", -2, spop)
     .flags(SHRINK_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW access delete"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE])
     .tips(TIPS)
     .doc(
         SET,

@@ -1,7 +1,7 @@
 //! Looking at one set.
 
 use super::{READ, READ_FAST, SET, reply_member};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::commands::element_scan::{self, Options, Page, Scanned};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::set::Probe;
@@ -10,7 +10,7 @@ use tessera_collections::{Collection, Digits, Set};
 pub(super) const SISMEMBER: Command = Command::new("sismember", 3, sismember)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(SET, "1.0.0", "O(1)", "Answers whether a set has a member.", "key member");
 pub(super) const SMISMEMBER: Command =
     Command::new("smismember", -3, smismember).flags(READ_FAST).keys(1, 1, 1).doc(
@@ -23,7 +23,7 @@ pub(super) const SMISMEMBER: Command =
 pub(super) const SCARD: Command = Command::new("scard", 2, scard)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(SET, "1.0.0", "O(1)", "Answers the number of members of a set.", "key");
 pub(super) const SMEMBERS: Command = Command::new("smembers", 2, smembers)
     .flags(READ)

@@ -1,7 +1,7 @@
 //! ZADD and ZINCRBY.
 
 use super::{ADD_FAST, SORTED_SET, limits, reply_score, told};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::sorted_set::Limits;
@@ -10,7 +10,7 @@ use tessera_collections::{Collection, SortedSet, parse_double};
 pub(super) const ZADD: Command = Command::new("zadd", -4, zadd)
     .flags(ADD_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         SORTED_SET,
         "1.2.0",

@@ -2,15 +2,15 @@
 
 use super::combined::{Aggregate, Combined, Input, Source, count_common};
 use super::{ADD, READ, SORTED_SET, STORE, counted_keys, natural, reply_members, store};
-use crate::command::{Command, KeyPlace, Keys};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyPlace, KeyUse, Keys};
 use crate::{Args, Cx, Db, Done, Fail};
 use std::ops::Range;
 use tessera_collections::parse_double;
 
-const SOURCES: &[(KeyPlace, &str)] = &[(KeyPlace::Counted(1), "RO access")];
-const STORED: &[(KeyPlace, &str)] =
-    &[(KeyPlace::At(1), "OW update"), (KeyPlace::Counted(2), "RO access")];
+const SOURCES: &[(KeyPlace, KeyUse)] = &[(KeyPlace::Counted(1), KeyUse::RO_ACCESS)];
+const STORED: &[(KeyPlace, KeyUse)] =
+    &[(KeyPlace::At(1), KeyUse::OW_UPDATE), (KeyPlace::Counted(2), KeyUse::RO_ACCESS)];
 
 const UNION_COST: &str =
     "O(N + M log(M)) where N is the size of all sets together and M that of the result";

@@ -4,8 +4,8 @@ use super::{
     SORTED_SET, TAKE, WRITE, WRITE_FAST, counted_keys, natural, reply_member, reply_score, told,
     told_gone,
 };
+use crate::arguments::integer;
 use crate::command::{Command, KeyPlace, Keys};
-use crate::commands::integer;
 use crate::typed::FoundAs;
 use crate::{Args, Cx, Db, Done, Fail, Key};
 use tessera_collections::{Collection, SortedSet};

@@ -1,8 +1,9 @@
 //! ZRANDMEMBER.
 
 use super::{READ, SORTED_SET, reply_member, reply_score};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::{integer, repeated::Room};
+use crate::commands::repeated::Room;
 use crate::{Args, Cx, Db, Done, Engine, Fail};
 use std::collections::HashSet;
 use tessera_collections::{Collection, SortedSet};

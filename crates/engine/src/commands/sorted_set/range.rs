@@ -2,8 +2,8 @@
 
 use super::bounds;
 use super::{ADD, READ, SORTED_SET, STORE, limits, reply_members, store};
+use crate::arguments::integer;
 use crate::command::{Command, Touches};
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::ops::Range;
 use tessera_collections::sorted_set::{LexRange, ScoreRange};

@@ -2,14 +2,14 @@
 
 use super::bounds;
 use super::{READ_FAST, SORTED_SET, reply_score};
-use crate::command::{Command, Touches};
+use crate::command::{Command, KeyUse, Touches};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Collection, SortedSet};
 
 pub(super) const ZCARD: Command = Command::new("zcard", 2, zcard)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(SORTED_SET, "1.2.0", "O(1)", "Answers the number of members of a sorted set.", "key");
 pub(super) const ZSCORE: Command = Command::new("zscore", 3, zscore)
     .flags(READ_FAST)

@@ -2,8 +2,8 @@
 
 use super::bounds;
 use super::{DELETE, SORTED_SET, WRITE, WRITE_FAST, told, told_gone};
+use crate::arguments::integer;
 use crate::command::{Command, Touches};
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done};
 use std::ops::Range;
 use tessera_collections::{Collection, SortedSet};

@@ -1,12 +1,12 @@
 //! XACK.
 
 use super::{STREAM, WRITE_FAST, ids};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done};
 use tessera_collections::Stream;
 
 pub(super) const XACK: Command =
-    Command::new("xack", -4, xack).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW update"]).doc(
+    Command::new("xack", -4, xack).flags(WRITE_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_UPDATE]).doc(
         STREAM,
         "5.0.0",
         "O(log N) for each id, with N the number of entries that are not acknowledged",

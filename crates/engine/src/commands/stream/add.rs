@@ -3,14 +3,14 @@
 use super::ids::NewId;
 use super::trim::{Kept, Trim, TrimOptions};
 use super::{STREAM, VARIES, WRITE_FAST, notify, reply_id};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail, FoundAs};
 use tessera_collections::{Stream, StreamId, StreamLimits};
 
 pub(super) const XADD: Command = Command::new("xadd", -5, xadd)
     .flags(WRITE_FAST.or(Flags::DENYOOM))
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .tips(VARIES)
     .doc(
         STREAM,

@@ -4,8 +4,8 @@ use super::told::Told;
 use super::{
     STREAM, VARIES, WRITE_FAST, ids, no_group, notify, now, put_before, reply_entry, reply_id,
 };
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::db::Key;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{
@@ -15,7 +15,7 @@ use tessera_collections::{
 pub(super) const XCLAIM: Command = Command::new("xclaim", -6, xclaim)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .tips(VARIES)
     .doc(
         STREAM,
@@ -28,7 +28,7 @@ pub(super) const XCLAIM: Command = Command::new("xclaim", -6, xclaim)
 pub(super) const XAUTOCLAIM: Command = Command::new("xautoclaim", -6, xautoclaim)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW delete"])
+    .uses(&[KeyUse::RW_DELETE])
     .tips(VARIES)
     .doc(
         STREAM,

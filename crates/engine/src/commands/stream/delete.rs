@@ -2,13 +2,13 @@
 
 use super::trim::{Kept, TrimOptions};
 use super::{STREAM, VARIES, WRITE, WRITE_FAST, ids, notify};
-use crate::command::{Command, Flags};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, Flags, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Entries, Stream, StreamId};
 
 pub(super) const XDEL: Command =
-    Command::new("xdel", -3, xdel).flags(WRITE_FAST).keys(1, 1, 1).uses(&["RW delete"]).doc(
+    Command::new("xdel", -3, xdel).flags(WRITE_FAST).keys(1, 1, 1).uses(&[KeyUse::RW_DELETE]).doc(
         STREAM,
         "5.0.0",
         "O(1) for each entry",
@@ -18,7 +18,7 @@ pub(super) const XDEL: Command =
 pub(super) const XTRIM: Command = Command::new("xtrim", -4, xtrim)
     .flags(WRITE)
     .keys(1, 1, 1)
-    .uses(&["RW delete"])
+    .uses(&[KeyUse::RW_DELETE])
     .tips(VARIES)
     .doc(
         STREAM,
@@ -30,7 +30,7 @@ pub(super) const XTRIM: Command = Command::new("xtrim", -4, xtrim)
 pub(super) const XSETID: Command = Command::new("xsetid", -3, xsetid)
     .flags(WRITE_FAST.or(Flags::DENYOOM))
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         STREAM,
         "5.0.0",

@@ -3,7 +3,7 @@
 use super::read::{Question, key_positions, reply_stream, reply_streams};
 use super::told::Told;
 use super::{STREAM, WRITE, ids, notify, now, put_before, reply_entry, reply_id};
-use crate::command::{Command, Flags, KeyPlace, Keys};
+use crate::command::{Command, Flags, KeyPlace, KeyUse, Keys};
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Served};
 use tessera_collections::{ConsumerId, Entries, Group, Pending, Stream, StreamBody, StreamId};
@@ -11,12 +11,12 @@ use tessera_collections::{ConsumerId, Entries, Group, Pending, Stream, StreamBod
 pub(super) const XREADGROUP: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(key_positions(args).collect()),
-        specs: &[(KeyPlace::HalfBehind("STREAMS", 4), "RO access")],
+        specs: &[(KeyPlace::HalfBehind("STREAMS", 4), KeyUse::RO_ACCESS)],
     },
     ..Command::new("xreadgroup", -7, xreadgroup)
 }
 .flags(WRITE.or(Flags::BLOCKING))
-.uses(&["RO access"])
+.uses(&[KeyUse::RO_ACCESS])
 .doc(
     STREAM,
     "5.0.0",

@@ -1,8 +1,9 @@
 //! XGROUP: making, moving and removing consumer groups and their consumers.
 
 use super::{STREAM, WRITE, ids, no_group_of, notify, now, unfit};
-use crate::command::{Command, Flags};
-use crate::commands::{container, help, integer};
+use crate::arguments::integer;
+use crate::command::{Command, Flags, KeyUse};
+use crate::container::{container, help};
 use crate::{Args, Cx, Db, Done, Fail, FoundAs};
 use tessera_collections::{Group, Stream, StreamId};
 
@@ -11,7 +12,7 @@ const MAKE: Flags = WRITE.or(Flags::DENYOOM);
 pub(super) const XGROUP: Command = Command::new("xgroup", -2, container)
     .doc(STREAM, "5.0.0", "Depends on subcommand.", "Consumer groups of a stream.", "")
     .subcommands(&[
-        Command::new("create", -5, create).flags(MAKE).keys(2, 2, 1).uses(&["RW insert"]).doc(
+        Command::new("create", -5, create).flags(MAKE).keys(2, 2, 1).uses(&[KeyUse::RW_INSERT]).doc(
             STREAM,
             "5.0.0",
             "O(1)",
@@ -21,12 +22,12 @@ pub(super) const XGROUP: Command = Command::new("xgroup", -2, container)
         Command::new("createconsumer", 5, create_consumer)
             .flags(MAKE)
             .keys(2, 2, 1)
-            .uses(&["RW insert"])
+            .uses(&[KeyUse::RW_INSERT])
             .doc(STREAM, "6.2.0", "O(1)", "Makes a consumer in a group.", "key group consumer"),
         Command::new("delconsumer", 5, delete_consumer)
             .flags(WRITE)
             .keys(2, 2, 1)
-            .uses(&["RW delete"])
+            .uses(&[KeyUse::RW_DELETE])
             .doc(
                 STREAM,
                 "5.0.0",
@@ -34,7 +35,7 @@ pub(super) const XGROUP: Command = Command::new("xgroup", -2, container)
                 "Deletes a consumer with what it has not acknowledged; answers how many entries that were.",
                 "key group consumer",
             ),
-        Command::new("destroy", 4, destroy).flags(WRITE).keys(2, 2, 1).uses(&["RW delete"]).doc(
+        Command::new("destroy", 4, destroy).flags(WRITE).keys(2, 2, 1).uses(&[KeyUse::RW_DELETE]).doc(
             STREAM,
             "5.0.0",
             "O(N) with N the number of entries that are not acknowledged",
@@ -48,7 +49,7 @@ pub(super) const XGROUP: Command = Command::new("xgroup", -2, container)
             "Shows the subcommands.",
             "",
         ),
-        Command::new("setid", -5, set_id).flags(WRITE).keys(2, 2, 1).uses(&["RW update"]).doc(
+        Command::new("setid", -5, set_id).flags(WRITE).keys(2, 2, 1).uses(&[KeyUse::RW_UPDATE]).doc(
             STREAM,
             "5.0.0",
             "O(1)",

@@ -1,8 +1,9 @@
 //! XINFO: what a stream, its groups and their consumers are like.
 
 use super::{READ, STREAM, VARIES, full, limit, no_group_of, now, reply_entry, reply_id, unfit};
+use crate::arguments::integer;
 use crate::command::{Command, Flags};
-use crate::commands::{container, help, integer};
+use crate::container::{container, help};
 use crate::{Args, Cx, Db, Done, Fail, FoundAs};
 use tessera_collections::{Entries, Group, Stream, StreamBody, StreamId};
 use tessera_resp::Reply;

@@ -1,8 +1,8 @@
 //! XPENDING: what consumers have not acknowledged.
 
 use super::{READ, STREAM, VARIES, ids, limit, no_group, now, put_before, reply_id};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::{Group, Stream, StreamId};
 use tessera_resp::Reply;

@@ -1,15 +1,15 @@
 //! XLEN, XRANGE and XREVRANGE.
 
 use super::{READ, READ_FAST, STREAM, ids, limit, reply_entries};
-use crate::command::Command;
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_collections::Stream;
 
 pub(super) const XLEN: Command = Command::new("xlen", 2, xlen)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(STREAM, "5.0.0", "O(1)", "Answers the number of entries of a stream.", "key");
 pub(super) const XRANGE: Command =
     Command::new("xrange", -4, xrange).flags(READ).keys(1, 1, 1).doc(

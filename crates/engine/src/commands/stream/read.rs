@@ -1,8 +1,8 @@
 //! XREAD, and what it shares with XREADGROUP: the arguments, and the shape of the answer.
 
 use super::{READ, STREAM, ids, limit, put_before, reply_entries};
-use crate::command::{Command, Flags, KeyPlace, Keys};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, Flags, KeyPlace, KeyUse, Keys};
 use crate::db::Key;
 use crate::{Args, Blocked, Cx, Db, Done, Fail, Served, deadline_in_ms};
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tessera_slot::Millis;
 pub(super) const XREAD: Command = Command {
     keys: Keys::Search {
         find: |args| Ok(key_positions(args).collect()),
-        specs: &[(KeyPlace::HalfBehind("STREAMS", 1), "RO access")],
+        specs: &[(KeyPlace::HalfBehind("STREAMS", 1), KeyUse::RO_ACCESS)],
     },
     ..Command::new("xread", -4, xread)
 }

@@ -1,7 +1,7 @@
 //! How much of a stream is kept: MAXLEN and MINID of XADD and XTRIM.
 
 use super::ids;
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Cx, Fail};
 use tessera_collections::{Entries, Keep, StreamId};
 

@@ -2,8 +2,8 @@
 
 use super::long_double::LongDouble;
 use super::{STRING, WRITE_FAST, string_of, text};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_store::{Lookup, NewValue, StringRef, Value};
 

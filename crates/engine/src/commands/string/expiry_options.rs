@@ -1,6 +1,6 @@
 //! EX, PX, EXAT, PXAT, KEEPTTL and PERSIST, which several commands share.
 
-use crate::commands::integer;
+use crate::arguments::integer;
 use crate::{Args, Fail};
 use tessera_slot::Millis;
 

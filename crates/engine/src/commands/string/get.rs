@@ -2,7 +2,7 @@
 
 use super::expiry_options::ExpiryOption;
 use super::{READ_FAST, STRING, reply_value, string_of};
-use crate::command::{Command, Flags};
+use crate::command::{Command, Flags, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_slot::Millis;
 
@@ -24,7 +24,7 @@ pub(super) const GETEX: Command =
 pub(super) const GETDEL: Command = Command::new("getdel", 2, getdel)
     .flags(Flags::WRITE.or(Flags::FAST))
     .keys(1, 1, 1)
-    .uses(&["RW access delete"])
+    .uses(&[KeyUse::RW_ACCESS_DELETE])
     .doc(STRING, "6.2.0", "O(1)", "Gets the string of a key and deletes the key.", "key");
 
 fn get(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {

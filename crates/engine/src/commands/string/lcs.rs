@@ -1,8 +1,8 @@
 //! LCS: the longest common subsequence of two strings.
 
 use super::{READ, STRING, text};
+use crate::arguments::integer;
 use crate::command::Command;
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_resp::Reply;
 

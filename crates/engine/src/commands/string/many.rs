@@ -1,7 +1,7 @@
 //! Several strings at once.
 
 use super::{READ_FAST, STRING, WRITE, reply_value};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 use tessera_store::NewValue;
 
@@ -29,7 +29,7 @@ pub(super) const MSET: Command = Command::new("mset", -3, mset)
         "<key value>...",
     );
 pub(super) const MSETNX: Command =
-    Command::new("msetnx", -3, msetnx).flags(WRITE).keys(1, -1, 2).uses(&["OW insert"]).doc(
+    Command::new("msetnx", -3, msetnx).flags(WRITE).keys(1, -1, 2).uses(&[KeyUse::OW_INSERT]).doc(
         STRING,
         "1.0.1",
         "O(N) where N is the number of keys",

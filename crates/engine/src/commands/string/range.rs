@@ -1,8 +1,8 @@
 //! Parts of strings, and their length.
 
 use super::{READ, READ_FAST, STRING, WRITE, WRITE_FAST, string_of, text};
-use crate::command::{Command, Touches};
-use crate::commands::integer;
+use crate::arguments::integer;
+use crate::command::{Command, KeyUse, Touches};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use std::iter::once;
 use tessera_store::{Entry, Lookup, NewValue, Value, make_room};
@@ -10,7 +10,7 @@ use tessera_store::{Entry, Lookup, NewValue, Value, make_room};
 pub(super) const APPEND: Command = Command::new("append", 3, append)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["RW insert"])
+    .uses(&[KeyUse::RW_INSERT])
     .doc(
         STRING,
         "2.0.0",
@@ -22,7 +22,7 @@ pub(super) const APPEND: Command = Command::new("append", 3, append)
 pub(super) const STRLEN: Command = Command::new("strlen", 2, strlen)
     .flags(READ_FAST)
     .keys(1, 1, 1)
-    .uses(&["RO"])
+    .uses(&[KeyUse::RO])
     .doc(STRING, "2.2.0", "O(1)", "Answers the length of a key's string in bytes.", "key");
 pub(super) const GETRANGE: Command = Command::new("getrange", 4, getrange)
     .flags(READ)
@@ -46,7 +46,7 @@ pub(super) const SUBSTR: Command =
 pub(super) const SETRANGE: Command = Command::new("setrange", 4, setrange)
     .flags(WRITE)
     .keys(1, 1, 1)
-    .uses(&["RW update"])
+    .uses(&[KeyUse::RW_UPDATE])
     .doc(
         STRING,
         "2.2.0",

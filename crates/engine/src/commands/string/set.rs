@@ -2,7 +2,7 @@
 
 use super::expiry_options::{ExpiryOption, TimeForm};
 use super::{OVERWRITE, STRING, WRITE, WRITE_FAST, reply_value, string_of, text};
-use crate::command::Command;
+use crate::command::{Command, KeyUse};
 use crate::{Args, Cx, Db, Done, EventClass, Fail};
 use tessera_slot::Millis;
 use tessera_store::{Lookup, NewValue};
@@ -10,7 +10,7 @@ use tessera_store::{Lookup, NewValue};
 pub(super) const SET: Command = Command::new("set", -3, set)
     .flags(WRITE)
     .keys(1, 1, 1)
-    .uses(&["RW access update variable_flags"])
+    .uses(&[KeyUse::RW_ACCESS_UPDATE_VARIABLE_FLAGS])
     .uses_by(set_use)
     .doc(
         STRING,
@@ -23,7 +23,7 @@ pub(super) const SET: Command = Command::new("set", -3, set)
 pub(super) const SETNX: Command = Command::new("setnx", 3, setnx)
     .flags(WRITE_FAST)
     .keys(1, 1, 1)
-    .uses(&["OW insert"])
+    .uses(&[KeyUse::OW_INSERT])
     .doc(STRING, "1.0.0", "O(1)", "Sets the string of a key that does not exist.", "key value");
 pub(super) const SETEX: Command =
     Command::new("setex", 4, setex).flags(WRITE).keys(1, 1, 1).uses(OVERWRITE).doc(
@@ -51,10 +51,10 @@ pub(super) const GETSET: Command =
     );
 
 /// How SET uses its key: GET makes it read what was there.
-fn set_use(args: Args<'_>) -> &'static str {
+fn set_use(args: Args<'_>) -> KeyUse {
     match (3..args.len()).any(|at| args.is(at, "get")) {
-        true => "RW access update",
-        false => "OW update",
+        true => KeyUse::RW_ACCESS_UPDATE,
+        false => KeyUse::OW_UPDATE,
     }
 }
 

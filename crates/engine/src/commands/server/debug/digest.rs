@@ -4,7 +4,8 @@
 //! value is kept does not matter. So data can be compared with other servers' too (Redis 7.0 writes some scores differently).
 
 use super::check_allowed;
-use crate::commands::{integer, string};
+use crate::arguments::integer;
+use crate::commands::string;
 use crate::{Args, Cx, Db, Done, Fail};
 use sha1::{Digest as _, Sha1};
 use std::ops::ControlFlow;

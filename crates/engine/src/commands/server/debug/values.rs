@@ -1,8 +1,8 @@
 //! DEBUG subcommands that look into values: what suites of other servers ask about their encodings.
 
 use super::check_allowed;
+use crate::arguments::integer;
 use crate::commands::generic::{encoding_name, serialized_length};
-use crate::commands::integer;
 use crate::{Args, Cx, Db, Done, Fail};
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
