@@ -36,7 +36,7 @@ pub struct NotResp;
 
 impl ReplyCounter {
     /// Takes the next portion of the stream.
-    pub fn feed(&mut self, mut bytes: &[u8]) -> Result<(), NotResp> {
+    pub(crate) fn feed(&mut self, mut bytes: &[u8]) -> Result<(), NotResp> {
         while !bytes.is_empty() {
             match self.state {
                 State::Line => bytes = self.feed_line(bytes)?,

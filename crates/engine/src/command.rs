@@ -1,6 +1,6 @@
 //! What a command is: the one place that everything about it is read from (execution, COMMAND, ACL categories).
 
-pub use crate::command_words::{Categories, KeyUse};
+pub(crate) use crate::command_words::{Categories, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
 
 /// Properties of a command, as COMMAND INFO shows them.

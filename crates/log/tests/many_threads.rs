@@ -61,7 +61,11 @@ fn append(log: &Log, who: u64) {
         let (who_text, number_text) = (who.to_string(), number.to_string());
         let args = [who_text.as_bytes(), number_text.as_bytes(), &filler[..size]];
         if number % 7 == 0 {
-            log.append_transaction(who as u32, &[&args]);
+            log.append(|to| {
+                to.control(&["MULTI"]);
+                to.command(who as u32, &args);
+                to.control(&["EXEC"]);
+            });
         } else {
             log.append_command(who as u32, &args);
         }

@@ -22,7 +22,7 @@ impl Setup {
     }
 
     /// The shard that a host belongs to at the beginning.
-    pub(crate) fn shard_of(self, host: HostId) -> usize {
+    pub fn shard_of(self, host: HostId) -> usize {
         host % self.shards
     }
 

@@ -6,6 +6,7 @@ mod kill;
 mod pause;
 mod unblock;
 
+use crate::arguments::{database, int32};
 use crate::command::{Command, Flags, Group, Role};
 use crate::{Args, Cx, Db, Done, Fail, Outcome};
 use std::sync::atomic::Ordering::Relaxed;
@@ -63,10 +64,10 @@ fn echo(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
 }
 
 fn select(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
-    if cx.config.cluster.enabled && super::int32(args.at(1))? != 0 {
+    if cx.config.cluster.enabled && int32(args.at(1))? != 0 {
         return Err(Fail::text("ERR SELECT is not allowed in cluster mode"));
     }
-    let index = super::database(cx, args.at(1))?;
+    let index = database(cx, args.at(1))?;
     cx.session.db = index;
     cx.session.info.db.store(index, Relaxed);
     cx.reply.ok();

@@ -30,14 +30,14 @@ const FAMILIES: &[&[Command]] = &[
 ];
 
 /// A command in the index.
-struct Indexed {
-    command: &'static Command,
+pub(super) struct Indexed {
+    pub(super) command: &'static Command,
     /// For a subcommand: the index of its parent.
-    parent: Option<u32>,
+    pub(super) parent: Option<u32>,
 }
 
 /// Every command in the order of the tables, each followed by its subcommands.
-static ALL: LazyLock<Vec<Indexed>> = LazyLock::new(|| {
+pub(super) static ALL: LazyLock<Vec<Indexed>> = LazyLock::new(|| {
     let mut all = Vec::new();
     for command in FAMILIES.iter().flat_map(|family| family.iter()) {
         let at = all.len() as u32;
@@ -97,7 +97,7 @@ fn bucket(word: u64) -> usize {
 
 /// A command by its name, in any case.
 #[inline]
-fn by_name(name: &[u8]) -> Option<u32> {
+pub(super) fn by_name(name: &[u8]) -> Option<u32> {
     let word = first_word(name);
     let (names, all) = (&**BY_NAME, &*ALL);
     let mut at = bucket(word);
@@ -130,7 +130,7 @@ pub fn find(args: Args<'_>) -> Option<(&'static Command, u32)> {
 
 /// The entry of a request whose first word names the command at `index`.
 #[inline]
-fn find_below(index: u32, args: Args<'_>) -> Option<(&'static Command, u32)> {
+pub(super) fn find_below(index: u32, args: Args<'_>) -> Option<(&'static Command, u32)> {
     let command = ALL[index as usize].command;
     if command.subcommands.is_empty() || args.len() == 1 {
         return Some((command, index));

@@ -24,7 +24,7 @@ mod transaction;
 
 pub(crate) use index::{all, find_named, joined_name, name_of};
 pub use index::{count, find};
-pub(crate) use server::config as server_config;
 pub use renamed::check_renamed;
 pub(crate) use renamed::{Missing, Renamed, full_name, not_available};
 pub use server::COMPATIBLE_VERSION;
+pub(crate) use server::config as server_config;

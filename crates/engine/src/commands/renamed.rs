@@ -4,7 +4,8 @@
 //! What is written to the log keeps the name that the client has used, as in Redis; a primary's
 //! commands are found by their names in the table too, whatever they are called here.
 
-use super::{ALL, absent::absent, by_name, joined_name};
+use super::absent::absent;
+use super::index::{self, ALL, by_name, joined_name};
 use crate::command::Command;
 use crate::{Args, Engine, Fail};
 use tessera_config::{ParseError, RenamedCommand};
@@ -88,7 +89,7 @@ impl Engine {
     pub(crate) fn find(&self, args: Args<'_>) -> Option<(&'static Command, u32)> {
         match &self.renamed {
             None => super::find(args),
-            Some(renamed) => super::find_below(renamed.top(args.at(0))?, args),
+            Some(renamed) => index::find_below(renamed.top(args.at(0))?, args),
         }
     }
 
@@ -108,7 +109,7 @@ impl Engine {
     pub(crate) fn commands(
         &self,
     ) -> impl Iterator<Item = (&'static Command, Option<&'static Command>)> {
-        let has_name = move |(index, entry): &(usize, &super::Indexed)| match &self.renamed {
+        let has_name = move |(index, entry): &(usize, &index::Indexed)| match &self.renamed {
             None => true,
             Some(renamed) => renamed.has(entry.parent.unwrap_or(*index as u32)),
         };

@@ -14,7 +14,7 @@ mod scan;
 
 pub(super) use add::{Condition, Tally, add_one};
 
-use super::integer;
+use crate::arguments::integer;
 use crate::command::{Command, Flags, Group, KeyUse};
 use crate::{Args, Cx, EventClass, Fail, Key};
 use tessera_collections::sorted_set::Limits;

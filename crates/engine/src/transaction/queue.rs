@@ -1,7 +1,7 @@
 //! Between MULTI and EXEC: commands are checked and kept.
 
 use super::{Queued, Transaction};
-use crate::command::{Command, Flags, Group, Role};
+use crate::command::{Command, Flags, Role};
 use crate::execute::Prepared;
 use crate::{Args, Engine, Fail, Mode, Outcome, Session, Turn};
 use std::sync::atomic::Ordering::Relaxed;

@@ -226,7 +226,8 @@ impl IoThread {
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.commands, run);
         let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
-        for command in self.batch.requests.iter().filter_map(|request| stats.of(&request.prepared)) {
+        for command in self.batch.requests.iter().filter_map(|request| stats.of(&request.prepared))
+        {
             command.took(nanos);
         }
         parks.into_iter().for_each(|(park, index)| self.park(park, index));

@@ -2,7 +2,7 @@
 
 use super::docs;
 use super::{ALWAYS, SERVER};
-use crate::command::{Categories, Command, KeyPlace, Keys};
+use crate::command::{Categories, Command, KeyPlace, KeyUse, Keys};
 use crate::commands;
 use crate::container::help;
 use crate::{Args, Cx, Db, Done, Engine, Fail};
