@@ -1,9 +1,9 @@
-//! The rim as commands see it.
+//! The server as commands see it.
 
 use crate::follow::{FollowStatus, Order, Primary};
 use crate::server::{Server, random_id};
 use crate::settings;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use tessera_cluster::RoutingView;
 use tessera_config::special::ReplicaOf;
 use tessera_config::{Config, Directive};
@@ -16,8 +16,18 @@ use tessera_resp::{Reply, Value};
 use tessera_slot::Offset;
 use tessera_store::Flushed;
 
-/// What commands reach of the server.
-pub(crate) struct Rim(pub(crate) Arc<Server>);
+/// What commands reach of the server. The server owns the engine, which owns this.
+pub(crate) struct Rim(Weak<Server>);
+
+impl Rim {
+    pub(crate) fn of(server: &Arc<Server>) -> Rim {
+        Rim(Arc::downgrade(server))
+    }
+
+    fn server(&self) -> Arc<Server> {
+        self.0.upgrade().expect("commands run as long as there is a server")
+    }
+}
 
 /// Follows a primary from now on, or becomes one (`None`). Returns when the old primary's stream is no longer applied.
 pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
@@ -63,26 +73,30 @@ impl Host for Rim {
         may_wait: bool,
         reply: &mut Reply,
     ) -> Outcome {
-        let Some(cluster) = &self.0.cluster else {
+        let server = self.server();
+        let Some(cluster) = &server.cluster else {
             reply.error("ERR This instance has cluster support disabled");
             return Outcome::Next;
         };
         let argv: Vec<&[u8]> = args.from(1).collect();
-        cluster.command(&self.0.engine, client, &argv, may_wait, reply)
+        cluster.command(&server.engine, client, &argv, may_wait, reply)
     }
 
     fn after_cluster(&self, client: &Arc<ClientInfo>, answer: Answer) -> Option<Answer> {
-        match &self.0.cluster {
+        let server = self.server();
+        match &server.cluster {
             Some(cluster) => cluster.answer_when_idle(client, answer),
             None => Some(answer),
         }
     }
 
     fn routing(&self) -> Option<Arc<RoutingView>> {
-        self.0.cluster.as_ref()?.routing()
+        let server = self.server();
+        server.cluster.as_ref()?.routing()
     }
 
     fn shutdown(&self, mode: ShutdownMode) -> Result<(), Fail> {
+        let server = self.server();
         if mode.abort {
             return Err(Fail::text("ERR No shutdown in progress."));
         }
@@ -90,25 +104,28 @@ impl Host for Rim {
             return Err(Fail::text("ERR Errors trying to SHUTDOWN. Check logs."));
         }
         if mode.now {
-            self.0.stop.ask_now();
+            server.stop.ask_now();
         } else {
-            self.0.stop.ask();
+            server.stop.ask();
         }
         Ok(())
     }
 
     fn disconnect(&self, client: &ClientInfo) {
-        self.0.disconnect(client);
+        let server = self.server();
+        server.disconnect(client);
     }
 
     fn wake_for_chores(&self) {
-        if let Some(mailbox) = self.0.mailboxes.first() {
+        let server = self.server();
+        if let Some(mailbox) = server.mailboxes.first() {
             mailbox.wake();
         }
     }
 
     fn answer(&self, client: &ClientInfo, answer: Answer) {
-        self.0.answer(client, answer);
+        let server = self.server();
+        server.answer(client, answer);
     }
 
     fn replicate(
@@ -117,30 +134,31 @@ impl Host for Rim {
         primary: Option<(&str, u16)>,
         may_wait: bool,
     ) -> Result<Outcome, Fail> {
+        let server = self.server();
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
             // The client's next write is refused already: what it wrote would be lost in the synchronisation.
-            let read_only = self.0.engine.config().replication.replica_read_only;
-            self.0.engine.set_mode(Mode::REPLICA, true);
-            self.0.engine.set_mode(Mode::READ_ONLY, read_only);
+            let read_only = server.engine.config().replication.replica_read_only;
+            server.engine.set_mode(Mode::REPLICA, true);
+            server.engine.set_mode(Mode::READ_ONLY, read_only);
         }
         // Following waits until the world is empty, in which this command still is: the client is answered after that.
-        let server = Arc::clone(&self.0);
+        let follower = Arc::clone(&server);
         let start = || {
             std::thread::Builder::new()
                 .name("replicaof".to_owned())
                 .spawn(move || {
-                    server.follow.carry_out(|order| {
-                        follow(&server, order.primary);
+                    follower.follow.carry_out(|order| {
+                        follow(&follower, order.primary);
                         if let Some(client) = &order.client {
-                            server.complete(client, Value::ok());
+                            follower.complete(client, Value::ok());
                         }
                     });
                 })
                 .map(drop)
         };
         let order = Order { client: may_wait.then(|| Arc::clone(client)), primary };
-        self.0
+        server
             .follow
             .order(order, start)
             .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
@@ -149,24 +167,29 @@ impl Host for Rim {
     }
 
     fn replication(&self) -> Replication {
-        replication(&self.0)
+        let server = self.server();
+        replication(&server)
     }
 
     fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
-        self.0.acknowledged(offset, wanted)
+        let server = self.server();
+        server.acknowledged(offset, wanted)
     }
 
     fn followed(&self) -> ReplicaOf {
-        self.0.followed()
+        let server = self.server();
+        server.followed()
     }
 
     fn defer(&self, client: &Arc<ClientInfo>, deferred: Deferred) -> Option<Deferred> {
-        self.0.deferred.push(Arc::clone(client), deferred);
+        let server = self.server();
+        server.deferred.push(Arc::clone(client), deferred);
         None
     }
 
     fn rewrite_config(&self) -> Result<(), String> {
-        settings::rewrite(&self.0)
+        let server = self.server();
+        settings::rewrite(&server)
     }
 
     fn prepare_config(
@@ -174,12 +197,14 @@ impl Host for Rim {
         changed: &[&'static Directive],
         config: &mut Config,
     ) -> Result<Box<dyn ConfigChange + '_>, (&'static str, String)> {
-        let change = settings::prepare(&self.0, changed, config)?;
+        let server = self.server();
+        let change = settings::prepare(server, changed, config)?;
         Ok(Box::new(change))
     }
 
     fn facts(&self) -> Facts {
-        crate::facts::facts(&self.0)
+        let server = self.server();
+        crate::facts::facts(&server)
     }
 
     fn clock_us(&self) -> u64 {
@@ -192,23 +217,24 @@ impl Host for Rim {
     }
 
     fn debug(&self, request: DebugRequest) -> Result<(), Fail> {
+        let server = self.server();
         match request {
             DebugRequest::Log(line) => tracing::info!("DEBUG LOG: {line}"),
             DebugRequest::DropPackets(kind) => {
-                if let Some(cluster) = &self.0.cluster {
+                if let Some(cluster) = &server.cluster {
                     cluster.filter.drop_type(kind);
                 }
             }
             DebugRequest::CloseOnDrop(on) => {
-                if let Some(cluster) = &self.0.cluster {
+                if let Some(cluster) = &server.cluster {
                     cluster.filter.close_on_drop(on);
                 }
             }
             DebugRequest::ChangeReplicationId => {
-                let world = self.0.engine.keyspace.enter_exclusive();
+                let world = server.engine.keyspace.enter_exclusive();
                 // Once for the new name, once more so that the old one is no former name either.
-                self.0.engine.log.shift_replication_id(random_id());
-                self.0.engine.log.shift_replication_id(random_id());
+                server.engine.log.shift_replication_id(random_id());
+                server.engine.log.shift_replication_id(random_id());
                 drop(world);
                 tracing::info!("Changing replication IDs after receiving change-repl-id");
             }
@@ -217,11 +243,13 @@ impl Host for Rim {
     }
 
     fn purge_memory(&self) {
-        self.0.purge.ask();
+        let server = self.server();
+        server.purge.ask();
     }
 
     fn free_later(&self, flushed: Flushed) {
-        self.0.engine.keyspace.discards().flushed(flushed);
+        let server = self.server();
+        server.engine.keyspace.discards().flushed(flushed);
     }
 }
 

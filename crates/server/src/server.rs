@@ -425,7 +425,7 @@ impl Server {
         let follow = Arc::new(Follow::default());
         let server = Server::new(engine, mailboxes, follow, cluster, Paths::default());
         let server = Arc::new(server);
-        server.engine.set_host(Arc::new(crate::host::Rim(Arc::clone(&server))));
+        server.engine.set_host(Arc::new(crate::host::Rim::of(&server)));
         server
     }
 

@@ -16,6 +16,7 @@ use rustix::fs::{Mode as FileMode, OFlags, open, openat};
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
+use std::sync::Arc;
 use tessera_config::{Config, Directive, Effect};
 use tessera_engine::{ConfigChange, Mode};
 use tessera_store::assert_unlocked;
@@ -24,8 +25,8 @@ use tessera_store::assert_unlocked;
 pub(crate) type Refusal = (&'static str, String);
 
 /// A change of the configuration of which nothing can fail any more.
-pub(crate) struct Change<'s> {
-    server: &'s Server,
+pub(crate) struct Change {
+    server: Arc<Server>,
     changed: Vec<&'static Directive>,
     listeners: Option<Vec<Listener>>,
     directory: Option<OwnedFd>,
@@ -36,11 +37,11 @@ pub(crate) struct Change<'s> {
 ///
 /// # Errors
 /// The directive that cannot take effect, and why. What was prepared for others is undone.
-pub(crate) fn prepare<'s>(
-    server: &'s Server,
+pub(crate) fn prepare(
+    server: Arc<Server>,
     changed: &[&'static Directive],
     config: &mut Config,
-) -> Result<Change<'s>, Refusal> {
+) -> Result<Change, Refusal> {
     assert_unlocked("CONFIG SET");
     let mut change = Change {
         server,
@@ -59,7 +60,7 @@ pub(crate) fn prepare<'s>(
     Ok(change)
 }
 
-impl Change<'_> {
+impl Change {
     fn prepare(&mut self, effect: Effect, config: &mut Config) -> Result<(), String> {
         match effect {
             Effect::Listen => self.listeners = Some(listeners(config)?),
@@ -113,7 +114,7 @@ impl Change<'_> {
     }
 }
 
-impl ConfigChange for Change<'_> {
+impl ConfigChange for Change {
     fn commit(mut self: Box<Self>) {
         let config = self.server.engine.config();
         for directive in self.changed.clone() {

@@ -131,7 +131,7 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
     };
     let follow = Arc::new(Follow::default());
     let server = Arc::new(Server::new(engine, mailboxes, follow, cluster, paths));
-    server.engine.set_host(Arc::new(Rim(Arc::clone(&server))));
+    server.engine.set_host(Arc::new(Rim::of(&server)));
 
     // Before anybody is answered: whoever has seen the server may ask it to end.
     watch_signals(&server)?;

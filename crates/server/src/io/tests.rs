@@ -218,3 +218,11 @@ fn a_client_that_has_waited_long_is_not_idle_for_that() {
     turn_at(&mut thread, unix.plus(12_000), steady.plus(12_000));
     assert_eq!(received(&mut far), None);
 }
+
+#[test]
+fn a_server_that_nobody_has_any_more_is_freed() {
+    let thread = thread(Config::default());
+    let server = Arc::downgrade(&thread.server);
+    drop(thread);
+    assert!(server.upgrade().is_none(), "it is held by what it holds");
+}
