@@ -124,11 +124,11 @@ impl ConfigChange for Change {
             }
         }
         // The core takes all of its directives at once, and the port that clients are told.
-        let is_for_core = |directive: &&Directive| {
+        let is_for_core = |directive: &Directive| {
             matches!(directive.spec.effect, Some(Effect::Cluster | Effect::Listen))
         };
         if let Some(cluster) = &self.server.cluster
-            && self.changed.iter().any(|directive| is_for_core(&directive))
+            && self.changed.iter().copied().any(is_for_core)
         {
             cluster.configure(&config);
         }

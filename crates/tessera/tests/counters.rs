@@ -76,8 +76,11 @@ impl Scene {
     }
 }
 
+/// Counters, and what moves them.
+type Move = (&'static [&'static str], fn(&mut Scene));
+
 /// What moves which counters. Each is looked at right after it.
-const MOVES: &[(&[&str], fn(&mut Scene))] = &[
+const MOVES: &[Move] = &[
     (
         &[
             "total_connections_received",
@@ -203,7 +206,7 @@ const MOVES: &[(&[&str], fn(&mut Scene))] = &[
 ];
 
 /// The same on the replica, which follows.
-const REPLICA_MOVES: &[(&[&str], fn(&mut Scene))] = &[
+const REPLICA_MOVES: &[Move] = &[
     (&["total_net_repl_input_bytes"], |scene| scene.say("SET k v")),
     (&["unexpected_error_replies"], |scene| {
         let mut replica = scene.replica.wire();
@@ -242,6 +245,15 @@ fn every_counter_is_moved_and_reset() {
         assert_moved(names, &before, &mut replica);
         moved.extend(*names);
     }
+    let value = "x".repeat(10_000);
+    eventually("the rates of replication are shown", || {
+        ok(&mut scene.wire, &format!("SET k {value}"));
+        let sent: f64 =
+            scene.wire.info("stats", "instantaneous_output_repl_kbps").parse().expect("a number");
+        let taken: f64 =
+            replica.info("stats", "instantaneous_input_repl_kbps").parse().expect("a number");
+        if sent > 1.0 && taken > 1.0 { Ok(()) } else { Err(format!("{sent} and {taken}")) }
+    });
     let unmoved: Vec<&str> =
         counters().map(|(name, _)| name).filter(|name| !moved.contains(name)).collect();
     assert!(unmoved.is_empty(), "nothing moves {unmoved:?}");

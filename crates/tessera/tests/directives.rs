@@ -401,6 +401,20 @@ fn a_transaction_may_change_and_rewrite_the_configuration() {
 }
 
 #[test]
+fn a_node_that_changes_its_port_tells_so_and_keeps_its_bus() {
+    let (_temp, server) = start(&["--cluster-enabled", "yes"]);
+    let mut wire = server.wire();
+    let (port, bus) = (free_ports(1), server.port + 10_000);
+    ok(&mut wire, &format!("CONFIG SET port {port}"));
+    let nodes = wire.say("CLUSTER NODES").text();
+    assert!(nodes.contains(&format!(":{port}@{bus}")), "{nodes}");
+    assert!(TcpStream::connect(("127.0.0.1", bus)).is_ok());
+    eventually("it listens on the new port", || {
+        TcpStream::connect(("127.0.0.1", port)).map(drop).map_err(|error| error.to_string())
+    });
+}
+
+#[test]
 fn files_stay_where_they_were_when_the_directory_changes() {
     let options = [
         "--enable-protected-configs",

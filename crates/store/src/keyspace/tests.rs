@@ -450,3 +450,25 @@ fn prefetching_follows_a_value_step_by_step() {
         assert_eq!(steps_to(&keyspace, b"no member"), steps, "{shown}");
     }
 }
+
+#[test]
+fn what_may_block_is_refused_inside_the_world() {
+    let keyspace = keyspace(Placement::Local, 2);
+    let is_refused = || std::panic::catch_unwind(|| crate::assert_unlocked("a test")).is_err();
+    let checked = cfg!(debug_assertions);
+    assert!(!is_refused());
+    let world = keyspace.enter(0);
+    assert_eq!(is_refused(), checked);
+    drop(world);
+    assert!(!is_refused());
+    let alone = keyspace.enter_exclusive();
+    assert_eq!(is_refused(), checked);
+    let world = alone.share(1);
+    assert_eq!(is_refused(), checked);
+    // Other threads are not in it.
+    std::thread::scope(|scope| {
+        assert!(!scope.spawn(is_refused).join().expect("no panic"));
+    });
+    drop(world);
+    assert!(!is_refused());
+}
