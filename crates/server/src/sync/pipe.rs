@@ -142,12 +142,12 @@ impl Pipe {
         while !state.closed && state.bytes >= PIPE_BYTES {
             let is_late = self.room.wait_for(&mut state, patience.stall).timed_out();
             if is_late && state.bytes >= PIPE_BYTES && (patience.others_wait)() {
-                tracing::warn!("A replica takes nothing of its payload: it must ask for another");
                 state.failed = true;
                 state.closed = true;
                 state.chunks.clear();
                 drop(state);
                 self.mailbox.wake();
+                tracing::warn!("A replica takes nothing of its payload: it must ask for another");
                 return false;
             }
         }
