@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct CommandStats {
     /// Runs.
     pub calls: AtomicU64,
-    /// Time in nanoseconds, shared out evenly among the commands of a batch.
+    /// Time in nanoseconds.
     pub nanos: AtomicU64,
     /// Runs that were refused before the handler.
     pub rejected: AtomicU64,

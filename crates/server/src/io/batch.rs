@@ -4,13 +4,14 @@
 use super::conn::{Conn, Parsed, Phase, Spare};
 use super::long::Long;
 use super::thread::IoThread;
+use super::ticks;
 use crate::logging::limited;
 use crate::server::Server;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 use tessera_config::Config;
-use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
+use tessera_engine::{Args, Engine, Outcome, Park, Prepared, ThreadStats, Turn};
 use tessera_resp::{ArgRange, Span};
 use tessera_slot::{Millis, Slot};
 use tessera_store::{KeyHash, MemberHash, World};
@@ -32,6 +33,8 @@ struct Request {
     /// Its arguments, in `Batch::spans`.
     args: ArgRange,
     prepared: Prepared,
+    /// How long it ran (`ticks.rs`); 0: it did not.
+    ticks: u64,
 }
 
 impl Request {
@@ -150,7 +153,14 @@ impl Batch {
                     }
                     let (bytes, _, _) = conn.parts(start, len);
                     let prepared = engine.prepare(Args::new(bytes, args.of(&self.spans)));
-                    self.requests.push(Request { conn: index, start, len, args, prepared });
+                    self.requests.push(Request {
+                        conn: index,
+                        start,
+                        len,
+                        args,
+                        prepared,
+                        ticks: 0,
+                    });
                     if !conn.session.authenticated {
                         // What comes after AUTH is parsed under other limits.
                         return true;
@@ -163,6 +173,17 @@ impl Batch {
             }
         }
         true
+    }
+
+    /// Adds the time of the batch to the counters of its commands, by how long each ran.
+    fn share_out(&self, nanos: u64, stats: &ThreadStats) {
+        let ticks: u64 = self.requests.iter().map(|request| request.ticks).sum();
+        let each = nanos as f64 / ticks.max(1) as f64;
+        for request in self.requests.iter().filter(|request| request.ticks > 0) {
+            if let Some(command) = stats.of(&request.prepared) {
+                command.took((request.ticks as f64 * each) as u64);
+            }
+        }
     }
 
     /// Passes over the batch, each of which asks for what the next one needs: three for the entries, and more for those values that are
@@ -225,11 +246,8 @@ impl IoThread {
         let run = self.run_requests(&mut parks);
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.commands, run);
-        let nanos = started.elapsed().as_nanos() as u64 / run.max(1);
-        for command in self.batch.requests.iter().filter_map(|request| stats.of(&request.prepared))
-        {
-            command.took(nanos);
-        }
+        let nanos = started.elapsed().as_nanos() as u64;
+        self.batch.share_out(nanos, stats);
         parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
         self.run_long();
@@ -243,8 +261,8 @@ impl IoThread {
         engine.make_room(&mut world, self.index, self.now, &self.config);
         let mut world = Some(world);
         let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
-        let mut run = 0;
-        for request in requests.iter() {
+        let (mut run, mut before) = (0, ticks::now());
+        for request in requests.iter_mut() {
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
             // CLIENT KILL earlier in this batch counts.
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
@@ -274,6 +292,9 @@ impl IoThread {
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
+            let now = ticks::now();
+            request.ticks = now.wrapping_sub(before).max(1);
+            before = now;
             match outcome {
                 Outcome::Next => {
                     conn.executed(request.end());
@@ -287,6 +308,7 @@ impl IoThread {
                             resting: &mut self.resting,
                         };
                         output.send_much(conn, request.conn, &mut world);
+                        before = ticks::now();
                     }
                 }
                 Outcome::Rim => {

@@ -14,6 +14,7 @@ use super::conn::Conn;
 use super::thread::IoThread;
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::time::Instant;
 use tessera_engine::{Args, Outcome, Prepared, Turn};
 use tessera_resp::Span;
 use tessera_store::Patience;
@@ -68,6 +69,7 @@ impl IoThread {
             slots: &mut Vec::new(),
         };
         let args = Args::new(&long.bytes, &long.spans);
+        let started = Instant::now();
         let mut world = Some(server.engine.keyspace.enter(thread));
         let outcome = server.engine.execute(
             &mut world,
@@ -79,6 +81,9 @@ impl IoThread {
         );
         drop(world);
         self.is_interrupted = false;
+        if let Some(command) = server.engine.stats.thread(thread).of(&long.prepared) {
+            command.took(started.elapsed().as_nanos() as u64);
+        }
         outcome
     }
 

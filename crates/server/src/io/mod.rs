@@ -12,6 +12,7 @@ mod linger;
 mod long;
 mod mailbox;
 mod thread;
+mod ticks;
 mod timers;
 mod wake;
 

@@ -226,3 +226,25 @@ fn a_server_that_nobody_has_any_more_is_freed() {
     drop(thread);
     assert!(server.upgrade().is_none(), "it is held by what it holds");
 }
+
+#[test]
+fn each_command_of_a_batch_is_charged_its_own_time() {
+    let mut config = Config::default();
+    config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
+    let mut thread = thread(config);
+    let sent = b"PING\r\nDEBUG SLEEP 0.05\r\nPING\r\nPING\r\n";
+    let mut far = client(&mut thread, sent);
+    step(&mut thread);
+    assert_eq!(received(&mut far).as_deref(), Some(&b"+PONG\r\n+OK\r\n+PONG\r\n+PONG\r\n"[..]));
+    far.write_all(b"INFO commandstats\r\n").expect("there is room");
+    step(&mut thread);
+    let info = String::from_utf8(received(&mut far).expect("it is connected")).expect("text");
+    let usec = |name: &str| -> u64 {
+        let line = info.lines().find(|line| line.starts_with(name)).expect("it has run");
+        let field = line.split([':', ',']).find_map(|field| field.strip_prefix("usec="));
+        field.and_then(|number| number.parse().ok()).expect("a number")
+    };
+    // Evenly shared out, each PING would have a fourth of it.
+    assert!(usec("cmdstat_debug|sleep") >= 45_000, "{info}");
+    assert!(usec("cmdstat_ping") < 10_000, "{info}");
+}
