@@ -2,6 +2,7 @@
 //! then they are run.
 
 use super::conn::{Conn, Parsed, Phase, Spare};
+use super::conns::ConnId;
 use super::long::Long;
 use super::thread::IoThread;
 use super::ticks;
@@ -25,7 +26,7 @@ const KEEP_SPANS: usize = 4096;
 /// A request that has been parsed and looked up.
 struct Request {
     /// Its connection.
-    conn: usize,
+    conn: ConnId,
     /// Where it begins in the connection's input.
     start: usize,
     /// Its length.
@@ -92,14 +93,14 @@ struct Output<'a> {
     steady: Millis,
     spare: &'a mut Spare,
     shares: &'a mut u32,
-    resting: &'a mut Vec<usize>,
+    resting: &'a mut Vec<ConnId>,
 }
 
 impl Output<'_> {
     /// Sends what a client has been answered so far, with nothing locked. Who has had its share of
     /// the turn rests; who is over its limit is closed at the end of the turn.
     #[cold]
-    fn send_much(&mut self, conn: &mut Conn, index: usize, world: &mut Option<World<'_>>) {
+    fn send_much(&mut self, conn: &mut Conn, index: ConnId, world: &mut Option<World<'_>>) {
         let is_over = conn.is_over_limit(self.config, self.steady);
         if !is_over {
             *world = None;
@@ -139,7 +140,7 @@ impl Batch {
 
     /// Parses requests of one connection until the batch is full. False: the connection has no more whole
     /// request.
-    fn fill(&mut self, index: usize, conn: &mut Conn, engine: &Engine, max_bulk: u64) -> bool {
+    fn fill(&mut self, index: ConnId, conn: &mut Conn, engine: &Engine, max_bulk: u64) -> bool {
         while self.requests.len() < BATCH {
             if !conn.may_parse() {
                 return false;
@@ -210,27 +211,27 @@ impl Batch {
 }
 
 impl IoThread {
-    /// Runs all whole requests of the connections in `self.ready`, and empties it.
+    /// Runs all whole requests of the connections in `self.lists.ready`, and empties it.
     pub(super) fn run_ready(&mut self) {
-        let max_bulk = self.config.network.proto_max_bulk_len.0;
-        while !self.ready.is_empty() {
+        let max_bulk = self.settings.config.network.proto_max_bulk_len.0;
+        while !self.lists.ready.is_empty() {
             self.batch.clear();
-            let mut more = std::mem::take(&mut self.more);
+            let mut more = std::mem::take(&mut self.lists.more);
             let mut taken = 0;
-            while taken < self.ready.len() && self.batch.requests.len() < BATCH {
-                let index = self.ready[taken];
+            while taken < self.lists.ready.len() && self.batch.requests.len() < BATCH {
+                let index = self.lists.ready[taken];
                 taken += 1;
                 let Some(conn) = self.conns.get_mut(index) else { continue };
-                if self.shares == 0 && conn.is_behind() && conn.may_parse() {
+                if self.budget.shares == 0 && conn.is_behind() && conn.may_parse() {
                     conn.rest();
-                    self.passed_over.push(index);
+                    self.budget.passed_over.push(index);
                 } else if self.batch.fill(index, conn, &self.server.engine, max_bulk) {
                     more.push(index);
                 }
             }
             // Who has more goes first in the next round: its input is in the cache.
-            self.ready.splice(..taken, more.drain(..));
-            self.more = more;
+            self.lists.ready.splice(..taken, more.drain(..));
+            self.lists.more = more;
             self.batch.prefetch(&self.server.engine);
             self.execute_batch();
         }
@@ -255,10 +256,10 @@ impl IoThread {
 
     /// Runs the requests of the batch; gives how many have run. `parks` gets the connections that
     /// wait.
-    fn run_requests(&mut self, parks: &mut Vec<(Park, usize)>) -> u64 {
+    fn run_requests(&mut self, parks: &mut Vec<(Park, ConnId)>) -> u64 {
         let engine = &*self.server.engine;
         let mut world = engine.keyspace.enter(self.index);
-        engine.make_room(&mut world, self.index, self.now, &self.config);
+        engine.make_room(&mut world, self.index, self.now, &self.settings.config);
         let mut world = Some(world);
         let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
         let (mut run, mut before) = (0, ticks::now());
@@ -269,7 +270,7 @@ impl IoThread {
                 continue;
             }
             if request.prepared.yields() && !conn.session.is_in_transaction() {
-                self.long.push_back(request.set_aside(conn, spans));
+                self.long.queue.push_back(request.set_aside(conn, spans));
                 continue;
             }
             if conn.reply.buf.capacity() == 0
@@ -282,8 +283,8 @@ impl IoThread {
             let mut turn = Turn {
                 thread: self.index,
                 now: self.now,
-                config: &self.config,
-                patience: &self.patience,
+                config: &self.settings.config,
+                patience: &self.waiting.patience,
                 others: None,
                 hashes,
                 slots,
@@ -301,11 +302,11 @@ impl IoThread {
                     if conn.has_much_output() {
                         let mut output = Output {
                             server: &self.server,
-                            config: &self.config,
+                            config: &self.settings.config,
                             steady: self.steady,
                             spare: &mut self.spare,
-                            shares: &mut self.shares,
-                            resting: &mut self.resting,
+                            shares: &mut self.budget.shares,
+                            resting: &mut self.budget.resting,
                         };
                         output.send_much(conn, request.conn, &mut world);
                         before = ticks::now();
@@ -313,7 +314,7 @@ impl IoThread {
                 }
                 Outcome::Rim => {
                     let command = args.from(0).map(<[u8]>::to_vec).collect();
-                    self.rim.push((request.conn, command));
+                    self.lists.rim.push((request.conn, command));
                     request.leave_to_rim(conn);
                 }
                 Outcome::Wait(park) => {
@@ -326,25 +327,22 @@ impl IoThread {
                     request.end_connection(conn, outcome);
                 }
             }
-            if !conn.dirty {
-                conn.dirty = true;
-                self.dirty.push(request.conn);
-            }
+            conn.mark_dirty(request.conn, &mut self.lists.dirty);
         }
         run
     }
 
     /// Carries out the commands that the engine left to the rim.
     fn run_rim(&mut self) {
-        for (index, command) in std::mem::take(&mut self.rim) {
+        for (index, command) in std::mem::take(&mut self.lists.rim) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.held = false;
             crate::feed::command(&self.server, conn, self.index, self.steady, &command);
             if std::mem::take(&mut conn.new_feed) {
-                self.feeds.push(index);
+                self.lists.feeds.push(index);
             }
             if conn.may_parse() {
-                self.ready.push(index);
+                self.lists.ready.push(index);
             }
         }
     }

@@ -1,5 +1,6 @@
 //! A connection: bytes in, bytes out, and what stands between.
 
+use super::conns::ConnId;
 use crate::accept::Place;
 use crate::feed::Feed;
 use crate::logging::limited;
@@ -192,6 +193,15 @@ impl Conn {
             let wanted = len + if is_near { self.missing } else { len };
             let step = 1 << (wanted.ilog2() - 3);
             self.input.reserve_exact(wanted.next_multiple_of(step) - len);
+        }
+    }
+
+    /// Adds the connection, whose number is `id`, to those that are flushed at the end of the turn.
+    #[inline]
+    pub(super) fn mark_dirty(&mut self, id: ConnId, dirty: &mut Vec<ConnId>) {
+        if !self.dirty {
+            self.dirty = true;
+            dirty.push(id);
         }
     }
 

@@ -11,8 +11,10 @@
 //! Not here: what such a command does, and how often it lets others run.
 
 use super::conn::Conn;
+use super::conns::ConnId;
 use super::thread::IoThread;
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 use tessera_engine::{Args, Outcome, Prepared, Turn};
@@ -22,7 +24,7 @@ use tessera_store::Patience;
 /// A command that waits for its turn to run by itself. It is still in its connection's input.
 pub(super) struct Long {
     /// The connection.
-    pub(super) conn: usize,
+    pub(super) conn: ConnId,
     /// The command as it came.
     pub(super) bytes: Vec<u8>,
     /// Its arguments in `bytes`.
@@ -30,13 +32,22 @@ pub(super) struct Long {
     pub(super) prepared: Prepared,
 }
 
+/// The commands of a thread that have to run by themselves.
+#[derive(Default)]
+pub(super) struct LongCommands {
+    /// Each runs when no batch is under way.
+    pub(super) queue: VecDeque<Long>,
+    /// One is running.
+    pub(super) is_running: bool,
+}
+
 impl IoThread {
     /// Runs the commands that have to run by themselves, one after another.
     pub(super) fn run_long(&mut self) {
-        if self.is_interrupted {
+        if self.long.is_running {
             return;
         }
-        while let Some(long) = self.long.pop_front() {
+        while let Some(long) = self.long.queue.pop_front() {
             let index = long.conn;
             let Some(mut conn) = self.conns.take(index) else { continue };
             let outcome = self.run_one_long(&mut conn, &long);
@@ -52,8 +63,8 @@ impl IoThread {
 
     fn run_one_long(&mut self, conn: &mut Conn, long: &Long) -> Outcome {
         let server = Arc::clone(&self.server);
-        let (thread, now, config) = (self.index, self.now, Arc::clone(&self.config));
-        self.is_interrupted = true;
+        let (thread, now, config) = (self.index, self.now, Arc::clone(&self.settings.config));
+        self.long.is_running = true;
         let this = RefCell::new(&mut *self);
         let others = || {
             let _interrupted = server.engine.keyspace.interrupt(thread);
@@ -80,7 +91,7 @@ impl IoThread {
             &mut conn.reply,
         );
         drop(world);
-        self.is_interrupted = false;
+        self.long.is_running = false;
         if let Some(command) = server.engine.stats.thread(thread).of(&long.prepared) {
             command.took(started.elapsed().as_nanos() as u64);
         }
@@ -96,7 +107,7 @@ impl IoThread {
     }
 
     /// What follows from a command that ran by itself, of so many bytes.
-    fn settle(&mut self, index: usize, len: usize, outcome: Outcome) {
+    fn settle(&mut self, index: ConnId, len: usize, outcome: Outcome) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let stats = self.server.engine.stats.thread(self.index);
         if !matches!(outcome, Outcome::Wait(park) if park.runs_again()) {
@@ -106,9 +117,9 @@ impl IoThread {
         match outcome {
             Outcome::Close | Outcome::Foreign => conn.phase = super::conn::Phase::Closing,
             Outcome::Wait(park) => self.park(park, index),
-            Outcome::Next | Outcome::Rim => self.ready.push(index),
+            Outcome::Next | Outcome::Rim => self.lists.ready.push(index),
         }
-        self.touched.push(index);
+        self.lists.touched.push(index);
         self.mark_dirty(index);
     }
 }

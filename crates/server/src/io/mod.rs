@@ -8,6 +8,7 @@
 
 mod batch;
 mod conn;
+mod conns;
 mod linger;
 mod long;
 mod mailbox;

@@ -144,7 +144,7 @@ fn a_client_that_does_not_read_leaves_the_others_their_turns() {
 
 /// Bytes that wait for the slowest client.
 fn pending(thread: &mut IoThread) -> usize {
-    let conns = thread.conns.indices();
+    let conns = thread.conns.ids();
     conns
         .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
         .max()

@@ -2,8 +2,9 @@
 
 use super::batch::Batch;
 use super::conn::{Conn, Phase, ReadOutcome, Spare, TurnSent};
+use super::conns::{ConnId, Conns};
 use super::linger::Lingering;
-use super::long::Long;
+use super::long::LongCommands;
 use super::mailbox::{Mailbox, Message};
 use crate::accept::{Accepted, Listener, accept};
 use crate::logging::{Limit, limited};
@@ -13,7 +14,7 @@ use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
@@ -41,133 +42,126 @@ const MAILBOX: u64 = 1 << 33;
 /// Tokens of connections that are closed in one direction begin here.
 const LINGERING: u64 = 1 << 34;
 
-/// The connections of a thread, by index. An index is reused only in a later turn, so that an event of this turn
-/// never reaches a stranger.
-#[derive(Default)]
-pub(super) struct Conns {
-    slots: Vec<Option<Box<Conn>>>,
-    free: Vec<usize>,
-    /// Freed in this turn.
-    resting: Vec<usize>,
-    by_client: HashMap<u64, usize>,
-}
-
-impl Conns {
-    pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Conn> {
-        self.slots.get_mut(index)?.as_deref_mut()
-    }
-
-    fn add(&mut self, conn: Conn) -> usize {
-        let client = conn.info().id;
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            self.slots.len() - 1
-        });
-        self.slots[index] = Some(Box::new(conn));
-        self.by_client.insert(client, index);
-        index
-    }
-
-    fn remove(&mut self, index: usize) -> Option<Box<Conn>> {
-        let conn = self.slots.get_mut(index)?.take()?;
-        self.by_client.remove(&conn.info().id);
-        self.resting.push(index);
-        Some(conn)
-    }
-
-    /// Takes a connection out for a while; its index stays its own.
-    pub(super) fn take(&mut self, index: usize) -> Option<Box<Conn>> {
-        self.slots.get_mut(index)?.take()
-    }
-
-    /// Puts it back.
-    pub(super) fn put_back(&mut self, index: usize, conn: Box<Conn>) {
-        self.slots[index] = Some(conn);
-    }
-
-    /// The index of a client's connection.
-    fn of_client(&self, client: u64) -> Option<usize> {
-        self.by_client.get(&client).copied()
-    }
-
-    fn end_turn(&mut self) {
-        self.free.append(&mut self.resting);
-    }
-
-    pub(super) fn indices(&self) -> impl Iterator<Item = usize> + use<> {
-        0..self.slots.len()
-    }
-}
-
 /// An I/O thread.
 pub(crate) struct IoThread {
     pub(super) index: usize,
     pub(super) server: Arc<Server>,
     mailbox: Arc<Mailbox>,
     epoll: OwnedFd,
-    listeners: Vec<Listener>,
+    pub(super) accepting: Accepting,
+    pub(super) settings: Settings,
     pub(super) conns: Conns,
-    pub(super) config: Arc<Config>,
-    config_version: u64,
-    /// `maxmemory-clients`.
-    pub(super) client_memory_limit: usize,
     /// The turn's time, Unix ms: what commands go by.
     pub(super) now: Millis,
-    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets the other clock
-    /// ends it, or makes it last.
+    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets
+    /// the other clock ends it, or makes it last.
     pub(super) steady: Millis,
-    /// Connections with input to parse.
-    pub(super) ready: Vec<usize>,
-    /// Room for `run_ready`.
-    pub(super) more: Vec<usize>,
-    /// A connection has got so much input in this turn that the memory of clients is looked at before it is run.
-    much_input: bool,
-    /// Connections whose input changed in this turn.
-    pub(super) touched: Vec<usize>,
-    /// Connections to be flushed at the end of the turn.
-    pub(super) dirty: Vec<usize>,
-    /// Connections that wait for something.
-    pub(super) parked: Vec<usize>,
-    /// Connections that wait in blocking commands and not for ever, by the end of their patience.
-    pub(super) deadlines: BTreeSet<(Millis, usize)>,
-    /// Connections that rest until the next turn.
-    pub(super) resting: Vec<usize>,
-    /// Connections that rest until the next turn and got nothing of this one: they come first then.
-    pub(super) passed_over: Vec<usize>,
-    /// How often much output (`MUCH_OUTPUT`) may still be made in this turn.
-    pub(super) shares: u32,
-    /// Bytes of large requests that may still be read in this turn.
-    read_budget: usize,
-    /// Turns in which not all could be read.
-    turns: usize,
-    /// How long this thread still waits, in this turn, for what others have locked.
-    pub(super) patience: Patience,
-    /// When commands that need the world alone try again.
-    pub(super) retry_world_at: Millis,
-    /// Commands that let others run meanwhile: each runs when no batch is under way.
-    pub(super) long: VecDeque<Long>,
-    /// Such a command is running.
-    pub(super) is_interrupted: bool,
-    /// Commands left to the rim by the present batch.
-    pub(super) rim: Vec<(usize, Vec<Vec<u8>>)>,
-    /// A client that waited has got its answer in this turn.
-    answers_waiters: bool,
-    /// Connections of replicas.
-    pub(super) feeds: Vec<usize>,
+    pub(super) lists: Lists,
+    pub(super) waiting: Waiting,
+    pub(super) budget: Budget,
     pub(super) batch: Batch,
+    pub(super) long: LongCommands,
     /// Connections that are closed in one direction.
     pub(super) lingering: Lingering,
     /// Empty buffers.
     pub(super) spare: Spare,
+    pub(super) pace: Pace,
+    quit: bool,
+}
+
+/// Where connections come from.
+pub(super) struct Accepting {
+    listeners: Vec<Listener>,
+    /// The thread that gets the next one.
+    next_thread: usize,
+    /// When connections are accepted again, which lately could not be.
+    pub(super) resume_at: Option<Millis>,
+}
+
+/// The configuration, as this thread last loaded it.
+pub(super) struct Settings {
+    pub(super) config: Arc<Config>,
+    version: u64,
+    /// `maxmemory-clients`.
+    pub(super) client_memory_limit: usize,
+}
+
+impl Settings {
+    fn of(server: &Server) -> Settings {
+        let config = server.engine.config();
+        let client_memory_limit = client_memory_limit(&config);
+        Settings { config, version: server.engine.config_version(), client_memory_limit }
+    }
+}
+
+/// Connections with which something is to be done in this turn.
+#[derive(Default)]
+pub(super) struct Lists {
+    /// They have input to parse.
+    pub(super) ready: Vec<ConnId>,
+    /// Room for `run_ready`.
+    pub(super) more: Vec<ConnId>,
+    /// Their input has changed.
+    pub(super) touched: Vec<ConnId>,
+    /// They are to be flushed at the end of the turn.
+    pub(super) dirty: Vec<ConnId>,
+    /// The present batch has left their commands to the rim.
+    pub(super) rim: Vec<(ConnId, Vec<Vec<u8>>)>,
+    /// They are replicas'.
+    pub(super) feeds: Vec<ConnId>,
+    /// A client that waited has got its answer in this turn.
+    pub(super) answers_waiters: bool,
+}
+
+/// Connections that wait for something.
+pub(super) struct Waiting {
+    /// For something that the thread looks at.
+    pub(super) parked: Vec<ConnId>,
+    /// In blocking commands and not for ever, by the end of their patience.
+    pub(super) deadlines: BTreeSet<(Millis, ConnId)>,
+    /// When commands that need the world alone try again.
+    pub(super) retry_world_at: Millis,
+    /// How long this thread still waits, in this turn, for what others have locked.
+    pub(super) patience: Patience,
+}
+
+impl Default for Waiting {
+    fn default() -> Waiting {
+        Waiting {
+            parked: Vec::new(),
+            deadlines: BTreeSet::new(),
+            retry_world_at: Millis(0),
+            patience: Patience::for_turn(),
+        }
+    }
+}
+
+/// What a turn may take, for all clients of the thread together.
+#[derive(Default)]
+pub(super) struct Budget {
+    /// How often much output (`MUCH_OUTPUT`) may still be made in this turn.
+    pub(super) shares: u32,
+    /// Connections that rest until the next turn.
+    pub(super) resting: Vec<ConnId>,
+    /// Connections that rest until the next turn and got nothing of this one: they come first then.
+    pub(super) passed_over: Vec<ConnId>,
+    /// Bytes of large requests that may still be read in this turn.
+    read: usize,
+    /// Turns in which not all could be read.
+    turns: usize,
+    /// A connection has got so much input in this turn that the memory of clients is looked at before
+    /// it is run.
+    much_input: bool,
+}
+
+/// What is done from time to time.
+#[derive(Default)]
+pub(super) struct Pace {
     pub(super) next_scan: Millis,
     /// Not before this are clients chosen again to be evicted.
     pub(super) next_eviction: Millis,
-    next_thread: usize,
     /// The last round of giving memory back that this thread took part in.
     pub(super) purged: u64,
-    /// When connections are accepted again, which lately could not be.
-    pub(super) accept_at: Option<Millis>,
-    quit: bool,
 }
 
 impl IoThread {
@@ -180,49 +174,27 @@ impl IoThread {
         let epoll = epoll::create(CreateFlags::CLOEXEC)?;
         let mailbox = Arc::clone(&server.mailboxes[index]);
         epoll::add(&epoll, mailbox.descriptor(), EventData::new_u64(MAILBOX), EventFlags::IN)?;
-        let config = server.engine.config();
-        let config_version = server.engine.config_version();
-        let client_memory_limit = client_memory_limit(&config);
         let lingering = Lingering::of_one_of(server.mailboxes.len());
+        let budget = Budget { shares: SHARES, read: READ_BUDGET, ..Budget::default() };
+        let accepting = Accepting { listeners: Vec::new(), next_thread: index, resume_at: None };
         let mut thread = IoThread {
             index,
+            settings: Settings::of(&server),
             server,
             mailbox,
             epoll,
-            listeners: Vec::new(),
+            accepting,
             conns: Conns::default(),
-            config,
-            config_version,
-            client_memory_limit,
             now: time::unix(),
             steady: time::monotonic(),
-            ready: Vec::new(),
-            more: Vec::new(),
-            much_input: false,
-            touched: Vec::new(),
-            dirty: Vec::new(),
-            parked: Vec::new(),
-            deadlines: BTreeSet::new(),
-            resting: Vec::new(),
-            passed_over: Vec::new(),
-            shares: SHARES,
-            read_budget: READ_BUDGET,
-            turns: 0,
-            patience: Patience::for_turn(),
-            retry_world_at: Millis(0),
-            long: VecDeque::new(),
-            is_interrupted: false,
-            rim: Vec::new(),
-            answers_waiters: false,
-            feeds: Vec::new(),
+            lists: Lists::default(),
+            waiting: Waiting::default(),
+            budget,
             batch: Batch::default(),
+            long: LongCommands::default(),
             lingering,
             spare: Spare::default(),
-            next_scan: Millis(0),
-            next_eviction: Millis(0),
-            next_thread: index,
-            purged: 0,
-            accept_at: None,
+            pace: Pace::default(),
             quit: false,
         };
         thread.listen(listeners)?;
@@ -231,7 +203,7 @@ impl IoThread {
 
     /// Listens on these sockets. TCP sockets of before are closed; a unix socket stays.
     fn listen(&mut self, mut listeners: Vec<Listener>) -> std::io::Result<()> {
-        for kept in self.listeners.drain(..).filter(Listener::is_unix) {
+        for kept in self.accepting.listeners.drain(..).filter(Listener::is_unix) {
             epoll::delete(&self.epoll, kept.descriptor())?;
             listeners.push(kept);
         }
@@ -239,14 +211,14 @@ impl IoThread {
             let token = EventData::new_u64(LISTENER + at as u64);
             epoll::add(&self.epoll, listener.descriptor(), token, EventFlags::IN)?;
         }
-        self.listeners = listeners;
-        self.accept_at = None;
+        self.accepting.listeners = listeners;
+        self.accepting.resume_at = None;
         Ok(())
     }
 
     /// Has epoll tell of connections that arrive, or not.
     fn watch_listeners(&self, flags: EventFlags) {
-        for (at, listener) in self.listeners.iter().enumerate() {
+        for (at, listener) in self.accepting.listeners.iter().enumerate() {
             let token = EventData::new_u64(LISTENER + at as u64);
             if let Err(error) = epoll::modify(&self.epoll, listener.descriptor(), token, flags) {
                 tracing::warn!("epoll_ctl: {error}");
@@ -258,7 +230,7 @@ impl IoThread {
     /// the time would take all of this thread's.
     fn rest_from_accepting(&mut self, why: rustix::io::Errno) {
         self.watch_listeners(EventFlags::empty());
-        self.accept_at = Some(self.steady.plus(ACCEPT_REST));
+        self.accepting.resume_at = Some(self.steady.plus(ACCEPT_REST));
         // It fails again and again until there are descriptors.
         static COMPLAINTS: Limit = Limit::new(1, ACCEPT_RELOG);
         if let Some(left_out) = COMPLAINTS.admit(self.steady) {
@@ -279,7 +251,7 @@ impl IoThread {
 
     /// Waits until something is to be done, and does it. `events` is room for what epoll tells.
     pub(super) fn step(&mut self, events: &mut Vec<epoll::Event>) -> rustix::io::Result<()> {
-        let wait = if self.is_interrupted { 0 } else { self.wait_ms() };
+        let wait = if self.long.is_running { 0 } else { self.wait_ms() };
         let timeout =
             Timespec { tv_sec: (wait / 1000) as i64, tv_nsec: (wait % 1000) as i64 * 1_000_000 };
         events.clear();
@@ -290,19 +262,19 @@ impl IoThread {
         }
         self.now = time::unix();
         self.steady = time::monotonic();
-        self.patience.renew();
+        self.waiting.patience.renew();
         self.load_config();
         if let Some(cluster) = &self.server.cluster {
-            let node_timeout = self.config.cluster.node_timeout;
+            let node_timeout = self.settings.config.cluster.node_timeout;
             cluster.check_pulse(&self.server.engine, self.steady, node_timeout);
         }
         // Whoever was not read from in this turn is the first in the next one.
-        if self.read_budget == 0 {
-            self.turns = self.turns.wrapping_add(1);
-            let first = self.turns % events.len().max(1);
+        if self.budget.read == 0 {
+            self.budget.turns = self.budget.turns.wrapping_add(1);
+            let first = self.budget.turns % events.len().max(1);
             events.rotate_left(first);
         }
-        self.read_budget = READ_BUDGET;
+        self.budget.read = READ_BUDGET;
         for event in events.iter() {
             self.on_event(event.data.u64(), event.flags);
         }
@@ -312,10 +284,10 @@ impl IoThread {
 
     /// The part of a turn after the events: run, flush, look at who waits.
     pub(super) fn turn(&mut self) {
-        if !self.ready.is_empty() {
+        if !self.lists.ready.is_empty() {
             self.server.follow.gauges.level();
         }
-        if std::mem::take(&mut self.much_input) {
+        if std::mem::take(&mut self.budget.much_input) {
             self.look_at_client_memory();
         }
         let before = self.server.engine.log.offset();
@@ -323,33 +295,33 @@ impl IoThread {
         if self.server.engine.has_chores() {
             self.server.engine.do_chores(self.index, self.now);
         }
-        if self.accept_at.is_some_and(|at| self.steady >= at) {
-            self.accept_at = None;
+        if self.accepting.resume_at.is_some_and(|at| self.steady >= at) {
+            self.accepting.resume_at = None;
             self.watch_listeners(EventFlags::IN);
         }
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
-        self.server.note_parked(self.index, self.parked.len());
+        self.server.note_parked(self.index, self.waiting.parked.len());
         self.look_at_parked();
-        for index in std::mem::take(&mut self.touched) {
+        for index in std::mem::take(&mut self.lists.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
             }
             self.mark_dirty(index);
         }
         // What a waiter is answered, another thread has written, which may not have fed the replicas yet.
-        let has_news = std::mem::take(&mut self.answers_waiters);
+        let has_news = std::mem::take(&mut self.lists.answers_waiters);
         if has_news || self.server.engine.log.offset() != before {
             self.server.feed_replicas(self.index);
         }
-        self.server.note_parked(self.index, self.parked.len());
+        self.server.note_parked(self.index, self.waiting.parked.len());
         // Replicas first: whoever has read an answer here and asks a replica next is to find it there.
         self.pump_feeds();
-        for index in std::mem::take(&mut self.dirty) {
+        for index in std::mem::take(&mut self.lists.dirty) {
             self.flush(index);
         }
         self.look_at_client_memory();
-        if self.steady >= self.next_scan {
+        if self.steady >= self.pace.next_scan {
             self.scan();
         }
         self.free_elsewhere(Vec::new());
@@ -358,12 +330,9 @@ impl IoThread {
     }
 
     /// Has a connection flushed at the end of the turn.
-    pub(super) fn mark_dirty(&mut self, index: usize) {
-        if let Some(conn) = self.conns.get_mut(index)
-            && !conn.dirty
-        {
-            conn.dirty = true;
-            self.dirty.push(index);
+    pub(super) fn mark_dirty(&mut self, index: ConnId) {
+        if let Some(conn) = self.conns.get_mut(index) {
+            conn.mark_dirty(index, &mut self.lists.dirty);
         }
     }
 
@@ -378,22 +347,20 @@ impl IoThread {
 
     /// Lets the clients go on that had their share of the last turn.
     fn wake_resting(&mut self) {
-        self.shares = SHARES;
-        let first = std::mem::take(&mut self.passed_over);
-        for index in first.into_iter().chain(std::mem::take(&mut self.resting)) {
+        self.budget.shares = SHARES;
+        let first = std::mem::take(&mut self.budget.passed_over);
+        for index in first.into_iter().chain(std::mem::take(&mut self.budget.resting)) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             conn.wake_up();
-            self.ready.push(index);
-            self.touched.push(index);
+            self.lists.ready.push(index);
+            self.lists.touched.push(index);
         }
     }
 
     pub(super) fn load_config(&mut self) {
         let version = self.server.engine.config_version();
-        if version != self.config_version {
-            self.config = self.server.engine.config();
-            self.config_version = version;
-            self.client_memory_limit = client_memory_limit(&self.config);
+        if version != self.settings.version {
+            self.settings = Settings::of(&self.server);
         }
     }
 
@@ -407,7 +374,7 @@ impl IoThread {
         if token >= LISTENER {
             return self.on_accept((token - LISTENER) as usize);
         }
-        let index = token as usize;
+        let index = ConnId::from_token(token);
         if flags.contains(EventFlags::OUT) {
             self.mark_dirty(index);
         }
@@ -417,14 +384,14 @@ impl IoThread {
         }
         // Without this what waits would grow. Of what is left unread, epoll tells again.
         let is_large = conn.has_much_input();
-        if conn.is_resting() || is_large && self.read_budget == 0 {
+        if conn.is_resting() || is_large && self.budget.read == 0 {
             return;
         }
         let before = conn.input_bytes();
         let outcome = conn.read(&mut self.spare);
         if is_large {
             let read = conn.input_bytes().saturating_sub(before);
-            self.read_budget = self.read_budget.saturating_sub(read);
+            self.budget.read = self.budget.read.saturating_sub(read);
         }
         if let ReadOutcome::Some(bytes) = outcome {
             let stats = self.server.engine.stats.thread(self.index);
@@ -436,7 +403,7 @@ impl IoThread {
             ReadOutcome::Gone => self.close(index),
             ReadOutcome::Some(_)
                 if (conn.input_bytes() + conn.session.queued_bytes()) as u64
-                    > query_limit(conn, &self.config) =>
+                    > query_limit(conn, &self.settings.config) =>
             {
                 let client = conn.info().line(self.now.0);
                 let stats = self.server.engine.stats.thread(self.index);
@@ -449,10 +416,10 @@ impl IoThread {
                 if conn.has_much_input() {
                     conn.note_input();
                     self.server.engine.clients.account(conn.info());
-                    self.much_input = true;
+                    self.budget.much_input = true;
                 }
-                self.ready.push(index);
-                self.touched.push(index);
+                self.lists.ready.push(index);
+                self.lists.touched.push(index);
             }
         }
     }
@@ -460,12 +427,14 @@ impl IoThread {
     fn on_accept(&mut self, at: usize) {
         let mut accepted = Vec::new();
         // A message of this very turn may have left fewer of them.
-        let Some(listener) = self.listeners.get(at) else { return };
-        let failed =
-            accept(listener, &self.server, &self.config, ACCEPTS, |new| accepted.push(new)).err();
+        let Some(listener) = self.accepting.listeners.get(at) else { return };
+        let failed = accept(listener, &self.server, &self.settings.config, ACCEPTS, |new| {
+            accepted.push(new)
+        })
+        .err();
         for new in accepted {
-            let thread = self.next_thread % self.server.mailboxes.len();
-            self.next_thread += 1;
+            let thread = self.accepting.next_thread % self.server.mailboxes.len();
+            self.accepting.next_thread += 1;
             if thread == self.index {
                 self.serve(new);
             } else {
@@ -490,7 +459,7 @@ impl IoThread {
                 }
                 Message::Answer { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
-                        self.answers_waiters = true;
+                        self.lists.answers_waiters = true;
                         self.answer(index, answer);
                         let conn = self.conns.get_mut(index);
                         somebody_is_killed |= conn.is_some_and(|conn| conn.info().is_killed());
@@ -520,12 +489,12 @@ impl IoThread {
         info.local = accepted.is_local;
         info.unix = accepted.is_unix;
         let info = Arc::new(info);
-        let authenticated = self.config.general.requirepass.reveal().is_none();
+        let authenticated = self.settings.config.general.requirepass.reveal().is_none();
         let session = Session::new(Arc::clone(&info), authenticated);
         let conn = Conn::new(accepted.fd, accepted.place, session, self.steady);
         let index = self.conns.add(conn);
         let conn = self.conns.get_mut(index).expect("just added");
-        let token = EventData::new_u64(index as u64);
+        let token = EventData::new_u64(index.token());
         if let Err(error) = epoll::add(&self.epoll, conn.fd(), token, EventFlags::IN) {
             limited!(warn, "Error registering fd event for the new client: {error}");
             self.conns.remove(index);
@@ -536,7 +505,7 @@ impl IoThread {
     }
 
     /// Gives a client that waited in a blocking command its answer.
-    pub(super) fn answer(&mut self, index: usize, answer: Answer) {
+    pub(super) fn answer(&mut self, index: ConnId, answer: Answer) {
         self.complete(index, |conn| {
             conn.reply.buf.extend_from_slice(&answer.bytes);
             conn.session.last_write = answer.offset;
@@ -547,7 +516,7 @@ impl IoThread {
     }
 
     /// Answers a client that waited, and lets it go on.
-    pub(super) fn complete(&mut self, index: usize, answer: impl FnOnce(&mut Conn)) {
+    pub(super) fn complete(&mut self, index: ConnId, answer: impl FnOnce(&mut Conn)) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let Some(park) = conn.waiting.take() else { return };
         self.unpark(park, index);
@@ -559,12 +528,12 @@ impl IoThread {
             conn.session.settle_reply(&mut conn.reply, start);
             conn.info().commands.fetch_add(1, Relaxed);
         }
-        self.ready.push(index);
-        self.touched.push(index);
+        self.lists.ready.push(index);
+        self.lists.touched.push(index);
     }
 
     /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by the other.
-    pub(super) fn park(&mut self, mut park: Park, index: usize) {
+    pub(super) fn park(&mut self, mut park: Park, index: ConnId) {
         if let Park::Blocked { deadline: Some(deadline) }
         | Park::Acknowledged { deadline: Some(deadline), .. } = &mut park
         {
@@ -577,38 +546,38 @@ impl IoThread {
         }
         match park {
             Park::Blocked { deadline: Some(deadline) } => {
-                self.deadlines.insert((deadline, index));
+                self.waiting.deadlines.insert((deadline, index));
             }
             Park::Blocked { deadline: None } => {}
-            _ => self.parked.push(index),
+            _ => self.waiting.parked.push(index),
         }
     }
 
     /// A connection does not wait any more.
-    fn unpark(&mut self, park: Park, index: usize) {
+    fn unpark(&mut self, park: Park, index: ConnId) {
         match park {
             Park::Blocked { deadline: Some(deadline) } => {
-                self.deadlines.remove(&(deadline, index));
+                self.waiting.deadlines.remove(&(deadline, index));
             }
             Park::Blocked { deadline: None } => {}
-            _ => self.parked.retain(|&parked| parked != index),
+            _ => self.waiting.parked.retain(|&parked| parked != index),
         }
     }
 
     /// Sends what a connection has to send, and closes it where that is due.
-    pub(super) fn flush(&mut self, index: usize) {
+    pub(super) fn flush(&mut self, index: ConnId) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
         let is_closing = conn.phase == Phase::Closing;
         // What a turn has answered counts as it is, even if the socket would take it all.
-        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.config, self.steady);
+        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.settings.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
         conn.note_feed(&mut self.spare);
         conn.note_taken(self.now, self.steady);
         if conn.share_stream(&self.server, self.index) {
             self.mailbox.wake();
         }
-        if is_over || conn.is_over_limit(&self.config, self.steady) {
+        if is_over || conn.is_over_limit(&self.settings.config, self.steady) {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.output_limit_disconnections, 1);
             let client = conn.info().line(self.now.0);
@@ -629,7 +598,7 @@ impl IoThread {
             conn.wants_write = !done;
             let mut flags = EventFlags::IN;
             flags.set(EventFlags::OUT, !done);
-            let token = EventData::new_u64(index as u64);
+            let token = EventData::new_u64(index.token());
             if let Err(error) = epoll::modify(&self.epoll, conn.fd(), token, flags) {
                 tracing::warn!("epoll_ctl: {error}");
                 self.close(index);
@@ -640,24 +609,24 @@ impl IoThread {
     /// Closes a connection. Its descriptor leaves epoll by being closed. Another thread may still be sending a
     /// replica's stream: until it lets go of its copy of the descriptor, an event of this socket may find the next
     /// connection with this index, which then reads and finds nothing.
-    pub(super) fn close(&mut self, index: usize) {
+    pub(super) fn close(&mut self, index: ConnId) {
         drop(self.forget(index));
     }
 
     /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the end of the stream and not a reset.
-    pub(super) fn close_in_order(&mut self, index: usize) {
+    pub(super) fn close_in_order(&mut self, index: ConnId) {
         if let Some(conn) = self.forget(index) {
             self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.steady);
         }
     }
 
     /// Forgets all about a connection, which is to be closed.
-    fn forget(&mut self, index: usize) -> Option<Box<Conn>> {
+    fn forget(&mut self, index: ConnId) -> Option<Box<Conn>> {
         let mut conn = self.conns.remove(index)?;
         if conn.is_resting() {
             // The next turn's client with this index is another one.
-            self.resting.retain(|&resting| resting != index);
-            self.passed_over.retain(|&resting| resting != index);
+            self.budget.resting.retain(|&resting| resting != index);
+            self.budget.passed_over.retain(|&resting| resting != index);
         }
         self.server.engine.clients.remove(conn.info());
         if let Some(park) = conn.waiting {
@@ -665,10 +634,10 @@ impl IoThread {
         }
         self.server.engine.forget(self.index, &mut conn.session);
         if conn.feed.is_some() {
-            self.feeds.retain(|&feed| feed != index);
+            self.lists.feeds.retain(|&feed| feed != index);
             self.server.replicas.remove(conn.info().id);
             self.server.streams.remove(conn.info().id);
-            self.server.note_feeder(self.index, !self.feeds.is_empty());
+            self.server.note_feeder(self.index, !self.lists.feeds.is_empty());
             conn.note_feed(&mut self.spare);
         }
         let large = conn.take_large_buffers();

@@ -22,18 +22,18 @@ impl IoThread {
     /// How long epoll may wait, in milliseconds.
     pub(super) fn wait_ms(&mut self) -> u64 {
         let now = crate::time::monotonic();
-        if !self.resting.is_empty() || !self.passed_over.is_empty() {
+        if !self.budget.resting.is_empty() || !self.budget.passed_over.is_empty() {
             return 0;
         }
-        let mut wait = self.next_scan.since(now).min(SCAN_PERIOD);
-        wait = self.accept_at.map_or(wait, |at| wait.min(at.since(now)));
-        if !self.parked.is_empty() {
+        let mut wait = self.pace.next_scan.since(now).min(SCAN_PERIOD);
+        wait = self.accepting.resume_at.map_or(wait, |at| wait.min(at.since(now)));
+        if !self.waiting.parked.is_empty() {
             wait = wait.min(PARKED_WAIT);
             let unix = crate::time::unix();
             let pause = self.server.engine.pause_end(unix);
             wait = pause.map_or(wait, |end| wait.min(end.since(unix)));
         }
-        for index in &self.parked {
+        for index in &self.waiting.parked {
             let Some(conn) = self.conns.get_mut(*index) else { continue };
             match conn.waiting {
                 Some(Park::Acknowledged { deadline: Some(deadline), .. }) => {
@@ -41,15 +41,15 @@ impl IoThread {
                 }
                 Some(Park::Locked(Busy::Slot(_))) => wait = wait.min(RETRY),
                 Some(Park::Locked(Busy::World)) => {
-                    wait = wait.min(self.retry_world_at.since(now).max(RETRY));
+                    wait = wait.min(self.waiting.retry_world_at.since(now).max(RETRY));
                 }
                 _ => {}
             }
         }
-        if let Some((deadline, _)) = self.deadlines.first() {
+        if let Some((deadline, _)) = self.waiting.deadlines.first() {
             wait = wait.min(deadline.since(now));
         }
-        if !self.feeds.is_empty() {
+        if !self.lists.feeds.is_empty() {
             wait = wait.min(PARKED_WAIT);
         }
         if self.server.engine.has_chores() {
@@ -60,8 +60,8 @@ impl IoThread {
 
     /// Lets clients go on whose condition has come true.
     pub(super) fn look_at_parked(&mut self) {
-        let may_retry_world = self.steady >= self.retry_world_at;
-        for index in self.parked.clone() {
+        let may_retry_world = self.steady >= self.waiting.retry_world_at;
+        for index in self.waiting.parked.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             match conn.waiting {
                 Some(Park::Acknowledged { .. }) if self.server.engine.mode().any(Mode::REPLICA) => {
@@ -103,7 +103,7 @@ impl IoThread {
                 }
                 Some(Park::Locked(Busy::World)) => {
                     if may_retry_world {
-                        self.retry_world_at = self.steady.plus(RETRY_WORLD);
+                        self.waiting.retry_world_at = self.steady.plus(RETRY_WORLD);
                         self.complete(index, |_| {});
                     }
                 }
@@ -111,17 +111,17 @@ impl IoThread {
             }
         }
         self.look_at_deadlines();
-        if !self.ready.is_empty() {
+        if !self.lists.ready.is_empty() {
             self.run_ready();
         }
     }
 
     /// Answers clients in blocking commands whose time is up.
     fn look_at_deadlines(&mut self) {
-        while let Some(&(deadline, index)) = self.deadlines.first()
+        while let Some(&(deadline, index)) = self.waiting.deadlines.first()
             && deadline <= self.steady
         {
-            self.deadlines.pop_first();
+            self.waiting.deadlines.pop_first();
             let Some(conn) = self.conns.get_mut(index) else { continue };
             let info = Arc::clone(conn.info());
             // Nothing: it is being served just now, and that answer is on its way.
@@ -133,10 +133,10 @@ impl IoThread {
 
     /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft part.
     pub(super) fn scan(&mut self) {
-        self.next_scan = self.steady.plus(SCAN_PERIOD);
-        self.server.purge.take_part(&mut self.purged);
-        let timeout = u64::from(self.config.network.timeout) * 1000;
-        for index in self.conns.indices() {
+        self.pace.next_scan = self.steady.plus(SCAN_PERIOD);
+        self.server.purge.take_part(&mut self.pace.purged);
+        let timeout = u64::from(self.settings.config.network.timeout) * 1000;
+        for index in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             let idle = self.steady.since(conn.active_at);
             let is_client = conn.info().kind() == ClientKind::Normal && conn.waiting.is_none();
@@ -144,7 +144,7 @@ impl IoThread {
                 tracing::debug!("Closing idle client");
                 conn.phase = Phase::Dead;
             }
-            if conn.is_over_limit(&self.config, self.steady) {
+            if conn.is_over_limit(&self.settings.config, self.steady) {
                 conn.phase = Phase::Dead;
             }
             if conn.phase == Phase::Dead {
@@ -160,8 +160,8 @@ impl IoThread {
     pub(super) fn look_at_client_memory(&mut self) {
         // A CONFIG SET of this very turn counts.
         self.load_config();
-        let limit = self.client_memory_limit;
-        if self.server.engine.clients.memory() > limit && self.steady >= self.next_eviction {
+        let limit = self.settings.client_memory_limit;
+        if self.server.engine.clients.memory() > limit && self.steady >= self.pace.next_eviction {
             self.evict_clients(limit);
         }
     }
@@ -177,7 +177,7 @@ impl IoThread {
         }
         if evicted.is_above {
             tracing::debug!("Over client maxmemory after evicting all evictable clients");
-            self.next_eviction = self.steady.plus(FUTILE_EVICTION_PERIOD);
+            self.pace.next_eviction = self.steady.plus(FUTILE_EVICTION_PERIOD);
         }
         self.disconnect_killed();
     }
@@ -185,7 +185,7 @@ impl IoThread {
     /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed, whether or not their peers read
     /// what is still to be sent.
     pub(super) fn disconnect_killed(&mut self) {
-        for index in self.conns.indices() {
+        for index in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             // Who has killed itself still gets its answer, if it takes it.
             let is_leaving = conn.phase == Phase::Closing && !conn.wants_write;
@@ -201,9 +201,9 @@ impl IoThread {
 
     /// Moves replicas' synchronisations on, and sends them their streams.
     pub(super) fn pump_feeds(&mut self) {
-        for index in self.feeds.clone() {
+        for index in self.lists.feeds.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            crate::feed::pump(&self.server, conn, self.index, self.steady, &self.config);
+            crate::feed::pump(&self.server, conn, self.index, self.steady, &self.settings.config);
             self.flush(index);
         }
     }

@@ -17,7 +17,7 @@ fn step(thread: &mut IoThread) {
 
 /// What waits for all clients together.
 fn pending(thread: &mut IoThread) -> usize {
-    let conns = thread.conns.indices();
+    let conns = thread.conns.ids();
     conns
         .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
         .sum()
@@ -59,7 +59,7 @@ fn many_clients_that_do_not_read_leave_the_others_their_turns() {
     let mut least = 0;
     for _ in 0..40 {
         step(&mut thread);
-        let conns = thread.conns.indices();
+        let conns = thread.conns.ids();
         least = conns
             .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
             .filter(|&pending| pending > 0)
@@ -68,7 +68,7 @@ fn many_clients_that_do_not_read_leave_the_others_their_turns() {
     }
     assert!(least > 2 * MUCH, "{least}");
     assert_eq!(
-        thread.conns.indices().filter(|&at| thread.conns.get_mut(at).is_some()).count(),
+        thread.conns.ids().filter(|&at| thread.conns.get_mut(at).is_some()).count(),
         HOGS + 1
     );
     hogs.clear();
@@ -121,6 +121,6 @@ fn large_requests_are_read_in_shares_and_all_of_them_get_on() {
 
 /// Bytes of input that wait for all clients together.
 fn input(thread: &mut IoThread) -> usize {
-    let conns = thread.conns.indices();
+    let conns = thread.conns.ids();
     conns.filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::input_bytes(conn))).sum()
 }

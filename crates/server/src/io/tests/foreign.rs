@@ -10,7 +10,7 @@ fn answered(sent: &[u8]) -> (String, bool, Option<String>) {
     let mut far = client(&mut thread, sent);
     let (mut all, mut has_ended) = (Vec::new(), false);
     for _ in 0..3 {
-        thread.next_scan = tessera_slot::Millis(0);
+        thread.pace.next_scan = tessera_slot::Millis(0);
         step(&mut thread);
         match received(&mut far) {
             Some(bytes) => all.extend(bytes),

@@ -241,7 +241,7 @@ impl Peer {
         let newest = |conn: &Conn| conn.info().id;
         let index = thread
             .conns
-            .indices()
+            .ids()
             .max_by_key(|&index| thread.conns.get_mut(index).map(|conn| newest(conn)))
             .expect("it has just connected");
         thread.conns.get_mut(index).expect("just found").session.db = database;
@@ -297,7 +297,7 @@ impl Servers {
 /// A turn that does not wait for anything.
 fn turn(thread: &mut IoThread, peers: &mut [Peer]) {
     peers.iter_mut().for_each(Peer::send);
-    thread.next_scan = Millis(0);
+    thread.pace.next_scan = Millis(0);
     step(thread);
     peers.iter_mut().for_each(Peer::receive);
 }
@@ -305,11 +305,11 @@ fn turn(thread: &mut IoThread, peers: &mut [Peer]) {
 /// Turns until nothing moves any more.
 fn settle(thread: &mut IoThread, peers: &mut [Peer]) {
     let state = |thread: &mut IoThread, peers: &[Peer]| {
-        let conns = thread.conns.indices();
+        let conns = thread.conns.ids();
         let input: Vec<_> =
             conns.map(|index| thread.conns.get_mut(index).map(|conn| conn.input_bytes())).collect();
         let seen: Vec<_> = peers.iter().map(|peer| (peer.got.len(), peer.unsent.len())).collect();
-        (input, seen, thread.resting.len())
+        (input, seen, thread.budget.resting.len())
     };
     let (mut before, mut quiet) = (state(thread, peers), 0);
     while quiet < 2 {
@@ -324,7 +324,7 @@ fn settle(thread: &mut IoThread, peers: &mut [Peer]) {
 fn outcome(thread: &mut IoThread, peers: Vec<Peer>) -> Vec<(String, bool)> {
     let text = |peer: Peer| (without_ids(&peer.got.escape_ascii().to_string()), peer.has_ended);
     let outcome = peers.into_iter().map(text).collect();
-    while thread.conns.indices().any(|index| thread.conns.get_mut(index).is_some()) {
+    while thread.conns.ids().any(|index| thread.conns.get_mut(index).is_some()) {
         turn(thread, &mut []);
     }
     thread.server.engine.keyspace.enter_exclusive().flush(None);

@@ -39,7 +39,7 @@ const KILLS: &[&str] = &[
 fn answers(thread: &mut IoThread, far: &mut UnixStream) -> String {
     let mut all = Vec::new();
     for _ in 0..3 {
-        thread.next_scan = tessera_slot::Millis(0);
+        thread.pace.next_scan = tessera_slot::Millis(0);
         step(thread);
         all.extend(received(far).expect("it is not the one that is killed"));
     }
