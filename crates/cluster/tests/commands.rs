@@ -344,16 +344,19 @@ fn the_name_for_people_is_told_to_other_nodes() {
     let mut node = Node::from_conf(&three_shards(1));
     let config = ClusterConfig { announce_human_nodename: "first".to_owned(), ..config() };
     node.handle(Event::ConfigChanged(Box::new(config)));
-    let told = Extension::HumanNodename("first".to_owned());
-    let mut packets = Vec::new();
     node.connect_all();
-    for _ in 0..30 {
-        packets.extend(sent(&node.effects()));
-        node.pass(100);
-    }
+    let link = node.accept();
+    // A peer that understands it.
+    let peer = Header { message_flags: MessageFlags::EXT_DATA, ..header(2) };
+    let (kind, gossip, extensions) = (PingKind::Ping, Vec::new(), Vec::new());
+    node.receive(link, peer, Body::Ping { kind, gossip, extensions });
+
+    let packets = sent(&node.effects());
+    let told = Extension::HumanNodename("first".to_owned());
     let tells = |packet: &Packet| match packet {
         Packet::Full(_, Body::Ping { extensions, .. }) => extensions.contains(&told),
         _ => false,
     };
-    assert!(packets.iter().any(|(_, packet)| tells(packet)), "{packets:?}");
+    let to_peer = packets.iter().filter(|(to, _)| *to == link);
+    assert!(to_peer.clone().any(|(_, packet)| tells(packet)), "{packets:?}");
 }
