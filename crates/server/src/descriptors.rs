@@ -45,7 +45,7 @@ pub(crate) fn make_room(clients: u32, io_threads: u16) -> Result<Raised, TooFew>
     few.map_or(Ok(raised), Err)
 }
 
-/// As [`make_room`]; where there are too few, the limit is raised as far as it can be, all the same.
+/// As [`make_room`], but the limit is raised as far as it can be where there are too few.
 pub(crate) fn raise(clients: u32, io_threads: u16) -> (Raised, Option<TooFew>) {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return (Raised(None), None) };
     let wanted = u64::from(clients) + MOST_KEPT;

@@ -11,10 +11,11 @@ use tessera_engine::{ExpireCursor, Expired, Room};
 /// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as in Redis.
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
-/// The share of its period for which values may be fitted, in percent: after a load of small values there is work for a
-/// while.
+/// The share of its period for which values may be fitted, in percent: after a load of small values
+/// there is work for a while.
 const FITTING_SHARE: u64 = 20;
-/// The longest pause after a walk which found nothing to remove, milliseconds, unless `hz` asks for a longer one.
+/// The longest pause after a walk which found nothing to remove, milliseconds, unless `hz` asks for
+/// a longer one.
 const IDLE_PAUSE_MAX: u64 = 1000;
 
 /// Where nothing expires, all slots are walked through once in so many milliseconds, or when a key gets an expiry: a walk

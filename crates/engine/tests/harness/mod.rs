@@ -32,7 +32,7 @@ pub struct FakeHost {
     pub awaited: Mutex<Vec<Offset>>,
     /// What commands are routed by.
     pub routing: Mutex<Option<Arc<RoutingView>>>,
-    /// The node has not done yet what CLUSTER commands want.
+    /// The node has not done yet what CLUSTER commands want, and has a thread for what is deferred.
     pub busy: AtomicBool,
     /// The directive that cannot take effect.
     pub stubborn: Mutex<Option<&'static str>>,

@@ -549,8 +549,8 @@ pub(crate) struct TurnSent {
     pub(crate) to_replicas: Sent,
 }
 
-/// What the connections of a thread share. Its empty buffers: small ones serve the next connection, and large ones
-/// wait to be freed elsewhere. And how much was sent.
+/// What the connections of a thread share: its empty buffers, and how much was sent. Small buffers
+/// serve the next connection, large ones wait to be freed elsewhere.
 #[derive(Default)]
 pub(crate) struct Spare {
     small: Vec<Vec<u8>>,
