@@ -49,13 +49,13 @@ pub(crate) fn delay_of_expiry(wire: &mut Wire) -> u128 {
 pub(crate) fn hz() {
     let (_temp, server) = start(&["--hz", "1"]);
     let mut wire = server.wire();
-    let worst = |wire: &mut Wire| (0..4).map(|_| delay_of_expiry(wire)).max().expect("some");
-    let slow = worst(&mut wire);
+    let delay = |wire: &mut Wire| -> u128 { (0..4).map(|_| delay_of_expiry(wire)).sum() };
+    let slow = delay(&mut wire);
     ok(&mut wire, "CONFIG SET hz 100");
     // The pause that has begun is still a long one.
     delay_of_expiry(&mut wire);
-    let fast = worst(&mut wire);
-    assert!(fast < 250 && fast < slow, "{fast} ms at 100, {slow} ms at 1");
+    let fast = delay(&mut wire);
+    assert!(fast * 2 < slow, "{fast} ms at 100, {slow} ms at 1");
 }
 
 pub(crate) fn loglevel() {
@@ -398,14 +398,21 @@ pub(crate) fn cluster() {
     ]);
     let mut wire = server.wire();
     assert_eq!(wire.info("cluster", "cluster_enabled"), "1");
-    assert!(server.dir.join("my.conf").exists());
+    eventually("the file is written", || {
+        let file = std::fs::metadata(server.dir.join("my.conf"));
+        file.map(drop).map_err(|error| error.to_string())
+    });
     assert!(TcpStream::connect(("127.0.0.1", bus)).is_ok());
 
     // A part of the slots: the cluster is down, unless that is allowed.
     assert_eq!(wire.say("CLUSTER ADDSLOTSRANGE 0 16000").text(), "OK");
     assert!(wire.say("GET k{06S}").is_error("CLUSTERDOWN"));
     ok(&mut wire, "CONFIG SET cluster-allow-reads-when-down yes");
-    assert_eq!(wire.say("GET k{06S}"), Answer::Null);
+    // The core's view of it is published by another thread.
+    eventually("reads are allowed", || match wire.say("GET k{06S}") {
+        Answer::Null => Ok(()),
+        answer => Err(format!("{answer:?}")),
+    });
     assert!(wire.say("SET k{06S} v").is_error("CLUSTERDOWN"));
     ok(&mut wire, "CONFIG SET cluster-require-full-coverage no");
     eventually("a part of the slots is enough", || match wire.say("SET k{06S} v") {
