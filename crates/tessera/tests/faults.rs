@@ -57,11 +57,12 @@ fn clients_are_promised_no_more_than_the_system_has_descriptors_for() {
     prlimit(pid, Resource::Nofile, limit).expect("the process is ours");
 
     // When more clients are wanted than there can be, then the answer says how many there can.
-    let answer = server.say("CONFIG SET maxclients 100000").text();
+    let mut control = server.wire();
+    let answer = control.say("CONFIG SET maxclients 100000").text();
     let expected = "ERR CONFIG SET failed (possibly related to argument 'maxclients') - The operating system is not \
                     able to handle the specified number of clients, try with ";
     let possible = answer.strip_prefix(expected).unwrap_or_else(|| panic!("{answer}"));
-    assert_eq!(server.say("CONFIG GET maxclients").array()[1].text(), "50");
+    assert_eq!(control.say("CONFIG GET maxclients").array()[1].text(), "50");
     let possible: u64 = possible.parse().expect("a number");
     assert!((50..200).contains(&possible), "{possible}");
 
