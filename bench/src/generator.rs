@@ -149,7 +149,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Reads what is there; whether the batch is now answered.
+    /// Reads all that has arrived; whether the batch is now answered.
     fn receive(&mut self, buffer: &mut [u8]) -> Result<bool> {
         match self.stream.read(buffer) {
             Ok(0) => bail!("the server closed a connection"),

@@ -2,9 +2,9 @@
 //! one trace for all servers.
 //!
 //! The trace is a cache's day: keys are drawn by Zipf's law, each is read, and set when it was not
-//! there. Servers differ in what a key costs, so `maxmemory` is set for each to what it uses with a
-//! given number of keys; what is compared is the choice alone. Clocks of last use count seconds, so
-//! the trace is sent at a given pace, the same for all.
+//! there. Servers differ in what a key costs, so `maxmemory` is set for each to the memory that it
+//! uses with a given number of keys. Only the choice is compared. Clocks of last use count seconds,
+//! so the trace is sent at a given pace, the same for all.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -124,7 +124,7 @@ impl Client {
 
 /// Reads one whole reply.
 fn read_reply(stream: &mut impl BufRead) -> Result<Reply, ClientError> {
-    // Arrays that are not complete: what they have, and how many elements are missing.
+    // Arrays that are not complete: the elements that they have, and how many are missing.
     let mut open: Vec<(Vec<Reply>, u64)> = Vec::new();
     loop {
         let mut reply = match read_element(stream)? {

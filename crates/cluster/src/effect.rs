@@ -44,11 +44,11 @@ pub enum LogLevel {
 /// limits how many lines of a topic it writes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub enum LogTopic {
-    /// A packet that is none, or not of whom it should be.
+    /// An invalid packet, or one of another sender than before.
     Packet,
     /// A node's address.
     Address,
-    /// An acquaintance.
+    /// A handshake.
     Handshake,
     /// A node's report about another.
     Report,

@@ -21,7 +21,7 @@ pub(crate) struct Outbox {
     rights: Vec<Effect>,
     /// After slots have changed: dropped keys, a new primary.
     after: Vec<Effect>,
-    /// Links and packets: others are told last.
+    /// Links and packets: other nodes learn of a change last.
     last: Vec<Effect>,
     bus: Vec<Effect>,
     save: Save,

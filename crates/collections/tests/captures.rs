@@ -69,8 +69,8 @@ impl Seen {
     }
 }
 
-/// Captures a value, does to it what is to be done, and shows the rest; twice, since a capture that
-/// has ended leaves nothing behind.
+/// Captures a value, changes it, and shows the rest. It does so twice, since a capture that has
+/// ended leaves nothing behind.
 fn run<T: Collection>(
     mut value: T,
     acts: &[Act],

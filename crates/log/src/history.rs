@@ -217,7 +217,7 @@ impl Log {
         self.shared.inner.lock().limit
     }
 
-    /// Changes how many bytes are kept; what is too much is freed at once.
+    /// Changes how many bytes are kept; surplus ones are freed at once.
     pub fn set_backlog_limit(&self, bytes: u64) {
         self.shared.change(|inner| {
             inner.limit = bytes;
@@ -225,8 +225,7 @@ impl Log {
         });
     }
 
-    /// Bytes of memory that the history takes, with what it does not have any more, but has not
-    /// freed yet.
+    /// Bytes of memory that the history takes, with those that are dropped but not freed yet.
     pub fn bytes(&self) -> u64 {
         let inner = self.shared.inner.lock();
         inner.allocated + self.shared.dropped.load(Ordering::Relaxed)

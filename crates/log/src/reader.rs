@@ -71,7 +71,7 @@ impl Reader {
         }
         let chunk = self.chunk.as_ref().expect("bytes before the end are kept for every reader");
         let bytes = chunk.committed();
-        // Whole appends only: what lies beyond `end` belongs to one that is not finished.
+        // Whole appends only: bytes beyond `end` belong to one that is not finished.
         let visible = bytes.len().min((end - chunk.start()) as usize);
         Ok(&bytes[(at - chunk.start()) as usize..visible])
     }

@@ -159,7 +159,7 @@ fn the_backlog_is_trimmed_to_its_size_but_not_under_a_reader() {
     assert_eq!((log.first_offset(), slow.lag()), (Offset(0), 20 * CHUNK));
     assert_eq!(log.bytes(), 20 * CHUNK);
 
-    // The reader catches up by half, then entirely: what it has left behind goes.
+    // The reader catches up by half, then entirely: the chunks behind it go.
     for _ in 0..10 {
         assert_eq!(slow.peek().unwrap().len() as u64, CHUNK);
         slow.advance(CHUNK as usize);

@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// Ends all cuts and refusals: what has waited is sent again, hang-ups become known.
+    /// Ends all cuts and refusals: waiting packets are sent again, hang-ups become known.
     pub fn mend_network(&mut self) {
         (0..self.hosts.len()).for_each(|host| self.trouble(host));
         self.net.cut.clear();

@@ -59,7 +59,7 @@ pub(crate) struct Network {
     pub(crate) cut: BTreeSet<(HostId, HostId)>,
     /// A firewall answers what goes from the first to the second by a reset.
     pub(crate) refused: BTreeSet<(HostId, HostId)>,
-    /// Hosts whose packets take long.
+    /// Hosts with slow packets.
     pub(crate) slow: BTreeSet<HostId>,
     next: u64,
 }

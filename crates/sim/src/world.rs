@@ -277,7 +277,7 @@ impl World {
         self.hosts[host].troubled_at = self.now;
     }
 
-    /// A power cut: what was not synced is lost too.
+    /// A power cut: data that was not synced is lost too.
     pub(crate) fn cut_power(&mut self, host: HostId) {
         self.kill(host);
         let disk = &mut self.hosts[host].disk;
@@ -313,7 +313,8 @@ impl World {
         self.invariants.stopped(host);
     }
 
-    /// SIGCONT: what has piled up is handled, in a driver's order: ticks may come first.
+    /// SIGCONT: the events that have piled up are handled, in a driver's order: ticks may come
+    /// first.
     pub fn resume(&mut self, host: HostId) {
         if !std::mem::take(&mut self.hosts[host].paused) {
             return;
@@ -483,7 +484,7 @@ impl World {
                 self.invariants.promoted(host, &self.hosts, self.now, self.seed);
                 if let Some(process) = &mut self.hosts[host].process {
                     process.following = None;
-                    // From here on the data is what it is.
+                    // From here on the data does not change.
                     if process.primary_link == PrimaryLink::Incomplete {
                         process.primary_link = PrimaryLink::Down { since: None };
                     }

@@ -121,8 +121,8 @@ impl Discards {
         }
     }
 
-    /// Ends [`Discards::work`]; what is still queued is freed with the keyspace, what comes is
-    /// freed at once.
+    /// Ends [`Discards::work`]; values that are still queued are freed with the keyspace, later
+    /// ones at once.
     pub fn close(&self) {
         self.queue.lock().closed = true;
         self.wake.notify_all();

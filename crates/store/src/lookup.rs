@@ -55,7 +55,7 @@ impl<'g, 'k, 'key> Lookup<'g, 'k, 'key> {
 }
 
 impl<'g, 'k> Found<'g, 'k> {
-    /// Removes the entry and frees it; what is left is the place of its key, which `key` repeats.
+    /// Removes the entry and frees it; the place of its key is left, which `key` repeats.
     pub fn vacate<'key>(mut self, key: &'key [u8]) -> Vacant<'g, 'k, 'key> {
         self.preserve();
         let entry = self.take();

@@ -51,7 +51,7 @@ fn check(collection: &AnyCollection, thresholds: &Thresholds) {
         panic!("what was written is taken in: {collection:?}")
     };
     assert_eq!((again.kind(), again.len()), (collection.kind(), collection.len()));
-    // Tables have no order: the bytes of each are as many all the same.
+    // Tables have no order, but the number of bytes is the same.
     let copy = dump(CollectionPayload(&again), Compression::Off);
     assert_eq!(copy.len(), dump(CollectionPayload(collection), Compression::Off).len());
     drop(collection.clone());

@@ -1,5 +1,5 @@
-//! RDB streams and payloads of DUMP: an error or what was written, in memory that what has come
-//! pays for.
+//! RDB streams and payloads of DUMP: reading gives an error or the values that were written, and
+//! takes memory in proportion to the input.
 
 use crate::{Meter, Vary};
 use std::io::{self, Read};

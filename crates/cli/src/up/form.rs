@@ -123,7 +123,8 @@ impl<'a> Formation<'a> {
         })
     }
 
-    /// Asks each node in turn until it has nothing missing; what is missing is told on a time-out.
+    /// Asks each node in turn until it has nothing missing; a time-out's error says what is
+    /// missing.
     fn until(
         &mut self,
         what: &str,

@@ -1,7 +1,7 @@
 //! Reading numbers.
 
 /// Reads a number as C's `strtod` does, without spaces around it: decimal, hexadecimal or `inf`.
-/// Neither NaN nor what is too large, or too small to differ from zero, is one.
+/// NaN is not one, nor is a number that is too large, or too small to differ from zero.
 pub fn parse_double(text: &[u8]) -> Option<f64> {
     match lenient_double(text)? {
         Parsed { number, exact: true } => Some(number),

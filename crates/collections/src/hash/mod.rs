@@ -180,8 +180,8 @@ impl Hash {
         }
     }
 
-    /// Makes ready for this many fields with these names and values: what will not be a listpack
-    /// need not become one first.
+    /// Makes ready for this many fields with these names and values: a hash that will not be a
+    /// listpack need not become one first.
     pub fn expect<'a>(
         &mut self,
         fields: usize,

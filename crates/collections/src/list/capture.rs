@@ -19,8 +19,8 @@ use super::node::{Node, Unpacked};
 use super::spine::{Counted, Place, Spine};
 use crate::capture::Part;
 
-/// A stretch of the list: first what has been passed, then what is live. Every run but the last has
-/// live elements.
+/// A stretch of the list: first the elements that have been passed, then the live ones. Every run
+/// but the last has live elements.
 #[derive(Debug, Default)]
 struct Run {
     /// The elements to be shown before the live ones, in order; never empty.

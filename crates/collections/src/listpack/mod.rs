@@ -437,8 +437,8 @@ impl Listpack {
         if after < before {
             self.resize(before, after);
         }
-        // SAFETY: the header lies within the allocation; what was not initialised is written by the
-        // caller.
+        // SAFETY: the header lies within the allocation; the caller writes the bytes that were not
+        // initialised.
         unsafe { self.0.cast::<u32>().write((after as u32).to_le()) };
     }
 

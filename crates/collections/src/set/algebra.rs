@@ -1,5 +1,5 @@
-//! Intersection, union and difference of sets. The operands are read in place; what is shown is
-//! borrowed from them.
+//! Intersection, union and difference of sets. The operands are read in place; the members that are
+//! shown are borrowed from them.
 //!
 //! The functions whose names end in `_set` make a new set, in the form that the same command of
 //! Redis leaves it in.

@@ -167,7 +167,7 @@ impl Group {
         Frozen { id, seen, active }
     }
 
-    /// A consumer is about to change: a capture that has still to show it keeps what it is.
+    /// A consumer is about to change: a capture that has still to show it keeps its present state.
     #[cold]
     fn keep_consumer(&mut self, id: ConsumerId) {
         let (old, slots) = (self.frozen(id), &self.consumers);

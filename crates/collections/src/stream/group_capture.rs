@@ -1,5 +1,5 @@
-//! Capturing a consumer group: what it is, what is pending, its consumers with the ids that each
-//! has.
+//! Capturing a consumer group: its counters, its pending entries, its consumers with the ids that
+//! each has.
 //!
 //! Its counters are copied when the capture begins. Pending entries and consumers are walked where
 //! they stand (`walk.rs`). The first walk notes the owner of each entry, by the consumer's number,

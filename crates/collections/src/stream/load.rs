@@ -1,5 +1,5 @@
 //! Taking a stream in from outside: nodes, what is remembered, groups. Everything is checked, so
-//! that nothing that is done with the stream later can come upon what it does not expect.
+//! that no later operation on the stream meets an unexpected state.
 
 use super::group::{Consumer, ConsumerId, Group, Pending};
 use super::id::StreamId;

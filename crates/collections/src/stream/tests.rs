@@ -446,7 +446,7 @@ fn neither_a_beginning_nor_an_estimate_goes_through_all_consumers() {
     let copying = shortest(|| drop(stream.clone()));
     let beginning = shortest(|| {
         stream.begin_capture();
-        // As who reads from it comes upon it.
+        // As a reader of the stream meets it.
         let group = stream.groups.get_mut(b"g").expect("it was made");
         let consumer = group.find(b"consumer 050000").expect("it was made");
         group.consumer_mut(consumer).seen += 1;

@@ -61,7 +61,7 @@ impl<K: Ord + Clone, T> Walk<K, T> {
             && !self.aside.contains_key(key)
     }
 
-    /// A part changes: what it was is put aside, unless the walk has passed it, or it has changed
+    /// A part changes: its old state is put aside, unless the walk has passed it, or it has changed
     /// before.
     pub(super) fn keep(&mut self, key: &K, old: impl FnOnce() -> Option<T>) {
         if self.awaits::<K>(key) {

@@ -4,7 +4,7 @@
 //! bits, which is the order of scans. It does not depend on the size of the table, so an element's
 //! hash tells whether the walk has passed it. Before an element that it has not passed is changed
 //! or removed for the first time, the old one goes to another table, through which the walk goes at
-//! the same pace; what is new, or other than it was, is remembered by its key, so that the walk
+//! the same pace; an element that is new, or changed, is remembered by its key, so that the walk
 //! leaves it out. Both forget what the walk has passed. So no step of this costs more than one of a
 //! table.
 //!

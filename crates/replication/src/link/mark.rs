@@ -5,8 +5,8 @@
 pub(crate) const MARK_LEN: usize = 40;
 
 /// Finds the first occurrence of the mark in a stream that comes in pieces. Linear in the stream's
-/// length (Knuth, Morris and Pratt): what has been matched of the mark at the end of a piece is
-/// held back, and since it equals the mark's own beginning it need not be stored.
+/// length (Knuth, Morris and Pratt): bytes at the end of a piece that match the mark are held back.
+/// They equal the mark's own beginning, so they need not be stored.
 #[derive(Debug)]
 pub(crate) struct MarkScanner {
     mark: [u8; MARK_LEN],

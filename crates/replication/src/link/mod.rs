@@ -77,7 +77,7 @@ pub enum LinkEvent<'a> {
     Applied {
         /// The end of what was applied.
         offset: Offset,
-        /// The end of what is in the append-only file on disk, if there is one.
+        /// The offset up to which the append-only file is on disk, if there is one.
         fsynced: Option<Offset>,
     },
     /// The stream said REPLCONF GETACK.
@@ -111,8 +111,8 @@ pub enum LinkEffect {
     EndPayload,
     /// The primary continues the history from where this replica is.
     Resume {
-        /// The history's name from now on. If it is a new one, what was written until now is also
-        /// known by the old one (`Log::shift_replication_id`), and replicas of this replica must
+        /// The history's name from now on. If it is a new one, the history until now is also known
+        /// by the old one (`Log::shift_replication_id`), and replicas of this replica must
         /// reconnect.
         id: ReplId,
         /// Whether the name is a new one.

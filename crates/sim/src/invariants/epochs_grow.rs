@@ -1,5 +1,5 @@
-//! A node's current epoch never goes back: not while it runs, and not behind what it has synced to
-//! its disk.
+//! A node's current epoch never goes back: not while it runs, and not behind the epoch that it has
+//! synced to its disk.
 
 use crate::net::HostId;
 use std::collections::BTreeMap;

@@ -147,9 +147,8 @@ impl Quicklist {
         }
     }
 
-    /// Merges what has become small about a node: the two before it, the two behind it, then itself
-    /// with what is before and with what is behind. Gives the place of the node that has its
-    /// elements.
+    /// Merges small nodes around a node: the two before it, the two behind it, then itself with the
+    /// one before and with the one behind. Gives the place of the node that has its elements.
     fn merge_around(&mut self, mut centre: Place, limits: ListLimits) -> Place {
         if let Some(prev) = self.spine.prev(centre)
             && let Some(first) = self.spine.prev(prev)

@@ -1,4 +1,4 @@
-//! Captures of lists that are changed meanwhile: what is shown is what there was when they began.
+//! Captures of lists that are changed meanwhile: they show the list as it was when they began.
 
 use super::*;
 use proptest::prelude::*;
