@@ -25,16 +25,17 @@ fn main() -> RedisResult<()> {
     let address = address.map_or("127.0.0.1:7000", String::as_str);
 
     // Any node is enough to find the others.
-    let mut client = ClusterClient::builder([format!("redis://{address}")])
+    let cluster = ClusterClient::builder([format!("redis://{address}")])
+        .retries(0)
         .connection_timeout(Duration::from_secs(1))
         .response_timeout(Duration::from_secs(1))
-        .build()?
-        .get_connection()?;
+        .build()?;
+    let mut client = cluster.get_connection()?;
     client.set("greeting", "hello")?;
     println!("greeting: {}", client.get("greeting")?.unwrap_or_default());
     println!("{KEY} is served by the node on port {}", owner(&mut client)?.port);
 
-    count(&mut client, kill)?;
+    count(&cluster, &mut client, kill)?;
 
     let (port, value) = (owner(&mut client)?.port, client.get(KEY)?.unwrap_or_default());
     println!("{KEY} is served by the node on port {port}; it is {value}");
@@ -60,7 +61,11 @@ fn owner(client: &mut ClusterConnection) -> RedisResult<Owner> {
 }
 
 /// Writes numbers for some time; kills the primary in between, if asked.
-fn count(client: &mut ClusterConnection, mut kill: bool) -> RedisResult<()> {
+fn count(
+    cluster: &ClusterClient,
+    client: &mut ClusterConnection,
+    mut kill: bool,
+) -> RedisResult<()> {
     let started = Instant::now();
     let mut acknowledged = started;
     let (mut number, mut failed) = (0, 0);
@@ -75,6 +80,11 @@ fn count(client: &mut ClusterConnection, mut kill: bool) -> RedisResult<()> {
                 println!("write {number} has failed: {error}");
             }
             sleep(Duration::from_millis(20));
+            // This client asks for the slots again when it is redirected, but not when a node is
+            // gone. A new connection does.
+            if let Ok(connected) = cluster.get_connection() {
+                *client = connected;
+            }
             continue;
         }
         let gap = acknowledged.elapsed();
