@@ -32,7 +32,7 @@ enum State {
 
 /// The stream is not RESP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotResp;
+pub(crate) struct NotResp;
 
 impl ReplyCounter {
     /// Takes the next portion of the stream.

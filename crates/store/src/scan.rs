@@ -66,8 +66,7 @@ impl World<'_> {
                 let keyspace = self.keyspace();
                 let guard = self.lock_within(slot, patience)?;
                 let (start, breath) = (position, steps + BREATH);
-                // Buckets may have been merged while the slot was free; no other bucket than the
-                // first can have been shown before.
+                // Buckets may have merged meanwhile: only the first can have been shown before.
                 let is_shown = |entry: &Entry| {
                     let code = keyspace.locate(entry.key()).code;
                     Table::<Entry>::is_behind(start, code)
