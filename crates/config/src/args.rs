@@ -1,7 +1,7 @@
 //! A configuration line as arguments, and back.
 //!
-//! The quoting is that of redis.conf and of redis-cli: words separated by white space; `"…"` with the
-//! escapes `\n \r \t \b \a \xHH` and `\` before any other byte; `'…'` with `\'` only. A closing
+//! The quoting is that of redis.conf and of redis-cli: words separated by white space; `"…"` with
+//! the escapes `\n \r \t \b \a \xHH` and `\` before any other byte; `'…'` with `\'` only. A closing
 //! quote ends its word, so white space or the end must follow.
 
 /// A quote that is not closed, or that is closed in the middle of a word.
@@ -10,7 +10,7 @@
 pub struct UnbalancedQuotes;
 
 /// Splits a line into its arguments.
-pub fn split_args(line: &[u8]) -> Result<Vec<Vec<u8>>, UnbalancedQuotes> {
+pub(crate) fn split_args(line: &[u8]) -> Result<Vec<Vec<u8>>, UnbalancedQuotes> {
     let mut words = Vec::new();
     let mut rest = line;
     loop {

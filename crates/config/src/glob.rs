@@ -3,20 +3,21 @@
 //! `*` any run of bytes, `?` one byte, `[abc]`, `[a-z]`, `[^…]` one byte of a class, `\x` the byte
 //! `x` itself.
 //!
-//! A pattern is compiled into the parts between its stars. Each part takes a fixed number of bytes, so the first belongs to the text's
-//! beginning, the last to its end, and each of the others to the first place where it fits: no part is ever tried again, and a match
-//! takes at most pattern × text steps.
+//! A pattern is compiled into the parts between its stars. Each part takes a fixed number of bytes,
+//! so the first belongs to the text's beginning, the last to its end, and each of the others to the
+//! first place where it fits: no part is ever tried again, and a match takes at most pattern × text
+//! steps.
 
 use memchr::memmem::Finder;
 
 /// A compiled pattern.
 #[derive(Debug)]
 pub struct Glob {
-    /// What the text begins with; all of it if there is no star.
+    /// The text's beginning; all of it if there is no star.
     head: Part,
-    /// What stands between stars, in this order. Parts without elements are left out.
+    /// The parts between stars, in this order. Parts without elements are left out.
     middle: Vec<Search>,
-    /// What the text ends with, behind the last star; `None`: there is no star.
+    /// The text's end, behind the last star; `None`: there is no star.
     tail: Option<Part>,
     /// Bytes that a matching text has at least.
     min_len: usize,
@@ -26,7 +27,7 @@ pub struct Glob {
 #[derive(Debug, Default)]
 struct Part(Vec<Element>);
 
-/// What one byte of a text is compared with.
+/// The element that one byte of a text is compared with.
 #[derive(Debug)]
 enum Element {
     Byte(u8),
@@ -38,7 +39,7 @@ enum Element {
 /// A part that is looked for.
 #[derive(Debug)]
 enum Search {
-    /// Nothing but bytes.
+    /// Literal bytes only.
     Literal(Box<Finder<'static>>),
     Part(Part),
 }
@@ -122,7 +123,7 @@ impl Search {
         }
     }
 
-    /// Where its first place in a text ends.
+    /// The end of its first place in a text.
     #[inline]
     fn end_in(&self, text: &[u8]) -> Option<usize> {
         match self {
@@ -173,7 +174,8 @@ fn add(set: &mut [u64; 4], byte: u8) {
     set[usize::from(byte >> 6)] |= 1 << (byte & 63);
 }
 
-/// The bytes of the class whose text (behind its `[`) begins `class`, and the length of that text including its `]`.
+/// The bytes of the class whose text (behind its `[`) begins `class`, and the length of that text
+/// including its `]`.
 fn class(class: &[u8], nocase: bool) -> ([u64; 4], usize) {
     let is_negated = class.first() == Some(&b'^');
     let mut at = usize::from(is_negated);

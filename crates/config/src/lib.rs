@@ -6,8 +6,8 @@
 //! REWRITE ([`Config::rewrite`]) are loops over that table. Names, defaults, output formats and
 //! error texts are those of Redis 7.2 and Valkey 8.
 //!
-//! What is deliberately not here: files, sockets, the clock, the number of cores. Text goes in, text
-//! comes out; the caller reads files, gives a closure for `include`, and applies what has changed.
+//! Deliberately not here: files, sockets, the clock, the number of cores. Text goes in, text comes
+//! out; the caller reads files, gives a closure for `include`, and applies what has changed.
 
 mod args;
 mod command_line;
@@ -19,7 +19,7 @@ pub mod special;
 pub mod table;
 pub mod value;
 
-pub use args::{UnbalancedQuotes, quote, split_args};
+pub use args::{UnbalancedQuotes, quote};
 pub use command_line::{CommandLine, command_line};
 pub use glob::{Glob, glob_match};
 pub use parse::{IncludeError, Loaded, ParseError, RenamedCommand, Source, load};
@@ -54,7 +54,7 @@ pub struct Config {
     /// `rename-command` lines, in order.
     pub renamed_commands: Vec<RenamedCommand>,
     /// `user` lines, in order, split into arguments: the name first, then its rules. None of them
-    /// restricts anybody, since this version has no ACLs.
+    /// restricts a client, since this version has no ACLs.
     pub users: Vec<Vec<Vec<u8>>>,
     /// Cores of the machine, which the default of `io-threads` is.
     cores: u16,
@@ -93,8 +93,8 @@ impl Config {
         Config::for_cores(usize::from(self.cores))
     }
 
-    /// What CONFIG GET answers to these patterns: names and values, each name once, in the order of
-    /// the table.
+    /// The answer of CONFIG GET to these patterns: names and values, each name once, in the order
+    /// of the table.
     ///
     /// A name without `[`, `*` or `?` is looked up as it is (any case, hidden ones too) and
     /// answered as it was spelled; a pattern sees everything that is not hidden, aliases included.
@@ -129,7 +129,7 @@ impl Config {
         let defaults = self.defaults();
         directives()
             .filter(|directive| !directive.is_effective() && !directive.same(self, &defaults))
-            // Who turns snapshots off gets what they want from a server that has none.
+            // A file that turns snapshots off gets what it wants from a server that has none.
             .filter(|directive| directive.name != "save" || !self.persistence.save.0.is_empty())
             .map(Directive::warning)
             .collect()

@@ -24,7 +24,7 @@ const IGNORED: [&str; 3] =
 /// A text with the name that errors give it: a path, `stdin`, or `command line`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
-    /// What errors call it.
+    /// Its name in errors.
     pub name: String,
     /// The lines.
     pub text: Vec<u8>,
@@ -56,7 +56,7 @@ pub struct ParseError {
     pub line_number: usize,
     /// The line; a password in it is blotted out.
     pub line: String,
-    /// What is wrong with it.
+    /// The fault.
     pub reason: String,
 }
 
@@ -103,12 +103,12 @@ impl Place {
     }
 }
 
-/// What came out of reading a configuration.
+/// The result of reading a configuration.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The settings.
     pub config: Config,
-    /// What the user should be told, a line each.
+    /// The warnings for the user, a line each.
     pub warnings: Vec<String>,
 }
 
@@ -385,7 +385,7 @@ mod tests {
     #[test]
     fn save_lines_replace_the_default_and_add_up() {
         let shown = |text| {
-            // Not as CONFIG GET shows it, which says that nothing is saved.
+            // The value is not the one of CONFIG GET, which says that nothing is saved.
             let rules = read(text).expect("good lines").config.persistence.save;
             String::from_utf8(rules.show()).expect("text")
         };

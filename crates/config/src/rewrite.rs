@@ -1,9 +1,9 @@
 //! CONFIG REWRITE: the present settings written into the text of a configuration file.
 //!
-//! Comments, order and everything that still says what is so are kept to the letter. A directive whose
-//! lines say something else than its value is replaced where its first line stands, its other lines go;
-//! one that is back at its default disappears. What the file does not mention and is not at its default is
-//! appended under [`SIGNATURE`].
+//! Comments, order and all lines that still hold are kept to the letter. A directive whose lines
+//! differ from its value is replaced at its first line, and its other lines go; one that is back at
+//! its default disappears. Directives that the file does not mention, and that are not at their
+//! defaults, are appended under [`SIGNATURE`].
 
 use std::collections::HashMap;
 
@@ -50,7 +50,7 @@ impl Config {
 
 struct File {
     lines: Vec<Line>,
-    /// Where each directive, by its main name, or `user` is mentioned: indexes of `lines`.
+    /// The mentions of each directive, by its main name, or `user`: indexes of `lines`.
     mentions: HashMap<&'static str, Vec<usize>>,
     appended: Vec<Vec<u8>>,
     is_signed: bool,
@@ -222,7 +222,7 @@ mod tests {
         let old = old.replace(" # not a comment for Redis", "");
         assert_eq!(rewritten(&old, &[]), old);
         assert_eq!(rewritten("", &[]), "");
-        // What says the default stays too.
+        // A line with the default stays, too.
         assert_eq!(rewritten("timeout 0\n", &[]), "timeout 0\n");
     }
 

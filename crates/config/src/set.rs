@@ -4,7 +4,7 @@ use crate::Config;
 use crate::table::general::ProtectedAction;
 use crate::table::{Directive, find};
 
-/// What the server knows about the moment and the client of a CONFIG SET.
+/// The circumstances of a CONFIG SET: the moment and the client.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetContext {
     /// The server is loading its data.
@@ -25,7 +25,7 @@ pub enum SetError {
     Refused {
         /// The directive, as it was spelled.
         name: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// This directive cannot be set while the server loads its data.

@@ -41,8 +41,8 @@ impl Default for SavePoints {
 }
 
 impl Setting for SavePoints {
-    /// Adds to the previous rules: each `save` line of a file is one more rule. Who wants to
-    /// replace them (CONFIG SET, the first line of a file) clears them before.
+    /// Adds to the previous rules: each `save` line of a file is one more rule. A caller that wants
+    /// to replace them (CONFIG SET, the first line of a file) clears them before.
     fn parse(previous: &Self, args: &[Vec<u8>], _: &Kind) -> Result<Self, Refused> {
         if is_cleared(args) {
             return Ok(SavePoints(Vec::new()));
@@ -208,7 +208,7 @@ fn word(text: &[u8]) -> Vec<u8> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReplicaOf(pub Option<PrimaryAddress>);
 
-/// Where a primary listens.
+/// The address of a primary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PrimaryAddress {
     /// Name or IP address.
@@ -320,7 +320,7 @@ impl Setting for Percentiles {
     }
 }
 
-/// What to do on a signal that ends the server.
+/// The actions on a signal that ends the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownOptions {
     /// Whether to write a snapshot; `None`: only if there are snapshot rules.
@@ -383,7 +383,7 @@ pub struct KeyspaceEvents(u16);
 impl KeyspaceEvents {
     /// The letters, in the order in which CONFIG GET prints them; bit n belongs to letter n.
     const LETTERS: &'static [u8] = b"g$lshzxetdnKEm";
-    /// What `A` stands for: all but new keys, the two kinds of channel, and misses.
+    /// The classes that `A` stands for: all but new keys, the two kinds of channel, and misses.
     const ALL: u16 = (1 << 10) - 1;
 
     /// Whether the class with this letter is published.

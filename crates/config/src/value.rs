@@ -7,8 +7,8 @@ use crate::args::quote;
 /// Why a value was refused, in Redis' words.
 pub type Refused = String;
 
-/// What a directive accepts. The table gives one to each directive; readers of values look up their
-/// limits here.
+/// The values that a directive accepts. The table gives one to each directive; readers of values
+/// look up their limits here.
 #[derive(Clone, Copy, Debug)]
 pub enum Kind {
     /// `yes` or `no`.
@@ -37,7 +37,7 @@ pub enum Kind {
 
 impl Kind {
     /// Whether a line may carry several arguments for it.
-    pub fn takes_list(self) -> bool {
+    pub(crate) fn takes_list(self) -> bool {
         matches!(self, Kind::List | Kind::Choices(_))
     }
 }
@@ -51,8 +51,8 @@ pub trait Setting: Clone + PartialEq {
     /// The value as CONFIG GET prints it.
     fn show(&self) -> Vec<u8>;
 
-    /// What stands behind the directive's name in a file; more than one element for directives
-    /// that take a line for each part.
+    /// The text behind the directive's name in a file; more than one element for directives that
+    /// take a line for each part.
     fn lines(&self) -> Vec<Vec<u8>> {
         vec![self.show()]
     }
@@ -157,7 +157,7 @@ pub struct Bytes(pub u64);
 
 impl Bytes {
     /// This many mebibytes.
-    pub const fn mib(count: u64) -> Bytes {
+    pub(crate) const fn mib(count: u64) -> Bytes {
         Bytes(count << 20)
     }
 
@@ -197,9 +197,9 @@ impl Setting for Bytes {
 /// A limit in bytes or as a part of `maxmemory`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BytesOrPercent {
-    /// So many bytes; 0 means no limit.
+    /// This many bytes; 0 means no limit.
     Bytes(Bytes),
-    /// So many hundredths of `maxmemory`.
+    /// This many hundredths of `maxmemory`.
     Percent(u8),
 }
 

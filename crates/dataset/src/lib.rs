@@ -8,8 +8,8 @@
 //! Whoever saves, synchronises a replica, reloads, or answers DUMP and RESTORE uses these. Nothing
 //! here knows which of them it is.
 //!
-//! Deliberately not here: the format itself (`rdb`), when a snapshot is taken and where its bytes go
-//! (`server`), files, sockets, clocks, threads.
+//! Deliberately not here: the format itself (`rdb`), when a snapshot is taken and where its bytes
+//! go (`server`), files, sockets, clocks, threads.
 
 mod load;
 mod snapshot;

@@ -1,9 +1,9 @@
-//! What a snapshot shows, as bytes of an RDB file.
+//! The entries of a snapshot, as bytes of an RDB file.
 //!
 //! Writers encode what they hand over themselves ([`PreservedEntries`]), the thread that walks
-//! encodes what the walk shows ([`SnapshotEncoder`]). Large values come part by part, and are written
-//! as they come. A large string that is to be compressed is first put together, and compressed when
-//! nothing is locked.
+//! encodes what the walk shows ([`SnapshotEncoder`]). Large values come part by part, and are
+//! written as they come. A large string that is to be compressed is first put together, and
+//! compressed when nothing is locked.
 //!
 //! Deliberately not here: where the bytes go.
 
@@ -48,13 +48,13 @@ impl PreservedEntries {
 pub struct EntryFormat {
     /// Version and compression.
     pub options: Options,
-    /// What the policy of eviction knows about keys goes with them.
+    /// The eviction policy's knowledge about keys goes with them.
     clock: Clock,
     /// When the snapshot was begun.
     now: Millis,
 }
 
-/// What the access clocks of entries are to whoever reads the snapshot.
+/// The meaning of the access clocks for the reader of the snapshot.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
     Unused,
@@ -144,7 +144,8 @@ struct LargeValue {
 pub struct SnapshotEncoder {
     format: EntryFormat,
     large: Option<LargeValue>,
-    /// A large string that has come whole, with its database. It is compressed when nobody waits for it.
+    /// A large string that has come whole, with its database. It is compressed when nobody waits
+    /// for it.
     whole: Option<(usize, Vec<u8>)>,
 }
 

@@ -1,5 +1,5 @@
-//! What a command costs inside the engine, without any socket: nanoseconds for each, one thread, a million keys of 16 bytes with
-//! 64-byte values, in random order and without prefetching.
+//! Measures a command inside the engine, without any socket: nanoseconds for each, one thread, a
+//! million keys of 16 bytes with 64-byte values, in random order and without prefetching.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -1,7 +1,9 @@
-//! The memory that clients take, and who has to go when it is too much (`maxmemory-clients`).
+//! The memory that clients take, and the choice of clients to disconnect when it is too much
+//! (`maxmemory-clients`).
 //!
-//! A client's thread says at the end of a turn how much the client has; only a difference costs more than a comparison. So the sum is one
-//! look away, and the list of clients is walked only when the sum is above the limit.
+//! A client's thread says at the end of a turn how much the client has; only a difference costs
+//! more than a comparison. So the sum is one look away, and the list of clients is walked only when
+//! the sum is above the limit.
 
 use crate::Session;
 use crate::clients::{ClientInfo, ClientKind, Clients};
@@ -29,24 +31,27 @@ pub fn client_memory_limit(config: &Config) -> usize {
     }
 }
 
-/// Who was chosen to go.
+/// The clients that were chosen to go.
 #[derive(Debug, Default)]
 pub struct EvictedClients {
-    /// The clients, which are no longer among the others. Their threads are still to close their connections.
+    /// The clients, which are no longer among the others. Their threads are still to close their
+    /// connections.
     pub clients: Vec<Arc<ClientInfo>>,
     /// The others still take too much, and none of them may be evicted.
     pub is_above: bool,
 }
 
 impl ClientInfo {
-    /// Bytes that the client takes: its buffers, what it has queued and watches, and what there is for every client.
+    /// Bytes that the client takes: its buffers, what it has queued and watches, and what there is
+    /// for every client.
     pub fn memory(&self) -> usize {
         let buffers = [&self.query_room, &self.reply_room, &self.multi_bytes, &self.watching_bytes];
         let bytes: usize = buffers.iter().map(|bytes| bytes.load(Relaxed)).sum();
         bytes + size_of::<ClientInfo>() + size_of::<Session>()
     }
 
-    /// Whether its memory counts: that of replicas and of the primary does not, nor that of who is gone already.
+    /// Whether its memory counts: that of replicas and of the primary does not, nor that of who is
+    /// gone already.
     fn counts(&self) -> bool {
         matches!(self.kind(), ClientKind::Normal | ClientKind::PubSub) && !self.killed.load(Relaxed)
     }
@@ -152,7 +157,7 @@ mod tests {
         assert_eq!(ids(&evicted), [4, 5]);
         assert!(infos[4].killed.load(Relaxed) && !infos[0].killed.load(Relaxed));
 
-        // Who is gone counts no more, whatever its thread still says.
+        // A client that is gone does not count any more, whatever its thread still says.
         clients.account(&infos[1]);
         assert_eq!(clients.memory(), infos[0].memory() + infos[2].memory());
     }

@@ -8,7 +8,7 @@ use std::sync::atomic::{
     Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
-/// What kind of client a connection is.
+/// The kind of client that a connection is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ClientKind {
     /// A client that sends commands.
@@ -21,10 +21,11 @@ pub enum ClientKind {
     PubSub,
 }
 
-/// What a client is answered that another one has unblocked.
+/// The answer to a client that another one has unblocked.
 pub const UNBLOCKED: &str = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
 
-/// A client's waiting for replicas (WAIT). Its own thread begins and ends it; CLIENT UNBLOCK, on any thread, asks for the end.
+/// A client's waiting for replicas (WAIT). Its own thread begins and ends it; CLIENT UNBLOCK, on
+/// any thread, asks for the end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum AckWait {
     /// It does not wait.
@@ -50,7 +51,7 @@ pub struct ClientNames {
     pub library_version: Vec<u8>,
 }
 
-/// What others see of a client. The connection's thread stores; anybody reads.
+/// The public state of a client. The connection's thread stores; any thread reads.
 #[derive(Debug)]
 pub struct ClientInfo {
     /// CLIENT ID.
@@ -111,13 +112,13 @@ pub struct ClientInfo {
     pub watching: AtomicUsize,
     /// Bytes that these take.
     pub watching_bytes: AtomicUsize,
-    /// What the client is counted as in [`Clients::memory`].
+    /// The client's share in [`Clients::memory`].
     pub(crate) accounted: AtomicUsize,
     /// To be disconnected by its thread; set by [`Clients::kill`].
     pub killed: AtomicBool,
     /// The kind, as a number of [`ClientKind`].
     kind: AtomicUsize,
-    /// What the client waits for in a blocking command.
+    /// The client's waiter in a blocking command.
     pub(crate) waiter: Mutex<Option<Arc<crate::Waiter>>>,
     /// Names; changed rarely.
     pub names: Mutex<ClientNames>,
@@ -194,7 +195,8 @@ impl ClientInfo {
         ACK_WAITS[usize::from(self.ack_wait.swap(AckWait::None as u8, Relaxed))]
     }
 
-    /// Asks that a client does not wait for replicas any longer; false if it does not wait, or somebody has asked already.
+    /// Asks that a client does not wait for replicas any longer; false if it does not wait, or
+    /// somebody has asked already.
     pub fn cut_ack_wait(&self, end: AckWait) -> bool {
         let waiting = AckWait::Waiting as u8;
         self.ack_wait.compare_exchange(waiting, end as u8, Relaxed, Relaxed).is_ok()
@@ -277,7 +279,7 @@ impl ClientInfo {
     }
 }
 
-/// Which clients CLIENT LIST or CLIENT KILL means; every condition must hold.
+/// The clients that CLIENT LIST or CLIENT KILL means; every condition must hold.
 #[derive(Clone, Debug, Default)]
 pub struct ClientFilter {
     /// One of these ids; empty: any.
@@ -337,8 +339,9 @@ impl Clients {
         self.account_as(client, 0);
     }
 
-    /// Ends a client: from now on it is in no list, runs no command and is given nothing that it waits
-    /// for. Its thread still has to close the connection. False: somebody else has ended it before.
+    /// Ends a client: from now on it is in no list, runs no command and is given nothing that it
+    /// waits for. Its thread still has to close the connection. False: somebody else has ended it
+    /// before.
     ///
     /// The link to this node's primary stays in the list, since it connects anew.
     pub fn kill(&self, client: &ClientInfo) -> bool {

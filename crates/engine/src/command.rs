@@ -1,4 +1,5 @@
-//! What a command is: the one place that everything about it is read from (execution, COMMAND, ACL categories).
+//! The description of a command: the one place that everything about it is read from (execution,
+//! COMMAND, ACL categories).
 
 pub(crate) use crate::command_words::{Categories, KeyUse};
 use crate::{Args, Cx, Db, Done, Fail};
@@ -83,7 +84,7 @@ impl std::ops::BitOr for Flags {
     }
 }
 
-/// Where the keys stand among the arguments.
+/// The positions of the keys among the arguments.
 #[derive(Clone, Copy)]
 pub enum Keys {
     /// The command has no keys.
@@ -106,18 +107,18 @@ pub enum Keys {
     },
 }
 
-/// Where to look for keys, in the terms of COMMAND's key specifications.
+/// The place to look for keys, in the terms of COMMAND's key specifications.
 #[derive(Clone, Copy)]
 pub enum KeyPlace {
     /// One key, at this position.
     At(usize),
-    /// As many keys as the number at this position says, behind it.
+    /// The keys behind this position, as many as the number there says.
     Counted(usize),
     /// One key behind this word, which is looked for from this position on.
     Behind(&'static str, usize),
     /// The first half of what follows this word, which is looked for from this position on.
     HalfBehind(&'static str, usize),
-    /// Nobody can tell without knowing the command.
+    /// The positions depend on the command.
     Unknown,
 }
 
@@ -147,7 +148,7 @@ impl Keys {
 
     /// Whether there is exactly one key, at the position [`Keys::first`].
     #[inline]
-    pub fn is_one(self) -> bool {
+    pub(crate) fn is_one(self) -> bool {
         matches!(self, Keys::Range { first, last, .. } if last == first as i32)
     }
 }
@@ -240,20 +241,21 @@ pub struct Command {
     pub name: &'static str,
     /// The number of arguments with the name (and the parent's name); negative: at least so many.
     pub arity: i32,
-    /// What runs it. A parent's handler runs where no subcommand was found.
+    /// The function that runs it. A parent's handler runs if no subcommand was found.
     pub handler: Handler,
     /// Properties.
     pub flags: Flags,
-    /// Where the keys stand.
+    /// The positions of the keys.
     pub keys: Keys,
     /// How the keys are used: one entry for all keys, or one for each. Empty: what follows from the
     /// flags.
     pub key_uses: &'static [KeyUse],
     /// How a call uses its keys, where that depends on its arguments.
     pub use_by: Option<fn(Args<'_>) -> KeyUse>,
-    /// Which calls run with the world to themselves, outside cluster mode; beside [`Flags::EXCLUSIVE`].
+    /// The calls that run with the world to themselves, outside cluster mode; beside
+    /// [`Flags::EXCLUSIVE`].
     pub alone_if: Option<fn(Args<'_>) -> bool>,
-    /// What of its first key's value it reads first.
+    /// The part of its first key's value that it reads first.
     pub touches: Touches,
     /// The family.
     pub group: Group,
@@ -261,7 +263,7 @@ pub struct Command {
     pub since: &'static str,
     /// The cost, in words.
     pub complexity: &'static str,
-    /// What it does, in a sentence.
+    /// A sentence about its effect.
     pub summary: &'static str,
     /// Its arguments, in the notation of `syntax.rs`.
     pub syntax: &'static str,
@@ -292,7 +294,8 @@ pub enum Role {
     Replconf,
 }
 
-/// What of its first key's value a command reads first, as far as that can be said before it is run: what a batch prefetches.
+/// The part of its first key's value that a command reads first, as far as that is known before it
+/// runs: a batch prefetches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touches {
     /// The key alone, and what lies beside it.
@@ -346,28 +349,30 @@ impl Command {
         self
     }
 
-    /// Sets how a call uses its keys by its arguments, beside what [`Command::uses`] says of all calls.
-    pub const fn uses_by(mut self, use_by: fn(Args<'_>) -> KeyUse) -> Command {
+    /// Sets how a call uses its keys by its arguments, beside what [`Command::uses`] says of all
+    /// calls.
+    pub(crate) const fn uses_by(mut self, use_by: fn(Args<'_>) -> KeyUse) -> Command {
         self.use_by = Some(use_by);
         self
     }
 
-    /// Sets which calls run with the world to themselves, since they reach keys that are not among their arguments. In cluster
-    /// mode such keys must be in the slot of the others, and no call does.
-    pub const fn alone_if(mut self, alone_if: fn(Args<'_>) -> bool) -> Command {
+    /// Sets which calls run with the world to themselves, since they reach keys that are not among
+    /// their arguments. In cluster mode such keys must be in the slot of the others, and no call
+    /// does.
+    pub(crate) const fn alone_if(mut self, alone_if: fn(Args<'_>) -> bool) -> Command {
         self.alone_if = Some(alone_if);
         self
     }
 
     /// Whether a call runs with the world to itself.
     #[inline]
-    pub fn runs_alone(&self, args: Args<'_>, is_cluster: bool) -> bool {
+    pub(crate) fn runs_alone(&self, args: Args<'_>, is_cluster: bool) -> bool {
         self.flags.has(Flags::EXCLUSIVE)
             || !is_cluster && self.alone_if.is_some_and(|alone_if| alone_if(args))
     }
 
     /// How key number `ordinal` is used.
-    pub fn key_use(&self, ordinal: usize) -> KeyUse {
+    pub(crate) fn key_use(&self, ordinal: usize) -> KeyUse {
         match self.key_uses {
             [] if self.flags.has(Flags::WRITE) => KeyUse::RW_ACCESS_UPDATE,
             [] => KeyUse::RO_ACCESS,
@@ -375,8 +380,9 @@ impl Command {
         }
     }
 
-    /// Sets what of its first key's value it reads first, where that is not what most of its family do.
-    pub const fn touches(mut self, touches: Touches) -> Command {
+    /// Sets what of its first key's value it reads first, where that is not what most of its family
+    /// do.
+    pub(crate) const fn touches(mut self, touches: Touches) -> Command {
         self.touches = touches;
         self
     }
@@ -416,13 +422,13 @@ impl Command {
     }
 
     /// Sets the cost, in words.
-    pub const fn costs(mut self, complexity: &'static str) -> Command {
+    pub(crate) const fn costs(mut self, complexity: &'static str) -> Command {
         self.complexity = complexity;
         self
     }
 
     /// Sets the ACL categories that stand in place of the family's.
-    pub const fn categories(mut self, categories: Categories) -> Command {
+    pub(crate) const fn categories(mut self, categories: Categories) -> Command {
         self.categories = categories;
         self
     }
@@ -434,13 +440,13 @@ impl Command {
     }
 
     /// Adds hints for clients and proxies.
-    pub const fn tips(mut self, tips: &'static [&'static str]) -> Command {
+    pub(crate) const fn tips(mut self, tips: &'static [&'static str]) -> Command {
         self.tips = tips;
         self
     }
 
     /// Sets the subcommands.
-    pub const fn subcommands(mut self, subcommands: &'static [Command]) -> Command {
+    pub(crate) const fn subcommands(mut self, subcommands: &'static [Command]) -> Command {
         self.subcommands = subcommands;
         self
     }
@@ -452,7 +458,7 @@ impl Command {
     }
 
     /// All ACL categories.
-    pub fn all_categories(&self) -> Categories {
+    pub(crate) fn all_categories(&self) -> Categories {
         let by_flag = [
             (Flags::WRITE, Categories::WRITE),
             (Flags::READONLY, Categories::READ),

@@ -61,30 +61,30 @@ word_set! {
 
 impl KeyUse {
     /// Reads data.
-    pub const RO_ACCESS: KeyUse = KeyUse::RO.or(KeyUse::ACCESS);
+    pub(crate) const RO_ACCESS: KeyUse = KeyUse::RO.or(KeyUse::ACCESS);
     /// Reads and changes data.
-    pub const RW_ACCESS: KeyUse = KeyUse::RW.or(KeyUse::ACCESS);
+    pub(crate) const RW_ACCESS: KeyUse = KeyUse::RW.or(KeyUse::ACCESS);
     /// Answers what it changes.
-    pub const RW_ACCESS_UPDATE: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::UPDATE);
+    pub(crate) const RW_ACCESS_UPDATE: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::UPDATE);
     /// The same, as the arguments say.
-    pub const RW_ACCESS_UPDATE_VARIABLE_FLAGS: KeyUse =
+    pub(crate) const RW_ACCESS_UPDATE_VARIABLE_FLAGS: KeyUse =
         KeyUse::RW_ACCESS_UPDATE.or(KeyUse::VARIABLE_FLAGS);
     /// Answers and adds.
-    pub const RW_ACCESS_INSERT: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::INSERT);
+    pub(crate) const RW_ACCESS_INSERT: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::INSERT);
     /// Answers what it removes.
-    pub const RW_ACCESS_DELETE: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::DELETE);
+    pub(crate) const RW_ACCESS_DELETE: KeyUse = KeyUse::RW_ACCESS.or(KeyUse::DELETE);
     /// Changes data.
-    pub const RW_UPDATE: KeyUse = KeyUse::RW.or(KeyUse::UPDATE);
+    pub(crate) const RW_UPDATE: KeyUse = KeyUse::RW.or(KeyUse::UPDATE);
     /// Adds data.
-    pub const RW_INSERT: KeyUse = KeyUse::RW.or(KeyUse::INSERT);
+    pub(crate) const RW_INSERT: KeyUse = KeyUse::RW.or(KeyUse::INSERT);
     /// Removes data.
-    pub const RW_DELETE: KeyUse = KeyUse::RW.or(KeyUse::DELETE);
+    pub(crate) const RW_DELETE: KeyUse = KeyUse::RW.or(KeyUse::DELETE);
     /// Replaces a value.
-    pub const OW_UPDATE: KeyUse = KeyUse::OW.or(KeyUse::UPDATE);
+    pub(crate) const OW_UPDATE: KeyUse = KeyUse::OW.or(KeyUse::UPDATE);
     /// Makes a value.
-    pub const OW_INSERT: KeyUse = KeyUse::OW.or(KeyUse::INSERT);
+    pub(crate) const OW_INSERT: KeyUse = KeyUse::OW.or(KeyUse::INSERT);
     /// Removes the key with its data.
-    pub const RM_DELETE: KeyUse = KeyUse::RM.or(KeyUse::DELETE);
+    pub(crate) const RM_DELETE: KeyUse = KeyUse::RM.or(KeyUse::DELETE);
 }
 
 word_set! {

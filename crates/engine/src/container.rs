@@ -11,7 +11,8 @@ pub(crate) fn help(cx: &mut Cx<'_>, name: &str, lines: &[&str]) {
     cx.reply.simple("    Print this help.");
 }
 
-/// The handler of a command with subcommands, where none was named: the arity lets nobody come here.
+/// The handler of a command with subcommands, where none was named: the arity lets nobody come
+/// here.
 pub(crate) fn container(_: &mut Db<'_, '_>, _: &mut Cx<'_>, _: Args<'_>) -> Done {
     Err(Fail::Syntax)
 }

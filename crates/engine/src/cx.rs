@@ -1,4 +1,4 @@
-//! What a command runs with, beside its keys.
+//! The surroundings of a command, beside its keys.
 
 use crate::blocking::{After, Blocked, ReadyKey, Request};
 use crate::db::Key;
@@ -22,8 +22,8 @@ pub enum Park {
         /// When the client is answered at the latest; `None`: never.
         deadline: Option<Millis>,
     },
-    /// A blocking command: until a key is fed, or the time is up. The answer comes through [`crate::Host::answer`], or from
-    /// [`Engine::time_out`].
+    /// A blocking command: until a key is fed, or the time is up. The answer comes through
+    /// [`crate::Host::answer`], or from [`Engine::time_out`].
     Blocked {
         /// When the client is answered at the latest; `None`: never.
         deadline: Option<Millis>,
@@ -44,7 +44,7 @@ impl Park {
     }
 }
 
-/// What comes after a command.
+/// The next step after a command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Outcome {
     /// The client's next command.
@@ -52,7 +52,8 @@ pub enum Outcome {
     Next,
     /// The connection is closed once the reply is out.
     Close,
-    /// The peer does not speak this protocol (`foreign.rs`): the connection is closed, and the log says so.
+    /// The peer does not speak this protocol (`foreign.rs`): the connection is closed, and the log
+    /// says so.
     Foreign,
     /// The client waits; its further commands wait with it.
     Wait(Park),
@@ -60,13 +61,13 @@ pub enum Outcome {
     Rim,
 }
 
-/// What a command runs with.
+/// The surroundings of a command.
 pub struct Cx<'a> {
     /// The engine.
     pub engine: &'a Engine,
     /// The client.
     pub session: &'a mut Session,
-    /// Where the reply goes.
+    /// The reply.
     pub reply: &'a mut Reply,
     /// The configuration of this turn.
     pub config: &'a Arc<Config>,
@@ -76,17 +77,18 @@ pub struct Cx<'a> {
     pub(crate) others: Option<&'a dyn Fn()>,
     /// The thread's counters.
     pub stats: &'a ThreadStats,
-    /// What comes after the command.
+    /// The next step after the command.
     pub outcome: Outcome,
-    /// Whether the client may be made to wait: not in a transaction, and not from the primary's stream.
+    /// Whether the client may be made to wait: not in a transaction, and not from the primary's
+    /// stream.
     pub may_block: bool,
     pub(crate) dirty: u64,
     pub(crate) propagate: Propagate,
-    /// What is to be done after the command; nearly always nothing.
+    /// The work after the command; nearly always none.
     pub(crate) after: Option<Box<After>>,
 }
 
-/// What the log gets of a command that has changed something.
+/// The form in which a command that has changed something goes to the log.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) enum Propagate {
     /// The command as it came.
@@ -101,7 +103,7 @@ pub(crate) enum Propagate {
 impl Cx<'_> {
     /// Serves the thread's other clients, in the middle of a command with
     /// [`Flags::YIELDS`](crate::Flags::YIELDS). What this command has locked stays locked.
-    pub fn let_others_run(&self) {
+    pub(crate) fn let_others_run(&self) {
         if let Some(others) = self.others {
             others();
         }
@@ -115,26 +117,27 @@ impl Cx<'_> {
 
     /// Says what has happened to a key of the client's database, for keyspace notifications.
     #[inline]
-    pub fn notify(&self, class: EventClass, event: &'static str, key: &[u8]) {
+    pub(crate) fn notify(&self, class: EventClass, event: &'static str, key: &[u8]) {
         self.notify_in(self.session.db, class, event, key);
     }
 
     /// As [`Cx::notify`], in any database.
     #[inline]
-    pub fn notify_in(&self, db: usize, class: EventClass, event: &'static str, key: &[u8]) {
+    pub(crate) fn notify_in(&self, db: usize, class: EventClass, event: &'static str, key: &[u8]) {
         let asked = self.config.observe.notify_keyspace_events;
         Notifier::new(asked, &self.engine.events).happened(db, class, event, key);
     }
 
-    /// Says that the command has made a key that was not there (`new`). To be called before the event that tells what the
-    /// key holds.
+    /// Says that the command has made a key that was not there (`new`). To be called before the
+    /// event that tells what the key holds.
     #[inline]
-    pub fn notify_new(&self, key: &[u8]) {
+    pub(crate) fn notify_new(&self, key: &[u8]) {
         self.notify(EventClass::New, "new", key);
     }
 
-    /// Says that the command has fed a list, sorted set or stream of the client's database in place, so that clients which wait
-    /// for it can be served. A key that was made, replaced or removed is noticed without it.
+    /// Says that the command has fed a list, sorted set or stream of the client's database in
+    /// place, so that clients which wait for it can be served. A key that was made, replaced or
+    /// removed is noticed without it.
     #[inline]
     pub fn ready(&mut self, key: Key<'_>) {
         if self.engine.blocking.has_clients() {
@@ -143,8 +146,8 @@ impl Cx<'_> {
         }
     }
 
-    /// Chooses what the log gets instead of the command as it came: what depends on the time or on chance must
-    /// not be run again by replicas. `command` is made only if somebody reads the log.
+    /// Chooses what the log gets instead of the command as it came: what depends on the time or on
+    /// chance must not be run again by replicas. `command` is made only if somebody reads the log.
     pub fn propagate_instead(&mut self, command: impl FnOnce() -> Vec<Vec<u8>>) {
         if self.engine.log.is_active() && !self.session.is_primary {
             self.propagate = Propagate::Instead(command());
@@ -152,21 +155,22 @@ impl Cx<'_> {
     }
 
     /// As [`Cx::propagate_instead`] with several commands, which replicas apply as one.
-    pub fn propagate_many(&mut self, commands: impl FnOnce() -> Vec<Vec<Vec<u8>>>) {
+    pub(crate) fn propagate_many(&mut self, commands: impl FnOnce() -> Vec<Vec<Vec<u8>>>) {
         if self.engine.log.is_active() && !self.session.is_primary {
             self.propagate = Propagate::Many(commands());
         }
     }
 
-    /// As [`Cx::propagate_instead`] for a key that was deleted because its time has passed: `lazyfree-lazy-expire`
-    /// says how.
+    /// As [`Cx::propagate_instead`] for a key that was deleted because its time has passed:
+    /// `lazyfree-lazy-expire` says how.
     pub(crate) fn propagate_expired(&mut self, key: &[u8]) {
         let verb = crate::db::deletion(self.config.memory.lazyfree_lazy_expire);
         self.propagate_instead(|| vec![verb.to_vec(), key.to_vec()]);
     }
 
-    /// Makes the client wait until one of the keys can serve it, at most until `deadline` (Unix ms; `None`: for ever). Where
-    /// that is not allowed, as in a transaction, the client is answered as if the time were up.
+    /// Makes the client wait until one of the keys can serve it, at most until `deadline` (Unix ms;
+    /// `None`: for ever). If that is not allowed, as in a transaction, the client is answered as if
+    /// the time were up.
     pub fn block(
         &mut self,
         keys: &[Key<'_>],
@@ -184,8 +188,8 @@ impl Cx<'_> {
         self.outcome = Outcome::Wait(Park::Blocked { deadline });
     }
 
-    /// Serves the client from the first of the keys that can, or makes it wait for them: all that a blocking command does once
-    /// its arguments are read.
+    /// Serves the client from the first of the keys that can, or makes it wait for them: all that a
+    /// blocking command does once its arguments are read.
     ///
     /// # Errors
     /// Those of the operation.

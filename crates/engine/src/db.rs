@@ -10,9 +10,9 @@ use tessera_store::{
     World, WorldExclusive,
 };
 
-/// What is locked for a command.
+/// The locks of a command.
 pub(crate) enum Locks<'w, 'k> {
-    /// Nothing but the world: the command locks slots by itself, one at a time.
+    /// Only the world: the command locks slots by itself, one at a time.
     World(&'w mut World<'k>),
     /// The slot of its key.
     One(SlotGuard<'w>),
@@ -37,7 +37,8 @@ impl<'w, 'k: 'w> Locks<'w, 'k> {
         }
     }
 
-    /// The guard of a slot that is locked, to be shared among readers; where all are, one that was used before.
+    /// The guard of a slot that is locked, to be shared among readers; where all are, one that was
+    /// used before.
     ///
     /// # Panics
     /// If it is not.
@@ -67,7 +68,7 @@ impl<'w, 'k: 'w> Locks<'w, 'k> {
 pub struct Key<'a> {
     /// The key.
     pub bytes: &'a [u8],
-    /// Where it belongs.
+    /// Its place.
     pub hash: KeyHash,
 }
 
@@ -78,7 +79,7 @@ pub(crate) enum ExpiredKeys {
     Remove,
     /// A replica hides them from its clients, and waits for its primary.
     Hide,
-    /// What the primary sends is applied as it is.
+    /// Commands from the primary are applied as they are.
     Show,
 }
 
@@ -101,7 +102,7 @@ pub struct Db<'w, 'k> {
     pub(crate) unit: Option<Box<Unit>>,
 }
 
-/// Who is told of what no command has asked for: keys whose time has come, reads that found nothing.
+/// The receivers of events that no command has asked for: expired keys, reads that found nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Told<'a> {
     pub(crate) log: &'a Log,
@@ -175,7 +176,7 @@ impl<'w, 'k> Db<'w, 'k> {
     ///
     /// # Panics
     /// If the command's table entry does not have that flag.
-    pub fn exclusive(&mut self) -> &mut WorldExclusive<'k> {
+    pub(crate) fn exclusive(&mut self) -> &mut WorldExclusive<'k> {
         match &mut self.locks {
             Locks::All(all) => all.world(),
             _ => panic!("an exclusive command"),
@@ -192,14 +193,14 @@ impl<'w, 'k> Db<'w, 'k> {
         self.access
     }
 
-    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the idle time, in seconds, and the counter of
-    /// uses that it brings the policy takes what it can use.
+    /// The access clock of an entry that comes from elsewhere (RESTORE, a load): of the idle time,
+    /// in seconds, and the counter of uses that it brings the policy takes what it can use.
     pub fn access_of(&self, idle_seconds: Option<u64>, frequency: Option<u8>) -> u32 {
         self.keyspace.access_of(idle_seconds, frequency, self.now)
     }
 
-    /// Looks a key up in order to change it. A key whose time has come is removed first; on a replica, which clients may
-    /// write to only if it is configured so, without a word to others.
+    /// Looks a key up in order to change it. A key whose time has come is removed first; on a
+    /// replica, which clients may write to only if it is configured so, without a word to others.
     #[inline]
     pub fn lookup<'g, 'a>(&'g mut self, key: Key<'a>) -> Lookup<'g, 'w, 'a>
     where
@@ -210,7 +211,7 @@ impl<'w, 'k> Db<'w, 'k> {
 
     /// As [`Db::lookup`], in any database.
     #[inline]
-    pub fn lookup_in<'g, 'a>(&'g mut self, db: usize, key: Key<'a>) -> Lookup<'g, 'w, 'a>
+    pub(crate) fn lookup_in<'g, 'a>(&'g mut self, db: usize, key: Key<'a>) -> Lookup<'g, 'w, 'a>
     where
         'k: 'g,
     {
@@ -255,7 +256,8 @@ impl<'w, 'k> Db<'w, 'k> {
         Some(found)
     }
 
-    /// The entry of a key that is to be asked about: counts hits and misses, and leaves the access clock alone.
+    /// The entry of a key that is to be asked about: counts hits and misses, and leaves the access
+    /// clock alone.
     #[inline]
     pub fn look<'g>(&'g mut self, key: Key<'_>) -> Option<Found<'g, 'w>>
     where
@@ -299,17 +301,18 @@ impl<'w, 'k> Db<'w, 'k> {
     }
 
     /// Whether an entry with this expiry is there for this command's client.
-    pub fn is_live(&self, expiry: Option<Millis>) -> bool {
+    pub(crate) fn is_live(&self, expiry: Option<Millis>) -> bool {
         self.expired == ExpiredKeys::Show || expiry.is_none_or(|at| at > self.now)
     }
 
-    /// Whether a key that gets this expiry is to be deleted at once: only a primary judges, all others wait for it.
-    pub fn is_past(&self, expiry: Millis) -> bool {
+    /// Whether a key that gets this expiry is to be deleted at once: only a primary judges, all
+    /// others wait for it.
+    pub(crate) fn is_past(&self, expiry: Millis) -> bool {
         self.expired == ExpiredKeys::Remove && expiry <= self.now
     }
 
-    /// For commands without keys that have come across a key whose time has come: a primary removes it and tells its
-    /// replicas.
+    /// For commands without keys that have come across a key whose time has come: a primary removes
+    /// it and tells its replicas.
     pub(crate) fn remove_due(&mut self, key: &[u8]) {
         if self.expired != ExpiredKeys::Remove {
             return;
@@ -349,12 +352,14 @@ impl<'w, 'k> Db<'w, 'k> {
     }
 }
 
-/// The command by which others are told to delete a key: freeing in the background is asked for by UNLINK.
+/// The command by which others are told to delete a key: freeing in the background is asked for by
+/// UNLINK.
 pub fn deletion(lazy: bool) -> &'static [u8] {
     if lazy { b"UNLINK" } else { b"DEL" }
 }
 
-/// A helper for handlers: inserts where there is nothing, replaces where there is something. True: there was nothing.
+/// A helper for handlers: inserts where there is nothing, replaces where there is something. True:
+/// there was nothing.
 pub(crate) fn store(
     lookup: Lookup<'_, '_, '_>,
     value: tessera_store::NewValue<'_>,

@@ -9,7 +9,7 @@ use tessera_log::{Log, ReplId};
 use tessera_slot::Millis;
 use tessera_store::{Keyspace, KeyspaceOptions, Placement};
 
-/// What stands in the way of some commands. Zero on an ordinary node, so that one load settles it.
+/// The obstacles to some commands. Zero on an ordinary node, so that one load settles it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Mode(u32);
 
@@ -76,7 +76,8 @@ pub struct Engine {
     pub run_id: ReplId,
     /// Whether expired keys are looked for (DEBUG SET-ACTIVE-EXPIRE).
     pub(crate) active_expiry: AtomicBool,
-    /// Bytes from which a list's element has a node for itself (DEBUG QUICKLIST-PACKED-THRESHOLD); 0: as configured.
+    /// Bytes from which a list's element has a node for itself (DEBUG QUICKLIST-PACKED-THRESHOLD);
+    /// 0: as configured.
     pub(crate) list_packed_threshold: AtomicUsize,
     /// DEBUG SET-SKIP-CHECKSUM-VALIDATION: RESTORE takes payloads with wrong checksums.
     pub(crate) skip_checksums: AtomicBool,
@@ -88,7 +89,7 @@ pub struct Engine {
     pub(crate) nobody: Arc<crate::ClientInfo>,
     pub(crate) replica_keys: crate::replica_keys::ReplicaKeys,
     pub(crate) eviction: crate::evict::Eviction,
-    /// What commands are called here; `None`: as in the table.
+    /// The names of commands here; `None`: as in the table.
     pub(crate) renamed: Option<crate::commands::Renamed>,
     config: ArcSwap<Config>,
     /// Counts changes of the configuration, so that threads see when to load it anew.
@@ -160,7 +161,8 @@ impl Engine {
         &**self.host.get().expect("the host is set before the first command")
     }
 
-    /// Chooses who is told of keyspace notifications; once, before the first command. Without it nobody is.
+    /// Chooses who is told of keyspace notifications; once, before the first command. Without it
+    /// nobody is.
     pub fn set_event_sink(&self, sink: Arc<dyn crate::EventSink>) {
         assert!(self.events.set(sink).is_ok(), "the sink is set once");
     }
@@ -184,7 +186,7 @@ impl Engine {
         self.config_version.fetch_add(1, Relaxed);
     }
 
-    /// What stands in the way of some commands.
+    /// The obstacles to some commands.
     #[inline]
     pub fn mode(&self) -> Mode {
         Mode(self.mode.load(Relaxed))

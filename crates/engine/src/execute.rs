@@ -2,7 +2,6 @@
 
 use crate::blocking::{After, Left};
 use crate::command::{Command, Flags, Keys, Role, Touches, range_end};
-use crate::commands::Missing;
 use crate::cx::{Cx, Outcome, Park, Propagate};
 use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
 use crate::notify::Notifier;
@@ -13,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
 use tessera_resp::{Protocol, Reply};
 use tessera_slot::{Millis, Offset, Slot, SlotState};
-use tessera_store::{AllSlots, KeyHash, MemberHash, Patience, World};
+use tessera_store::{AllSlots, KeyHash, MemberHash, Patience, World, WorldExclusive};
 
 /// Commands that replicas may be told of: they are held back while writes are paused.
 pub(crate) const TOLD: Flags = Flags::WRITE.or(Flags::MAY_REPLICATE);
@@ -25,10 +24,10 @@ pub struct Prepared {
     pub command: Option<&'static Command>,
     /// The entry's index, of no meaning where there is no entry: see [`ThreadStats::of`].
     pub index: u32,
-    /// Where its first key belongs, if it has one that is always in the same place.
+    /// The place of its first key, if it has one that is always at the same position.
     pub first: Option<KeyHash>,
-    /// The member of the first key's value that it will look for, by its hash; of no meaning for those that only touch the value, and `None`
-    /// for those that do not.
+    /// The member of the first key's value that it will look for, by its hash; of no meaning for
+    /// those that only touch the value, and `None` for those that do not.
     pub member: Option<MemberHash>,
 }
 
@@ -40,7 +39,7 @@ impl Prepared {
     }
 }
 
-/// What a thread keeps from batch to batch.
+/// The state that a thread keeps from batch to batch.
 pub struct Turn<'a> {
     /// The thread's number.
     pub thread: usize,
@@ -65,8 +64,8 @@ impl Engine {
         self.prepare_found(self.find(args), args)
     }
 
-    /// As [`Engine::prepare`], for a command that a primary has sent: it is found by its name in the
-    /// table too, whatever that is called here.
+    /// As [`Engine::prepare`], for a command that a primary has sent: it is found by its name in
+    /// the table too, whatever that is called here.
     pub fn prepare_replicated(&self, args: Args<'_>) -> Prepared {
         self.prepare_found(self.find(args).or_else(|| commands::find(args)), args)
     }
@@ -88,7 +87,8 @@ impl Engine {
         Prepared { command: Some(command), index, first, member }
     }
 
-    /// Runs a request. `world` is entered; a command that needs the world alone leaves and enters it again.
+    /// Runs a request. `world` is entered; a command that needs the world alone leaves and enters
+    /// it again.
     pub fn execute<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
@@ -151,7 +151,8 @@ impl Engine {
         self.run(world, turn, session, prepared, command, args, reply)
     }
 
-    #[allow(clippy::too_many_arguments)] // the pieces of one turn, all borrowed from different owners
+    // the pieces of one turn, all borrowed from different owners
+    #[allow(clippy::too_many_arguments)]
     fn run<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
@@ -162,35 +163,11 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let locks = if command.runs_alone(args, self.mode().any(Mode::CLUSTER)) {
-            *world = None;
-            let alone = match self.keyspace.enter_exclusive_within(turn.patience) {
-                Ok(alone) => alone,
-                Err(busy) => return Outcome::Wait(Park::Locked(busy)),
-            };
-            // The role may have changed while this command waited to be alone.
-            let recheck = match session.is_primary {
-                true => Ok(()),
-                false => self.check_mode(command.keys, command.flags, false, self.mode(), turn),
-            };
-            if let Err(refusal) = recheck {
-                *world = Some(alone.share(turn.thread));
-                return match refusal {
-                    Refusal::Fail(fail) => {
-                        self.refuse(session, reply, turn, Some(prepared.index), fail)
-                    }
-                    Refusal::Wait(park) => Outcome::Wait(park),
-                };
-            }
-            turn.hashes.clear();
-            Locks::All(AllSlots::new(alone))
-        } else {
-            match self.lock(world, turn, prepared.first, command, args) {
-                Ok(locks) => locks,
-                Err(Fail::Locked(busy)) => return Outcome::Wait(Park::Locked(busy)),
-                Err(fail) => {
-                    return self.refuse(session, reply, turn, Some(prepared.index), fail);
-                }
+        let locks = match self.locks_of(world, turn, session, prepared, command, args) {
+            Ok(locks) => locks,
+            Err(Refusal::Wait(park)) => return Outcome::Wait(park),
+            Err(Refusal::Fail(fail)) => {
+                return self.refuse(session, reply, turn, Some(prepared.index), fail);
             }
         };
         let mode = self.mode();
@@ -220,7 +197,8 @@ impl Engine {
             session.last_write = self.log.offset();
         }
         if let Some(alone) = db.unlock() {
-            // Nobody else has it alone before what follows, such as the log of a replica, is done.
+            // No other thread has it alone before the next steps, such as the log of a replica, are
+            // done.
             *world = Some(alone.share(turn.thread));
         }
         if let Some(left) = left {
@@ -228,6 +206,46 @@ impl Engine {
             self.serve_left(world, turn, left);
         }
         called.outcome
+    }
+
+    /// Locks what a command needs.
+    #[inline]
+    fn locks_of<'w, 'k>(
+        &'k self,
+        world: &'w mut Option<World<'k>>,
+        turn: &mut Turn<'_>,
+        session: &Session,
+        prepared: Prepared,
+        command: &Command,
+        args: Args<'_>,
+    ) -> Result<Locks<'w, 'k>, Refusal> {
+        if !command.runs_alone(args, self.mode().any(Mode::CLUSTER)) {
+            return Ok(self.lock(world, turn, prepared.first, command, args)?);
+        }
+        let alone = self.be_alone(world, turn, session, (command.keys, command.flags, false))?;
+        turn.hashes.clear();
+        Ok(Locks::All(AllSlots::new(alone)))
+    }
+
+    /// The world alone, if a command with these keys and flags may still run then; the last says
+    /// that it is EXEC.
+    pub(crate) fn be_alone<'k>(
+        &'k self,
+        world: &mut Option<World<'k>>,
+        turn: &Turn<'_>,
+        session: &Session,
+        (keys, flags, is_exec): (Keys, Flags, bool),
+    ) -> Result<WorldExclusive<'k>, Refusal> {
+        *world = None;
+        let alone = self.keyspace.enter_exclusive_within(turn.patience).map_err(Fail::from)?;
+        // The role may have changed while this command waited to be alone.
+        if !session.is_primary
+            && let Err(refusal) = self.check_mode(keys, flags, is_exec, self.mode(), turn)
+        {
+            *world = Some(alone.share(turn.thread));
+            return Err(refusal);
+        }
+        Ok(alone)
     }
 
     /// The database of a client, with these locks, for commands with these flags.
@@ -240,7 +258,8 @@ impl Engine {
         locks: Locks<'w, 'k>,
         flags: Flags,
     ) -> Db<'w, 'k> {
-        // A write that has come so far came before the pause: what it removes, replicas must be told.
+        // A write that has come so far came before the pause: what it removes, replicas must be
+        // told.
         let is_paused = || !flags.any(TOLD) && self.pause_end(turn.now).is_some();
         Db {
             locks,
@@ -257,7 +276,7 @@ impl Engine {
         }
     }
 
-    /// Who is told of what no command has asked for.
+    /// The receivers of events that no command has asked for.
     #[inline]
     pub(crate) fn told<'w>(&'w self, stats: &'w ThreadStats, config: &Config) -> Told<'w> {
         Told {
@@ -330,8 +349,8 @@ impl Engine {
         Called { outcome, has_changed, after }
     }
 
-    /// What comes after a command, or a transaction, under its locks: its client begins to wait, those who wait for what it
-    /// has changed are served.
+    /// The steps after a command, or a transaction, under its locks: its client begins to wait, and
+    /// clients that wait for changed keys are served.
     #[inline]
     pub(crate) fn serve_after(
         &self,
@@ -376,10 +395,12 @@ impl Engine {
         }
     }
 
-    /// Appends a write to the log, under the locks of its slots; in a transaction it is kept for later.
+    /// Appends a write to the log, under the locks of its slots; in a transaction it is kept for
+    /// later.
     fn record(&self, cx: &mut Cx<'_>, db: &mut Db<'_, '_>, args: Args<'_>) {
         cx.stats.bump(|stats| &stats.dirty, cx.dirty);
-        // A replica's history is its primary's: what clients write to a writable replica stays there.
+        // A replica's history is its primary's: what clients write to a writable replica stays
+        // there.
         if !self.log.is_active() || cx.session.is_primary || self.mode().any(Mode::REPLICA) {
             return;
         }
@@ -470,7 +491,7 @@ impl Engine {
         Ok(Locks::Many(world.lock_many_within(turn.slots, turn.patience)?))
     }
 
-    /// What must hold before a command may run, apart from where its slot is.
+    /// The checks before a command may run, apart from that of its slot.
     #[inline]
     fn check(
         &self,
@@ -483,7 +504,7 @@ impl Engine {
             return Err(Fail::Arity(commands::full_name(command).into()).into());
         }
         if !session.authenticated && !command.flags.has(Flags::NO_AUTH) {
-            return Err(not_authenticated().into());
+            return Err(crate::missing::not_authenticated().into());
         }
         let mode = self.mode();
         if mode.is_plain() || session.is_primary {
@@ -497,7 +518,8 @@ impl Engine {
         }
     }
 
-    /// The part of [`Engine::check`] that depends on the mode of the node. Of EXEC, `flags` are those of its commands.
+    /// The part of [`Engine::check`] that depends on the mode of the node. For EXEC, `flags` are
+    /// those of its commands.
     #[cold]
     pub(crate) fn check_mode(
         &self,
@@ -535,8 +557,8 @@ impl Engine {
         Err(Fail::text(text).into())
     }
 
-    /// In cluster mode: the redirection or refusal for a command whose slot is not simply served here. Called under the
-    /// slot's lock, so the answer is never stale.
+    /// In cluster mode: the redirection or refusal for a command whose slot is not simply served
+    /// here. Called under the slot's lock, so the answer is never stale.
     pub(crate) fn redirect(
         &self,
         db: &mut Db<'_, '_>,
@@ -548,7 +570,8 @@ impl Engine {
         self.redirect_all(db, session, command.flags, &[call])
     }
 
-    /// The same for commands that run together: they are served, or sent elsewhere, together. Of `flags` those of any of them count.
+    /// The same for commands that run together: they are served, or sent elsewhere, together.
+    /// `flags` are those of any of them.
     pub(crate) fn redirect_all(
         &self,
         db: &mut Db<'_, '_>,
@@ -618,7 +641,7 @@ impl Engine {
         }
     }
 
-    /// What a command that is refused is answered. EXEC says that the transaction is over, and why.
+    /// The answer to a command that is refused. EXEC says that the transaction is over, and why.
     #[cold]
     fn give_up_exec<'k>(
         &'k self,
@@ -639,8 +662,8 @@ impl Engine {
         crate::transaction::aborted(refusal)
     }
 
-    /// Answers an error without running the command. A transaction which it should have been part of is spoiled, but not that of a
-    /// primary, which has run it.
+    /// Answers an error without running the command. A transaction which it should have been part
+    /// of is spoiled, but not that of a primary, which has run it.
     pub(crate) fn refuse(
         &self,
         session: &mut Session,
@@ -665,7 +688,7 @@ impl Engine {
     }
 }
 
-/// What a handler left behind.
+/// The results of a handler.
 pub(crate) struct Called {
     pub(crate) outcome: Outcome,
     pub(crate) has_changed: bool,
@@ -733,45 +756,4 @@ fn expired_keys(is_primary: bool, mode: Mode, is_paused: impl FnOnce() -> bool) 
     } else {
         ExpiredKeys::Remove
     }
-}
-
-/// At most so many bytes of a client's text.
-fn shown(bytes: &[u8], limit: usize) -> String {
-    String::from_utf8_lossy(&bytes[..bytes.len().min(limit)]).into_owned()
-}
-
-impl Engine {
-    /// The error for a command that is not in the table.
-    #[cold]
-    fn missing_error(&self, session: &Session, args: Args<'_>) -> Fail {
-        match self.missing(args) {
-            Missing::Unknown => unknown(args),
-            Missing::Absent(_) if !session.authenticated => not_authenticated(),
-            Missing::Absent(name) => commands::not_available(name),
-            Missing::Subcommand(parent) => Fail::text(format!(
-                "ERR unknown subcommand '{}'. Try {} HELP.",
-                shown(args.get(1).unwrap_or_default(), 128),
-                parent.name.to_ascii_uppercase()
-            )),
-        }
-    }
-}
-
-fn not_authenticated() -> Fail {
-    Fail::text("NOAUTH Authentication required.")
-}
-
-/// The error for a command that nobody knows.
-fn unknown(args: Args<'_>) -> Fail {
-    let mut rest = String::new();
-    for arg in args.from(1) {
-        if rest.len() >= 128 {
-            break;
-        }
-        rest.push_str(&format!("'{}' ", shown(arg, 128 - rest.len())));
-    }
-    Fail::text(format!(
-        "ERR unknown command '{}', with args beginning with: {rest}",
-        shown(args.at(0), 128)
-    ))
 }

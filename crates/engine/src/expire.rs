@@ -1,7 +1,8 @@
-//! Active expiry: keys, and fields of hashes (`fields.rs`), whose time has come are removed though nobody asks for them.
+//! Active expiry: keys, and fields of hashes (`fields.rs`), whose time has come are removed though
+//! nobody asks for them.
 //!
-//! The caller owns the place where the walk stands, and decides how long it goes on. Each step locks one slot for a few buckets,
-//! so that no command waits for long.
+//! The caller owns the place where the walk stands, and decides how long it goes on. Each step
+//! locks one slot for a few buckets, so that no command waits for long.
 
 use crate::{Engine, Mode};
 use std::sync::atomic::Ordering::Relaxed;
@@ -13,7 +14,7 @@ const BUCKETS: usize = 16;
 /// Slots without anything to expire that are passed before the caller is asked whether to go on.
 const SLOTS_UNASKED: u16 = 256;
 
-/// Where the walk through all databases of all slots stands.
+/// The position of the walk through all databases of all slots.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ExpireCursor {
     pub(crate) slot: u16,
@@ -32,7 +33,7 @@ impl ExpireCursor {
     }
 }
 
-/// What a call of [`Engine::expire_cycle`] has done.
+/// The outcome of a call of [`Engine::expire_cycle`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Expired {
     /// Keys, and fields of hashes, removed.
@@ -44,11 +45,13 @@ pub struct Expired {
 }
 
 impl Engine {
-    /// Walks on from `cursor`, removing the keys whose time has come, until all slots were seen or `time_left` says no; it is
-    /// asked after each step of a few buckets. A replica removes only what clients have written to it: of all else its
-    /// primary tells it what to. While clients are paused nothing is removed.
+    /// Walks on from `cursor`, removing the keys whose time has come, until all slots were seen or
+    /// `time_left` says no; it is asked after each step of a few buckets. A replica removes only
+    /// what clients have written to it: of all else its primary tells it what to. While clients are
+    /// paused nothing is removed.
     ///
-    /// `thread` is the number of the calling thread, whose counters are used; it must not be inside the world.
+    /// `thread` is the number of the calling thread, whose counters are used; it must not be inside
+    /// the world.
     pub fn expire_cycle(
         &self,
         thread: usize,
@@ -58,7 +61,8 @@ impl Engine {
     ) -> Expired {
         let (mut removed, mut any) = (0, false);
         loop {
-            // Entered anew for each slot, since whoever wants the world alone must not wait for a whole round.
+            // Entered anew for each slot, since whoever wants the world alone must not wait for a
+            // whole round.
             let mut world = self.keyspace.enter(thread);
             let mode = self.mode();
             let is_paused = mode.any(Mode::WRITES_PAUSED) || self.pause_end(now).is_some();
@@ -104,8 +108,8 @@ impl Engine {
         self.sweep_step(world, thread, now, cursor)
     }
 
-    /// One step in the cursor's slot: a few buckets of one database. Gives the number of keys removed, `None` if the slot
-    /// has nothing left to look at.
+    /// One step in the cursor's slot: a few buckets of one database. Gives the number of keys
+    /// removed, `None` if the slot has nothing left to look at.
     fn expire_step(
         &self,
         world: &mut World<'_>,

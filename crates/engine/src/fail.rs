@@ -1,4 +1,4 @@
-//! What a command answers instead of a result. The texts are Redis' own, since programs match on them.
+//! The errors of commands. The texts are Redis' own, since programs match on them.
 
 use std::borrow::Cow;
 use tessera_store::Busy;
@@ -55,5 +55,5 @@ impl From<Busy> for Fail {
     }
 }
 
-/// What a handler gives back: its reply has been written, or an error is to be.
+/// The result of a handler: its reply has been written, or an error is to be.
 pub type Done = Result<(), Fail>;

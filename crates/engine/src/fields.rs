@@ -1,7 +1,8 @@
 //! Fields of hashes whose time has come.
 //!
-//! Nobody sees them: commands ask a hash for its fields as of [`Db::field_time`]. A primary removes them before a command writes to them, and in
-//! steps of active expiry (`expire.rs`), and tells its replicas with HDEL. A replica waits for that.
+//! They are invisible: commands ask a hash for its fields as of [`Db::field_time`]. A primary
+//! removes them before a command writes to them, and in steps of active expiry (`expire.rs`), and
+//! tells its replicas with HDEL. A replica waits for that.
 
 use crate::Engine;
 use crate::db::Told;
@@ -20,7 +21,7 @@ const HASHES: usize = 4;
 /// Buckets of one hash that one step looks at.
 const FIELD_BUCKETS: usize = 16;
 
-/// What has become of a hash that was searched for due fields.
+/// The outcome for a hash that was searched for due fields.
 struct Swept {
     /// The fields that were removed.
     fields: Vec<Vec<u8>>,
@@ -77,8 +78,8 @@ impl Told<'_> {
 }
 
 impl Engine {
-    /// One step of active expiry of fields in the cursor's slot. Gives the number of fields removed, `None` if the slot has nothing
-    /// left to look at.
+    /// One step of active expiry of fields in the cursor's slot. Gives the number of fields
+    /// removed, `None` if the slot has nothing left to look at.
     pub(crate) fn sweep_step(
         &self,
         world: &mut World<'_>,
@@ -96,7 +97,7 @@ impl Engine {
                 due.push(entry.key().to_vec());
             }
         });
-        // What this step does not come to is still there for the next one.
+        // Fields that this step does not come to are left for the next one.
         let mut is_done = due.len() <= HASHES;
         let mut removed = 0;
         for key in due.iter().take(HASHES) {
@@ -138,16 +139,22 @@ impl Engine {
 }
 
 impl Db<'_, '_> {
-    /// The time (Unix ms) as of which the fields of hashes are there for this command's client; 0: all of them are.
+    /// The time (Unix ms) as of which the fields of hashes are there for this command's client; 0:
+    /// all of them are.
     #[inline]
-    pub fn field_time(&self) -> u64 {
+    pub(crate) fn field_time(&self) -> u64 {
         if self.expired == ExpiredKeys::Show { 0 } else { self.now.0 }
     }
 
-    /// Removes those of these fields whose time has come, and tells replicas, who could not know it when they run the command that
-    /// follows. Costs nothing where no hash of the slot has fields that expire.
+    /// Removes those of these fields whose time has come, and tells replicas, who could not know it
+    /// when they run the command that follows. Costs nothing where no hash of the slot has fields
+    /// that expire.
     #[inline]
-    pub fn retire_fields<'a>(&mut self, key: Key<'_>, names: impl Iterator<Item = &'a [u8]>) {
+    pub(crate) fn retire_fields<'a>(
+        &mut self,
+        key: Key<'_>,
+        names: impl Iterator<Item = &'a [u8]>,
+    ) {
         if self.expired == ExpiredKeys::Remove
             && self.locks.guard(key.hash.slot()).aging(self.index) > 0
         {

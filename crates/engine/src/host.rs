@@ -1,4 +1,4 @@
-//! What commands need of the world outside.
+//! The world outside, as commands need it.
 
 use crate::{Args, ClientInfo, Deferred, Fail, Outcome};
 use std::sync::Arc;
@@ -26,7 +26,8 @@ pub struct ShutdownMode {
 /// The node's replication, as ROLE and INFO show it.
 #[derive(Clone, Debug, Default)]
 pub struct Replication {
-    /// The lines of INFO's section, without its title; if there are none, what the log knows is shown.
+    /// The lines of INFO's section, without its title; if there are none, what the log knows is
+    /// shown.
     pub info: Vec<(String, String)>,
     /// The answer to ROLE; `None`: that of a primary without replicas.
     pub role: Option<Value>,
@@ -34,14 +35,16 @@ pub struct Replication {
     pub replicas: usize,
 }
 
-/// What DEBUG asks of the rim.
+/// The requests of DEBUG to the server crate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum DebugRequest {
     /// LOG: writes a line to the log.
     Log(String),
-    /// CHANGE-REPL-ID: goes on with the history under a new name, so that nobody can resynchronise partially.
+    /// CHANGE-REPL-ID: goes on with the history under a new name, so that nobody can resynchronise
+    /// partially.
     ChangeReplicationId,
-    /// DROP-CLUSTER-PACKET-FILTER: packets of this type of the cluster bus are dropped when they come; -1: none, -2: all.
+    /// DROP-CLUSTER-PACKET-FILTER: packets of this type of the cluster bus are dropped when they
+    /// come; -1: none, -2: all.
     DropPackets(i32),
     /// CLOSE-CLUSTER-LINK-ON-PACKET-DROP: whether a dropped packet ends its link.
     CloseOnDrop(bool),
@@ -106,11 +109,11 @@ pub struct Facts {
     pub rates: Rates,
 }
 
-/// The rim, as commands see it. Nothing here blocks for long, unless it says that it is called with
-/// nothing locked.
+/// The server crate, as commands see it. Nothing here blocks for long, unless it says that it is
+/// called with nothing locked.
 pub trait Host: Send + Sync {
-    /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`. A client that may not wait is answered at once, also
-    /// while the node is still busy with what the answer tells.
+    /// Runs a CLUSTER command of the cluster core. `args` begins with `CLUSTER`. A client that may
+    /// not wait is answered at once, also while the node is still busy with what the answer tells.
     fn cluster(
         &self,
         client: &Arc<ClientInfo>,
@@ -126,7 +129,7 @@ pub trait Host: Send + Sync {
         client: &Arc<ClientInfo>,
         answer: crate::Answer,
     ) -> Option<crate::Answer>;
-    /// What commands are routed by; `None` outside cluster mode.
+    /// The view by which commands are routed; `None` outside cluster mode.
     fn routing(&self) -> Option<Arc<RoutingView>>;
     /// Starts to shut the server down. Does not return an answer to the client unless it fails.
     ///
@@ -138,12 +141,13 @@ pub trait Host: Send + Sync {
 
     /// Something was left to do: an I/O thread is to call [`crate::Engine::do_chores`] soon.
     fn wake_for_chores(&self) {}
-    /// Passes the answer on to a client that waits in a blocking command. Called with slots locked: it only leaves a message
-    /// for the client's thread.
+    /// Passes the answer on to a client that waits in a blocking command. Called with slots locked:
+    /// it only leaves a message for the client's thread.
     fn answer(&self, client: &ClientInfo, answer: crate::Answer);
-    /// REPLICAOF host port, or (`None`) NO ONE. With [`Outcome::Next`] the role has changed, and the caller answers; with
-    /// [`Outcome::Wait`] the client is answered with `OK` when it has: that may be only after this command. A client that may not
-    /// wait, as in a transaction, is answered by the caller in any case, and the role follows at once.
+    /// REPLICAOF host port, or (`None`) NO ONE. With [`Outcome::Next`] the role has changed, and
+    /// the caller answers; with [`Outcome::Wait`] the client is answered with `OK` when it has:
+    /// that may be only after this command. A client that may not wait, as in a transaction, is
+    /// answered by the caller in any case, and the role follows at once.
     ///
     /// # Errors
     /// Why nothing can be done about it.
@@ -155,7 +159,8 @@ pub trait Host: Send + Sync {
     ) -> Result<Outcome, Fail>;
     /// The state of replication.
     fn replication(&self) -> Replication;
-    /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than `wanted`.
+    /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than
+    /// `wanted`.
     fn acknowledged(&self, offset: Offset, wanted: usize) -> usize;
     /// Whom this node follows, from the moment in which a client has ordered it.
     fn followed(&self) -> ReplicaOf {
@@ -172,8 +177,8 @@ pub trait Host: Send + Sync {
     /// CONFIG REWRITE. Called with nothing locked.
     ///
     /// # Errors
-    /// Why the file could not be written, as the text behind `ERR `: `The server is running without a config file`,
-    /// or `Rewriting config file: ` and the reason.
+    /// Why the file could not be written, as the text behind `ERR `: `The server is running without
+    /// a config file`, or `Rewriting config file: ` and the reason.
     fn rewrite_config(&self) -> Result<(), String>;
     /// Prepares for the configuration that is about to be set; `changed` are the directives whose
     /// values it changes. May complete values, such as a relative path. Called with nothing locked.
@@ -187,7 +192,8 @@ pub trait Host: Send + Sync {
     ) -> Result<Box<dyn ConfigChange + '_>, (&'static str, String)>;
     /// What only the rim knows of the process and the machine.
     fn facts(&self) -> Facts;
-    /// A monotonic clock, microseconds, for work that may take only so long. A rim without one has no such limits.
+    /// A monotonic clock, microseconds, for work that may take only so long. A rim without one has
+    /// no such limits.
     fn clock_us(&self) -> u64 {
         0
     }

@@ -1,14 +1,15 @@
 //! Commands: the table that describes them, their handlers, and what they run on.
 //!
-//! How it works: [`Engine::prepare`] finds a request's entry in the command table and where its first key
-//! belongs; [`Engine::execute`] checks what must hold (arity, authentication, role, slot ownership), locks the slots
-//! of its keys, runs the handler and appends the write to the log under the same locks. The rim
-//! (`server`) parses, batches, prefetches between the two steps, and sends what stands in the reply.
+//! How it works: [`Engine::prepare`] finds a request's entry in the command table and where its
+//! first key belongs; [`Engine::execute`] checks what must hold (arity, authentication, role, slot
+//! ownership), locks the slots of its keys, runs the handler and appends the write to the log under
+//! the same locks. The rim (`server`) parses, batches, prefetches between the two steps, and sends
+//! what stands in the reply.
 //!
 //! Every command is one entry of a `COMMANDS` table beside its handler, in `commands/`.
 //!
-//! Deliberately not here: sockets, threads, files, clocks. The time is an argument; what a command needs of the outside
-//! goes through the trait [`Host`].
+//! Deliberately not here: sockets, threads, files, clocks. The time is an argument; what a command
+//! needs of the outside goes through the trait [`Host`].
 
 mod args;
 mod arguments;
@@ -33,6 +34,7 @@ mod foreign;
 pub mod hll;
 mod host;
 mod metrics;
+mod missing;
 mod notify;
 mod pause;
 mod replica_keys;
@@ -45,7 +47,8 @@ mod unit;
 mod wide;
 
 pub use args::Args;
-pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_ms, deadline_in_seconds};
+pub(crate) use blocking::deadline_in_ms;
+pub use blocking::{Answer, Blocked, Served, Waiter, deadline_in_seconds};
 pub use client_memory::{EvictedClients, client_memory_limit};
 pub use clients::{AckWait, ClientFilter, ClientInfo, ClientKind, ClientNames, Clients, UNBLOCKED};
 pub use command::{Command, Flags, Group, Handler, KeyPlace, Keys, Role};

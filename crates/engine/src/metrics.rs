@@ -3,8 +3,8 @@
 //! INFO shows them by their names, in the order in which they stand here. Whatever else reports
 //! them goes through the same table, and none of them is read out of INFO's text.
 //!
-//! Not here: counters of single commands and error codes, whose number is not known before, and what
-//! INFO says in words.
+//! Not here: counters of single commands and error codes, whose number is not known before, and
+//! what INFO says in words.
 
 use crate::stats::ThreadStats;
 use crate::{Engine, Facts};

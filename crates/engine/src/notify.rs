@@ -1,7 +1,9 @@
-//! Keyspace notifications: who has asked for it (`notify-keyspace-events`) is told what happens to keys.
+//! Keyspace notifications: those who have asked for them (`notify-keyspace-events`) hear the events
+//! of keys.
 //!
-//! A handler says what has happened with [`crate::Cx::notify`]; with the directive empty, which is the default, that is one test of
-//! a word of the configuration. Otherwise the event goes to the engine's [`EventSink`], under the lock of the key's slot.
+//! A handler says what has happened with [`crate::Cx::notify`]; with the directive empty, which is
+//! the default, that is one test of a word of the configuration. Otherwise the event goes to the
+//! engine's [`EventSink`], under the lock of the key's slot.
 
 use std::sync::{Arc, OnceLock};
 use tessera_config::special::KeyspaceEvents;
@@ -55,14 +57,14 @@ impl EventClass {
     }
 }
 
-/// What has happened to a key.
+/// An event of a key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Event<'a> {
     /// The number of the key's database.
     pub db: usize,
     /// The class.
     pub class: EventClass,
-    /// What has happened: `set`, `del` …
+    /// The event's name: `set`, `del` …
     pub event: &'static str,
     /// The key.
     pub key: &'a [u8],
@@ -72,9 +74,10 @@ pub struct Event<'a> {
     pub by_event: bool,
 }
 
-/// Who is told of events.
+/// The receiver of events.
 pub trait EventSink: Send + Sync {
-    /// Something has happened to a key. Called with the key's slot locked: it must neither block nor use the keyspace.
+    /// Something has happened to a key. Called with the key's slot locked: it must neither block
+    /// nor use the keyspace.
     fn happened(&self, event: &Event<'_>);
 }
 

@@ -1,12 +1,12 @@
-//! CLIENT PAUSE: for a while no client's commands are run, or none that write. Nothing expires meanwhile, so that the data
-//! does not change at all.
+//! CLIENT PAUSE: for a while no client's commands are run, or none that write. Nothing expires
+//! meanwhile, so that the data does not change at all.
 
 use crate::execute::TOLD;
 use crate::{Args, Engine, Mode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use tessera_slot::Millis;
 
-/// What a pause holds back.
+/// The commands that a pause holds back.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum PauseKind {
     /// Commands that write.
@@ -24,7 +24,7 @@ pub(crate) struct Pause {
 }
 
 impl Engine {
-    /// Pauses clients. Where a pause is in effect, the later end and the stricter kind hold.
+    /// Pauses clients. If a pause is in effect, the later end and the stricter kind hold.
     pub fn pause_clients(&self, kind: PauseKind, until: Millis, now: Millis) {
         let present = self.pause_end(now);
         let all = kind == PauseKind::All || present.is_some() && self.pause.all.load(Relaxed);
@@ -34,7 +34,7 @@ impl Engine {
     }
 
     /// Ends the pause that clients have asked for.
-    pub fn unpause_clients(&self) {
+    pub(crate) fn unpause_clients(&self) {
         self.set_mode(Mode::PAUSED, false);
     }
 
@@ -46,8 +46,8 @@ impl Engine {
         Some(Millis(self.pause.until.load(Relaxed))).filter(|&until| until > now)
     }
 
-    /// Whether a command of the stream of this replica's primary has to wait for the end of a pause: it is held back as
-    /// those of clients are. EXEC counts as a write.
+    /// Whether a command of the stream of this replica's primary has to wait for the end of a
+    /// pause: it is held back as those of clients are. EXEC counts as a write.
     pub fn holds_primary_back(&self, args: Args<'_>, now: Millis) -> bool {
         if !self.mode().any(Mode::PAUSED) {
             return false;

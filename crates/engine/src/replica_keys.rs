@@ -1,5 +1,6 @@
-//! Keys with an expiry that clients have written to a writable replica. Its primary knows nothing of them, so the replica
-//! itself removes them when their time comes; all other keys of a replica wait for the primary's word.
+//! Keys with an expiry that clients have written to a writable replica. Its primary knows nothing
+//! of them, so the replica itself removes them when their time comes; all other keys of a replica
+//! wait for the primary's word.
 
 use crate::command::Command;
 use crate::db::Db;

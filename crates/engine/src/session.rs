@@ -1,9 +1,9 @@
-//! What the server knows about one client, beside its bytes.
+//! The state of one client, beside its bytes.
 
 use crate::ClientInfo;
 use std::sync::Arc;
 
-/// What CLIENT REPLY chose.
+/// The choice of CLIENT REPLY.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum ReplyMode {
     /// Every command is answered.
@@ -30,11 +30,13 @@ pub struct Session {
     pub asking: bool,
     /// What CLIENT REPLY chose.
     pub reply_mode: ReplyMode,
-    /// Up to here the reply is settled: EXEC's answer goes out as a whole, whatever its commands chose.
+    /// Up to here the reply is settled: EXEC's answer goes out as a whole, whatever its commands
+    /// chose.
     kept: usize,
     /// CLIENT NO-TOUCH: reads leave the access clock alone.
     pub no_touch: bool,
-    /// The link from the primary: its writes are applied as they are, even where clients may not write.
+    /// The link from the primary: its writes are applied as they are, even where clients may not
+    /// write.
     pub is_primary: bool,
     /// The log's offset after this client's last write, for WAIT.
     pub last_write: tessera_slot::Offset,
@@ -42,7 +44,7 @@ pub struct Session {
     pub(crate) transaction: Option<Box<crate::transaction::Transaction>>,
     /// Keys of WATCH.
     pub(crate) watched: Vec<crate::transaction::Watched>,
-    /// What others see of the client.
+    /// The public state of the client.
     pub info: Arc<ClientInfo>,
 }
 
@@ -70,7 +72,8 @@ impl Session {
         self.transaction.is_some()
     }
 
-    /// Applies CLIENT REPLY to an answer that begins at `start`. Once for each command, when it is answered.
+    /// Applies CLIENT REPLY to an answer that begins at `start`. Once for each command, when it is
+    /// answered.
     #[inline]
     pub fn settle_reply(&mut self, reply: &mut tessera_resp::Reply, start: usize) {
         if self.reply_mode == ReplyMode::On {
@@ -88,14 +91,14 @@ impl Session {
         }
     }
 
-    /// What was settled comes later, wherever it will stand then.
+    /// The settled part comes later, wherever it will stand then.
     pub(crate) fn keep_whole_answer(&mut self) {
         if self.kept > 0 {
             self.kept = usize::MAX;
         }
     }
 
-    /// What the reply has by now is settled, and goes out.
+    /// The present reply is settled, and goes out.
     pub(crate) fn keep_reply(&mut self, reply: &tessera_resp::Reply) {
         if self.reply_mode != ReplyMode::On {
             self.kept = reply.buf.len();

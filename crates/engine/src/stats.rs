@@ -194,12 +194,12 @@ impl Stats {
     }
 
     /// The code words of error replies, each with how often it was answered.
-    pub fn error_codes(&self) -> Vec<(String, u64)> {
+    pub(crate) fn error_codes(&self) -> Vec<(String, u64)> {
         self.error_codes.lock().iter().map(|(code, count)| (code.clone(), *count)).collect()
     }
 
     /// Calls, nanoseconds, rejections and failures of the command with this index.
-    pub fn of_command(&self, index: usize) -> [u64; 4] {
+    pub(crate) fn of_command(&self, index: usize) -> [u64; 4] {
         let mut sums = [0; 4];
         for thread in &self.threads {
             for (sum, counter) in sums.iter_mut().zip(thread.by_command[index].all()) {
@@ -209,7 +209,7 @@ impl Stats {
         sums
     }
 
-    /// CONFIG RESETSTAT. What threads count at the same moment may be lost or survive.
+    /// CONFIG RESETSTAT. Counts of the same moment may be lost or survive.
     pub(crate) fn reset(&self) {
         self.error_codes.lock().clear();
         self.threads.iter().for_each(|thread| thread.reset());

@@ -1,17 +1,19 @@
-//! The arguments of a command, from the notation in its table entry to the tree that COMMAND DOCS shows.
+//! The arguments of a command, from the notation in its table entry to the tree that COMMAND DOCS
+//! shows.
 //!
-//! Notation: words are separated by spaces. A word in capitals is a token, one in small letters a value.
-//! A token directly before a value belongs to it (`EX seconds`). `[…]` is optional, `<…>` groups, `a|b`
-//! chooses one, and `…` behind a word or group means it may be repeated (`key [key ...]` and `key...`
-//! are the same). A value's type follows from its name: `key` and `…key` are keys, `pattern`, `index`,
-//! `count`, `seconds` and such are what they are called.
+//! Notation: words are separated by spaces. A word in capitals is a token, one in small letters a
+//! value. A token directly before a value belongs to it (`EX seconds`). `[…]` is optional, `<…>`
+//! groups, `a|b` chooses one, and `…` behind a word or group means it may be repeated (`key [key
+//! ...]` and `key...` are the same). A value's type follows from its name: `key` and `…key` are
+//! keys, `pattern`, `index`, `count`, `seconds` and such are what they are called.
 
 /// One argument of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Argument {
     /// Its name, in lower case.
     pub(crate) name: String,
-    /// `key`, `string`, `integer`, `double`, `pattern`, `unix-time`, `pure-token`, `oneof`, `block`.
+    /// `key`, `string`, `integer`, `double`, `pattern`, `unix-time`, `pure-token`, `oneof`,
+    /// `block`.
     pub(crate) kind: &'static str,
     /// The token before it.
     pub(crate) token: Option<String>,
@@ -189,7 +191,8 @@ fn value(name: &str) -> Argument {
 mod tests {
     use super::*;
 
-    /// A short form for tests: `name:kind`, `+token`, `?` optional, `*` multiple, parts in parentheses.
+    /// A short form for tests: `name:kind`, `+token`, `?` optional, `*` multiple, parts in
+    /// parentheses.
     fn show(arguments: &[Argument]) -> String {
         let one = |a: &Argument| {
             let token = a.token.as_ref().map(|t| format!("+{t}")).unwrap_or_default();

@@ -29,15 +29,15 @@ impl<'g, 'k, T: Collection> FoundAs<'g, 'k, T> {
         self.found.collection().expect("the type was checked when it was found")
     }
 
-    /// The value, to be changed. Where a command may turn out to change nothing, look with [`FoundAs::get`] first: a running
-    /// snapshot gets a copy of what is edited.
+    /// The value, to be changed. If a command may turn out to change nothing, look with
+    /// [`FoundAs::get`] first: a running snapshot gets a copy of what is edited.
     #[inline]
     pub fn edit(&mut self) -> CollectionMut<'_, T> {
         self.found.edit().expect("the type was checked when it was found")
     }
 
     /// Deletes the key if its value has become empty; whether it has.
-    pub fn delete_if_empty(self) -> bool {
+    pub(crate) fn delete_if_empty(self) -> bool {
         let is_empty = self.get().is_empty();
         if is_empty {
             self.found.delete();
@@ -67,7 +67,7 @@ impl<'w, 'k> Db<'w, 'k> {
     /// # Errors
     /// [`Fail::WrongType`] if the value is of another type.
     #[inline]
-    pub fn read_as<'g, T: Collection>(
+    pub(crate) fn read_as<'g, T: Collection>(
         &'g mut self,
         key: Key<'_>,
     ) -> Result<Option<FoundAs<'g, 'w, T>>, Fail>
@@ -82,7 +82,7 @@ impl<'w, 'k> Db<'w, 'k> {
     /// # Errors
     /// [`Fail::WrongType`] if the value is of another type.
     #[inline]
-    pub fn find_as<'g, T: Collection>(
+    pub(crate) fn find_as<'g, T: Collection>(
         &'g mut self,
         key: Key<'_>,
     ) -> Result<Option<FoundAs<'g, 'w, T>>, Fail>
@@ -97,8 +97,8 @@ impl<'w, 'k> Db<'w, 'k> {
         FoundAs::of(found).map(Some)
     }
 
-    /// The value of a key that is to be changed; where there is none, what `make` makes is put there first. The caller adds
-    /// to it, or calls [`FoundAs::delete_if_empty`].
+    /// The value of a key that is to be changed; where there is none, what `make` makes is put
+    /// there first. The caller adds to it, or calls [`FoundAs::delete_if_empty`].
     ///
     /// # Errors
     /// [`Fail::WrongType`] if the value is of another type.
@@ -126,10 +126,11 @@ impl<'w, 'k> Db<'w, 'k> {
         }
     }
 
-    /// The entries of several keys, to be read side by side; as for [`Db::read`] hits and misses are counted, and the access
-    /// clocks touched. A key may be named twice.
-    pub fn read_many(&mut self, keys: &[Key<'_>]) -> Vec<Option<Ref<'_, Entry>>> {
-        // What changes the slots comes first: keys whose time has come are removed, clocks are touched.
+    /// The entries of several keys, to be read side by side; as for [`Db::read`] hits and misses
+    /// are counted, and the access clocks touched. A key may be named twice.
+    pub(crate) fn read_many(&mut self, keys: &[Key<'_>]) -> Vec<Option<Ref<'_, Entry>>> {
+        // Changes of the slots come first: keys whose time has come are removed, clocks are
+        // touched.
         for &key in keys {
             self.read(key);
         }
@@ -148,7 +149,7 @@ impl<'w, 'k> Db<'w, 'k> {
     ///
     /// # Errors
     /// [`Fail::WrongType`] if one of the values is of another type.
-    pub fn read_many_as<T: Collection>(
+    pub(crate) fn read_many_as<T: Collection>(
         &mut self,
         keys: &[Key<'_>],
     ) -> Result<Vec<Option<CollectionRef<'_, T>>>, Fail> {
@@ -161,8 +162,8 @@ impl<'w, 'k> Db<'w, 'k> {
             .collect()
     }
 
-    /// Puts a collection in the place of whatever a key holds, without expiry; an empty one deletes the key. Whether
-    /// there was something before.
+    /// Puts a collection in the place of whatever a key holds, without expiry; an empty one deletes
+    /// the key. Whether there was something before.
     pub fn put<T: Collection>(&mut self, key: Key<'_>, collection: T) -> bool {
         let access = self.access;
         match self.lookup(key) {

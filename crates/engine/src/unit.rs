@@ -2,7 +2,8 @@
 
 use tessera_log::Log;
 
-/// From this size on (bytes) a unit is encoded before the log is locked: other writers must not wait while it is copied.
+/// From this size on (bytes) a unit is encoded before the log is locked: other writers must not
+/// wait while it is copied.
 const ENCODE_BEFOREHAND: usize = 64 << 10;
 
 /// The writes of a transaction, or of a command that becomes several, in their order.

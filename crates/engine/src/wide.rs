@@ -1,9 +1,10 @@
 //! Loops over bitmaps and registers, a second time with instructions that not every processor has.
 //!
-//! Measured against Valkey 8.1, which does the same, at pipeline 16: BITCOUNT of 125 KB, PFCOUNT of several keys and PFMERGE run at
-//! 0.2 to 0.6 of its speed without them. Passing over the runs of a sparse HyperLogLog has no plain loop here: `hll/sparse.rs` does
-//! it eight bytes at a time. A program that is built for any x86-64 processor asks the one it runs on; all others
-//! take the plain loops, which the tests hold the wide ones against.
+//! Measured against Valkey 8.1, which does the same, at pipeline 16: BITCOUNT of 125 KB, PFCOUNT of
+//! several keys and PFMERGE run at 0.2 to 0.6 of its speed without them. Passing over the runs of a
+//! sparse HyperLogLog has no plain loop here: `hll/sparse.rs` does it eight bytes at a time. A
+//! program that is built for any x86-64 processor asks the one it runs on; all others take the
+//! plain loops, which the tests hold the wide ones against.
 //!
 //! Deliberately not here: what the loops mean. They are told in bytes.
 
@@ -24,7 +25,8 @@ pub(crate) fn count_ones(bytes: &[u8]) -> u64 {
     plain::count_ones(bytes)
 }
 
-/// Raises each of `registers`, of a byte each, to the register of 6 bits in its place. Both are whole steps of four.
+/// Raises each of `registers`, of a byte each, to the register of 6 bits in its place. Both are
+/// whole steps of four.
 pub(crate) fn merge_packed(packed: &[u8], registers: &mut [u8]) {
     debug_assert_eq!(packed.len() / PACKED, registers.len() / 4);
     #[cfg(target_arch = "x86_64")]
@@ -46,11 +48,13 @@ pub(crate) fn pack(registers: &[u8], packed: &mut [u8]) {
     plain::pack(registers, packed);
 }
 
-/// A place in the runs of a sparse HyperLogLog: the byte where a run begins, and the number of its first register.
+/// A place in the runs of a sparse HyperLogLog: the byte where a run begins, and the number of its
+/// first register.
 pub(crate) type RunPlace = (usize, usize);
 
-/// Passes over runs (`hll/sparse.rs` has their format), some 32 bytes at a time, as long as all of them lie before `register`. Gives where that ends, and
-/// the place one step before, or the one where it began. `None`: this processor cannot.
+/// Passes over runs (`hll/sparse.rs` has their format), some 32 bytes at a time, as long as all of
+/// them lie before `register`. Gives where that ends, and the place one step before, or the one
+/// where it began. `None`: this processor cannot.
 #[inline]
 pub(crate) fn pass_runs(
     runs: &[u8],
@@ -136,7 +140,8 @@ mod avx2 {
         (here, before)
     }
 
-    /// The whole runs in bytes of which the first begins a run: their bytes, 31 or 32, and registers.
+    /// The whole runs in bytes of which the first begins a run: their bytes, 31 or 32, and
+    /// registers.
     #[target_feature(enable = "avx2,popcnt")]
     fn whole_runs(bytes: &[u8; RUNS]) -> (usize, usize) {
         // SAFETY: these are 32 bytes, and the load needs no alignment.
@@ -146,24 +151,27 @@ mod avx2 {
         let (firsts, seconds) = pairs(_mm256_movemask_epi8(looks_first) as u32);
         let is_second = bytes_of(seconds);
         let is_first = _mm256_andnot_si256(is_second, looks_first);
-        // The bits of the length: all eight of a second byte, two of a run with a rank, six of the others.
+        // The bits of the length: all eight of a second byte, two of a run with a rank, six of the
+        // others.
         let with_rank = _mm256_cmpgt_epi8(_mm256_setzero_si256(), runs);
         let bits = _mm256_blendv_epi8(all(0x3f), all(3), with_rank);
         let len = _mm256_and_si256(runs, _mm256_or_si256(bits, is_second));
         let low = sum(_mm256_andnot_si256(is_first, len));
         let high = sum(_mm256_and_si256(is_first, len));
-        // A first byte at the end, without its second, is none of the whole runs; all others but first ones count one more.
+        // A first byte at the end, without its second, is none of the whole runs; all others but
+        // first ones count one more.
         let is_cut = (firsts >> (RUNS - 1)) as usize;
         let high = high - is_cut * usize::from(bytes[RUNS - 1] & 0x3f);
         (RUNS - is_cut, low + (high << 8) + RUNS - firsts.count_ones() as usize)
     }
 
-    /// Of bytes that look like the first of two, a bit each: which are, and which are the second. The byte before the lowest is
-    /// no first one.
+    /// The input has a bit for each byte that looks like the first of two. The result says which
+    /// are, and which are the second. The byte before the lowest is no first one.
     ///
-    /// What looks first behind one that is first is second. So in a row of bits every second one counts, from its lowest bit on: a subtraction
-    /// carries through each row, from even and from odd places alike, and shows where they differ from the pattern of odd places
-    /// (as simdjson finds escaped characters).
+    /// A byte that looks first behind one that is first is second. So in a row of bits every second
+    /// one counts, from its lowest bit on: a subtraction carries through each row, from even and
+    /// from odd places alike, and shows where they differ from the pattern of odd places (as
+    /// simdjson finds escaped characters).
     fn pairs(looks: u32) -> (u32, u32) {
         const ODD: u32 = 0xaaaa_aaaa;
         let first_or_end = ((looks << 1 | ODD).wrapping_sub(looks)) ^ ODD;
@@ -197,7 +205,7 @@ mod avx2 {
         packed.len().saturating_sub(HALF.1 - HALF.0) / STEP.1
     }
 
-    /// What `mask` has of each word of 32 bits.
+    /// The bits of `mask` in each word of 32 bits.
     #[target_feature(enable = "avx2")]
     fn masked(words: __m256i, mask: i32) -> __m256i {
         _mm256_and_si256(words, _mm256_set1_epi32(mask))

@@ -260,7 +260,51 @@ fn a_change_of_role_sends_all_away() {
     assert_eq!(answers(&feeder), [(id, text.to_owned())]);
 }
 
-/// Feeders and waiters on threads of their own: every value that was fed is taken once, and none is lost.
+/// Waits for values until it is told to stop; gives what it was answered.
+fn waits_again_and_again(
+    mut client: Client,
+    stop: &AtomicBool,
+    mut random: u64,
+    number: u64,
+) -> Vec<String> {
+    let mut got = Vec::new();
+    while !stop.load(Relaxed) {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(number | 1);
+        let line = ["btake x y 0", "btake y x 0", "btake z x 0"][(random >> 40) as usize % 3];
+        let reply = client.run_as(Some(&BTAKE), line);
+        if !reply.is_empty() {
+            got.push(reply);
+            continue;
+        }
+        if matches!(client.outcome, Outcome::Wait(Park::Locked(_))) {
+            continue;
+        }
+        let id = client.session.info.id;
+        // Waits for the answer, or gives up, as a connection's thread would.
+        for turn in 0.. {
+            let mut answers = client.host.answers.lock().unwrap();
+            let mine = answers.iter().position(|(other, _)| *other == id);
+            if let Some(at) = mine {
+                let bytes = answers.remove(at).1;
+                got.push(String::from_utf8_lossy(&bytes).replace("\r\n", "|"));
+                break;
+            }
+            drop(answers);
+            let is_late = turn > random % 50 || stop.load(Relaxed);
+            if is_late && client.engine.time_out(client.thread, &client.session.info).is_some() {
+                break;
+            }
+            if client.engine.has_chores() {
+                client.engine.do_chores(client.thread, client.now);
+            }
+            std::thread::yield_now();
+        }
+    }
+    got
+}
+
+/// Feeders and waiters on threads of their own: every value that was fed is taken once, and none is
+/// lost.
 fn many_threads(seed: u64) {
     const ROUNDS: u64 = 200;
     let mut main = Client::new();
@@ -273,47 +317,7 @@ fn many_threads(seed: u64) {
                 client.thread = 1 + number as usize % 2;
                 client.is_patient = number == 0;
                 scope.spawn(move || {
-                    let (mut got, mut random) = (Vec::new(), seed * 7 + number + 1);
-                    while !stop.load(Relaxed) {
-                        random =
-                            random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(number | 1);
-                        let line = ["btake x y 0", "btake y x 0", "btake z x 0"]
-                            [(random >> 40) as usize % 3];
-                        let reply = client.run_as(Some(&BTAKE), line);
-                        if !reply.is_empty() {
-                            got.push(reply);
-                            continue;
-                        }
-                        if matches!(client.outcome, Outcome::Wait(Park::Locked(_))) {
-                            continue;
-                        }
-                        let id = client.session.info.id;
-                        // Waits for the answer, or gives up, as a connection's thread would.
-                        for turn in 0.. {
-                            let mut answers = client.host.answers.lock().unwrap();
-                            let mine = answers.iter().position(|(other, _)| *other == id);
-                            if let Some(at) = mine {
-                                let bytes = answers.remove(at).1;
-                                got.push(String::from_utf8_lossy(&bytes).replace("\r\n", "|"));
-                                break;
-                            }
-                            drop(answers);
-                            let is_late = turn > random % 50 || stop.load(Relaxed);
-                            if is_late
-                                && client
-                                    .engine
-                                    .time_out(client.thread, &client.session.info)
-                                    .is_some()
-                            {
-                                break;
-                            }
-                            if client.engine.has_chores() {
-                                client.engine.do_chores(client.thread, client.now);
-                            }
-                            std::thread::yield_now();
-                        }
-                    }
-                    got
+                    waits_again_and_again(client, stop, seed * 7 + number + 1, number)
                 })
             })
             .collect();

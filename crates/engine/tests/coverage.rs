@@ -95,6 +95,7 @@ const CALLS: &[(&str, &str)] = &[
     ("restore k 0 x", "-"),
     ("restore-asking k 0 x", "-"),
     ("debug populate 2", "+OK"),
+    ("debug hold k 0", "+OK"),
     ("debug jmap", "+OK"),
     ("debug log x", "-ERR this DEBUG subcommand is not supported here"),
     ("debug change-repl-id", "-ERR this DEBUG subcommand is not supported here"),
@@ -356,7 +357,7 @@ fn every_command_is_run() {
         assert!(reply.starts_with(expected), "{call}: {reply}");
     }
     let mut missing = names(&mut plain);
-    // What only holds subcommands has no calls of its own.
+    // A command that only holds subcommands has no calls of its own.
     missing.retain(|name| {
         !["client", "cluster", "config", "debug", "memory", "object", "xgroup", "xinfo"]
             .contains(&name.as_str())
@@ -413,7 +414,8 @@ fn arguments_of_any_kind_do_no_harm() {
         for in_cluster in [false, true] {
             let mut client = if in_cluster { Client::in_cluster() } else { server_for("") };
             client.protocol = protocol;
-            // DEBUG POPULATE does what it is told, and is told to make 9,223,372,036,854,775,807 keys here.
+            // DEBUG POPULATE does what it is told, and is told to make 9,223,372,036,854,775,807
+            // keys here.
             for name in names(&mut client).into_iter().filter(|name| name != "debug|populate") {
                 for (at, first) in hostile.iter().enumerate() {
                     for len in 0..5 {

@@ -15,7 +15,7 @@ static ALLOCATOR: CountingAlloc = CountingAlloc;
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 const OOM: &str = "-OOM command not allowed when used memory > 'maxmemory'.";
-/// What each key of these tests takes, and a little more.
+/// The memory of each key of these tests, and a little more.
 const VALUE: usize = 1000;
 
 /// A client of a server with keys `k0` … of a kilobyte each, and as much memory as they take.
@@ -134,7 +134,7 @@ fn volatile_policies_refuse_when_nothing_expires_any_more() {
     full.client.run("expire k7 1000");
     assert_eq!(full.add(20).as_deref(), Some(OOM));
     assert_eq!((full.evicted(), full.client.run("exists k7")), (1, ":0".to_owned()));
-    // What expires from now on can go at once.
+    // Keys that expire from now on can go at once.
     for i in 10..20 {
         full.client.run(&format!("expire k{i} 1000"));
     }

@@ -7,7 +7,8 @@ use harness::Client;
 const INVALID: &str = "-ERR Invalid arguments specified for command";
 const ARITY: &str = "-ERR Invalid number of arguments specified for command";
 
-/// A command with a number of keys: what stands before the number, and what must stand behind the keys.
+/// A command with a number of keys: what stands before the number, and what must stand behind the
+/// keys.
 const COUNTED: &[(&str, &str)] = &[
     ("sintercard", ""),
     ("zunion", ""),

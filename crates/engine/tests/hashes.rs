@@ -423,7 +423,8 @@ fn a_replica_hides_due_fields_and_leaves_them() {
     client.expect(&[("hgetall h", "*4|$1|a|$1|1|$1|b|$1|2"), ("hdel h a", ":1")]);
 }
 
-/// What the history gets of commands that run when the time of the field `due` of `h` has come, and that of `x` of `ttl` has not.
+/// The history of commands that run when the time of the field `due` of `h` has come, and that of
+/// `x` of `ttl` has not.
 fn told(commands: &[&str]) -> Vec<String> {
     let mut client = Client::new();
     client.run("hset h a 1 due 5");

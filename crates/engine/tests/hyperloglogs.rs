@@ -49,7 +49,7 @@ fn unions() {
         ("pfdebug encoding c", "+dense"),
     ]);
     assert_eq!(client.run("pfcount c"), client.run("pfcount a b d"));
-    // Of dense ones the destination keeps what it had.
+    // A dense destination keeps its registers.
     client.run("pfmerge d a b");
     assert_eq!(client.run("pfcount d"), client.run("pfcount c"));
 }
@@ -114,7 +114,7 @@ fn corrupt_ones_are_refused() {
         }
         client.expect(&[("exists l", ":0")]);
     }
-    // What comes before the fault is still there to be changed.
+    // The part before the fault can still be changed.
     client.run("set short HYLL''");
     client.expect(&[("pfadd short a", NOT_HLL)]);
     client.command(&[b"set".as_slice(), b"short", b"HYLL\x01\0\0\0\0\0\0\0\0\0\0\0\x00"]);

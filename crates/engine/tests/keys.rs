@@ -195,7 +195,7 @@ fn replicas_hide_what_has_expired_and_do_not_remove_it() {
         ("wait 1 0", "-ERR WAIT cannot be used with replica instances. Please also note that if a replica is \
           configured to be writable (which is not the default) writes to replicas are just local and are not propagated."),
     ]);
-    // What the primary sends is carried out as it is.
+    // Commands from the primary are carried out as they are.
     client.session.is_primary = true;
     client.expect(&[
         ("get k", "$1|v"),

@@ -45,7 +45,8 @@ const FIELDS: [&str; 31] = [
     "fragmentation.bytes",
 ];
 
-/// The answer to MEMORY STATS in RESP2: names and numbers, those of databases under `db.N/` and their own names.
+/// The answer to MEMORY STATS in RESP2: names and numbers, those of databases under `db.N/` and
+/// their own names.
 fn stats(client: &mut Client) -> BTreeMap<String, f64> {
     let reply = client.run("memory stats");
     let mut lines = reply.split('|').skip(1);
@@ -145,7 +146,7 @@ fn errors_of_debug_are_what_was_asked_for() {
 
 const MIB: usize = 1 << 20;
 
-/// What the only key takes, bytes.
+/// The memory of the only key, in bytes.
 fn taken(client: &mut Client) -> usize {
     let before = tessera_store::taken_by_thread();
     client.run("del k");
@@ -168,7 +169,7 @@ fn a_long_string_that_grows_does_not_double() {
         client.command(&["SET", "k", &text.repeat(long)]);
         assert_ne!(client.command(grow)[0], b'-', "{grow:?}");
         let most = long * MIB + (long * MIB / 32).max(MIB) + 64 * 1024;
-        // Where blocks are not mapped one by one, they may be a quarter larger.
+        // Blocks that are not mapped one by one may be a quarter larger.
         let most = if long < 8 { most * 5 / 4 } else { most };
         let taken = taken(&mut client);
         assert!(taken <= most, "{taken} for {long} MiB after {grow:?}");

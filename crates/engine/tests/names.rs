@@ -1,4 +1,4 @@
-//! What commands are called on a server, and which are not there.
+//! The names of commands on a server, and commands that are not there.
 
 mod harness;
 

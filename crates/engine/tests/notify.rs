@@ -18,7 +18,8 @@ impl EventSink for Notes {
     }
 }
 
-/// A client of a server which notifies of these classes, after `set a 1`, and `set old x` whose time has come.
+/// A client of a server which notifies of these classes, after `set a 1`, and `set old x` whose
+/// time has come.
 fn client(classes: &str) -> (Client, Arc<Notes>) {
     let (mut client, notes) = (Client::new(), Arc::new(Notes::default()));
     client.run("set a 1");

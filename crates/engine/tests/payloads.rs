@@ -1,4 +1,5 @@
-//! DUMP and RESTORE, and DEBUG RELOAD: values of every type and encoding come back as they were, and nothing else is let in.
+//! DUMP and RESTORE, and DEBUG RELOAD: values of every type and encoding come back as they were,
+//! and nothing else is let in.
 
 mod harness;
 
@@ -213,7 +214,8 @@ fn every_form_comes_back_through_dump_and_restore() {
         if let Value::Stream(stream) = &value
             && stream.counters.is_some()
         {
-            // Group by group, which no digest covers. Version 2 does not tell when consumers were active.
+            // Group by group, which no digest covers. Version 2 does not tell when consumers were
+            // active.
             assert_eq!(parse_dump(&payload, Limits::default()).unwrap(), value);
         }
         let command: [&[u8]; 4] = [b"RESTORE", b"b", b"0", &payload];
@@ -302,7 +304,7 @@ fn digests_are_those_of_valkey() {
     for (key, value) in values {
         assert_eq!(restore(&mut client, key, &value), "+OK");
     }
-    // What Valkey 8.1 answers for the same keys.
+    // The answers of Valkey 8.1 for the same keys.
     client.expect(&[
         (
             "DEBUG DIGEST-VALUE k l s",

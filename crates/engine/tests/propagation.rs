@@ -1,10 +1,11 @@
-//! What replicas are told of writes.
+//! The propagation of writes.
 
 mod harness;
 
 use harness::{Client, START};
 
-/// Runs commands, and gives what the history got, with spaces between arguments and one command a line.
+/// Runs commands, and gives what the history got, with spaces between arguments and one command a
+/// line.
 fn history(commands: &[&str]) -> Vec<String> {
     history_with(tessera_config::Config::default(), commands)
 }

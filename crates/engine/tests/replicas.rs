@@ -1,5 +1,5 @@
-//! Replicas, and theirs, have what their primary has, whatever has just expired there: their clocks differ, and they remove
-//! nothing by themselves.
+//! Replicas, and theirs, have what their primary has, whatever has just expired there: their clocks
+//! differ, and they remove nothing by themselves.
 
 mod harness;
 
@@ -19,12 +19,13 @@ const OTHERS: [&str; 4] = ["l", "s", "z", "d"];
 const FIELDS: [&str; 4] = ["f", "g", "dead", "live"];
 const DATABASES: usize = 2;
 
-/// A primary, its replica, and the replica's replica. The clock of the first replica is behind, that of the second far ahead.
+/// A primary, its replica, and the replica's replica. The clock of the first replica is behind,
+/// that of the second far ahead.
 struct Chain {
     primary: Client,
     replicas: [Client; 2],
     reader: Reader,
-    /// What the primary has been asked, for the message of a failure.
+    /// The primary's requests, for the message of a failure.
     story: Vec<String>,
 }
 
@@ -47,7 +48,8 @@ impl Chain {
         Chain { primary, replicas, reader, story: Vec::new() }
     }
 
-    /// Runs a command on the primary, has its replicas follow, and compares all keys, with what has expired.
+    /// Runs a command on the primary, has its replicas follow, and compares all keys, with what has
+    /// expired.
     fn run(&mut self, line: &str) -> String {
         self.story.push(format!("{} {line}", self.primary.now.0 - START.0));
         let reply = self.primary.run(line);

@@ -1,4 +1,4 @@
-//! What a change of role, paused writes and the history mean for commands that are under way.
+//! Changes of role, paused writes and the history, for commands that are under way.
 
 mod harness;
 
@@ -106,7 +106,7 @@ fn wait_covers_what_the_client_was_told() {
         Outcome::Wait(Park::Acknowledged { replicas: 1, offset: written, deadline: None });
     assert_eq!((awaited(&reader), reader.outcome), (Some(written), outcome));
 
-    // Who was told nothing waits for nothing.
+    // A client without writes waits for nothing.
     let mut stranger = writer.another();
     stranger.run("wait 1 0");
     assert_eq!(awaited(&stranger), Some(Offset(0)));

@@ -1,4 +1,5 @@
-//! Where a cluster's commands may run: MOVED, ASK, TRYAGAIN, CLUSTERDOWN, and what replicas serve.
+//! The nodes on which a cluster's commands may run: MOVED, ASK, TRYAGAIN, CLUSTERDOWN, and what
+//! replicas serve.
 
 mod harness;
 
@@ -16,8 +17,8 @@ fn id(byte: u8) -> NodeId {
     NodeId([byte; 20])
 }
 
-/// What node `me` routes by so long after its start: primaries 1 and 2 with half the slots each but for the last
-/// slot, which nobody has, and node 3, a replica of 1. Node n has port 7000 + n.
+/// The routing of node `me` so long after its start: primaries 1 and 2 with half the slots each but
+/// for the last slot, which has no owner, and node 3, a replica of 1. Node n has port 7000 + n.
 fn view(me: u8, after: u64) -> Arc<RoutingView> {
     let mut text = String::new();
     for (byte, slots) in [(1, " 0-8191"), (2, " 8192-16382"), (3, "")] {
@@ -261,7 +262,7 @@ fn clients_that_wait_for_a_slot_go_with_it() {
         assert!(matches!(client.outcome, Outcome::Wait(Park::Blocked { .. })));
     }
     set_state(&client, slot, SlotState::Remote { owner: Some(id(2)) });
-    // The routing still says what it said: that the slot is node 1's. What counts is the slot's own state.
+    // The routing still says what it said: that the slot is node 1's. The slot's own state counts.
     client.engine.redirect_blocked(1);
     let answers = std::mem::take(&mut *client.host.answers.lock().unwrap());
     let ids: Vec<u64> = answers.iter().map(|(id, _)| *id).collect();

@@ -85,7 +85,7 @@ fn encodings_follow_the_configured_limits() {
         ("object encoding a", "$9|hashtable"),
         ("srem a 3", ":1"),
         ("object encoding a", "$9|hashtable"),
-        // As many members as are given may be added: what they would need is had at once.
+        // All given members may be added: the room for them is taken at once.
         ("sadd b 1 1 1", ":1"),
         ("object encoding b", "$8|listpack"),
         ("sadd c 1", ":1"),
@@ -340,7 +340,8 @@ fn a_scan_meets_all_members() {
     ]);
 }
 
-/// What the history gets of a command, after some others: arguments with spaces between them, one command a line.
+/// The history of a command, after some others: arguments with spaces between them, one command a
+/// line.
 fn history(before: &[&str], command: &str) -> Vec<String> {
     let mut client = Client::new();
     before.iter().for_each(|line| drop(client.run(line)));

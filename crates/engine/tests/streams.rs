@@ -19,7 +19,7 @@ fn with_group(entries: u64) -> Client {
     client
 }
 
-/// What the history got since `reader` was made, without what only frames it.
+/// The history since `reader` was made, without MULTI, EXEC and SELECT.
 fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
     let mut commands = harness::told(reader);
     commands.retain(|command| !["SELECT 0", "MULTI", "EXEC"].contains(&command.as_str()));
@@ -225,7 +225,7 @@ fn streams_are_read_behind_ids() {
     ]);
 }
 
-/// What XINFO GROUPS shows of the only group of `s`: what it has read, and what it has still to read.
+/// The only group of `s` in XINFO GROUPS: the entries that it has read, and its lag.
 fn read_and_lag(client: &mut Client) -> String {
     let shown = client.run("xinfo groups s");
     let (_, shown) = shown.split_once("|$12|entries-read|").expect("the field");
@@ -238,12 +238,12 @@ fn a_group_has_never_read_more_than_was_added() {
         (&["xgroup create s g 1-1 ENTRIESREAD 100"][..], ":3 :0"),
         (&["xgroup create s g 0", "xgroup setid s g 1-1 ENTRIESREAD 100"], ":3 :0"),
         (&["xgroup create s g 1-1 ENTRIESREAD 1"], ":1 :2"),
-        // What is read then counts up to what was added.
+        // The entries read then count up to those added.
         (&["xgroup create s g 1-1 ENTRIESREAD 100", "xreadgroup GROUP g c STREAMS s >"], ":3 :0"),
         (&["xgroup create s g 1-1 ENTRIESREAD 100", "xadd s 9-1 f v"], ":3 :1"),
         (&["xgroup create s g $ ENTRIESREAD 100", "xtrim s MAXLEN 0"], ":3 :0"),
         (&["xgroup create s g 3-1 ENTRIESREAD 3", "xdel s 1-1 2-1"], ":3 :0"),
-        // What was added is said to be less than what was read.
+        // The number of added entries is said to be less than that of read ones.
         (
             &["xgroup create s g $ ENTRIESREAD 3", "xdel s 1-1", "xsetid s 3-1 ENTRIESADDED 2"],
             ":3 :0",
@@ -496,7 +496,8 @@ fn a_lag_is_not_known_behind_a_deleted_entry() {
     let lags: Vec<&str> = groups.split("$3|lag|").skip(1).map(|lag| &lag[..2]).collect();
     assert_eq!(lags, ["$-", ":1"], "{groups}");
 
-    // As Valkey 8.1.8 answers: what a group is said to have read does not count up to a deleted entry.
+    // As Valkey 8.1.8 answers: what a group is said to have read does not count up to a deleted
+    // entry.
     for (from, then, lag) in [
         ("0", "xdel x 1-0", ":2"),
         ("0 entriesread 2", "xdel x 1-0", ":2"),

@@ -115,7 +115,7 @@ fn time_passes() {
         ("keys *", "*0"),
         ("scan 0", "*2|$1|0|*0"),
         ("randomkey", "$-1"),
-        // Who meets an expired key removes it.
+        // A command that meets an expired key removes it.
         ("dbsize", ":0"),
     ]);
     client.expect(&[("setnx l w", ":1"), ("ttl l", ":-1")]);

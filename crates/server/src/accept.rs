@@ -58,7 +58,7 @@ struct UnixFile {
     name: String,
     /// Its absolute path.
     path: PathBuf,
-    /// Which file it is: somebody may have put another in its place.
+    /// The file's identity: another may have been put in its place.
     identity: Option<(u64, u64)>,
 }
 
@@ -196,7 +196,7 @@ fn remove_stale(path: &Path) -> Result<()> {
     };
     anyhow::ensure!(file.file_type().is_socket(), "a file that is no socket is in its place");
     match unix_socket()?.connect(&SockAddr::unix(path)?) {
-        // Nobody listens.
+        // No server listens.
         Err(error) if error.kind() == ErrorKind::ConnectionRefused => {}
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         // WouldBlock: somebody listens whose queue is full.
@@ -225,7 +225,8 @@ pub(crate) fn listen(config: &Config) -> Result<Vec<Listener>> {
     Ok(listeners)
 }
 
-/// Gives a unix socket to a group, whose members `unixsocketperm` may let in; an empty name: to none.
+/// Gives a unix socket to a group, whose members `unixsocketperm` may let in; an empty name: to
+/// none.
 fn give_to_group(path: &Path, name: &str) -> Result<()> {
     if name.is_empty() {
         return Ok(());
@@ -359,7 +360,7 @@ mod tests {
         assert!(path.exists(), "it is left behind");
         let first = listen_at(&path).expect("nobody listens");
 
-        // Whoever has removed it and put another in its place keeps that one.
+        // A program that has removed it and put another in its place keeps that one.
         std::fs::remove_file(&path).expect("it is there");
         let _other = UnixListener::bind(&path).expect("nobody has it");
         drop(first);

@@ -61,7 +61,8 @@ pub(crate) fn raise(clients: u32, io_threads: u16) -> (Raised, Option<TooFew>) {
     (raised, (possible < clients).then_some(TooFew { clients: possible, limit }))
 }
 
-/// How many clients so many descriptors are enough for: where they are few, a quarter of them is kept.
+/// How many clients so many descriptors are enough for: where they are few, a quarter of them is
+/// kept.
 fn clients_within(limit: u64, io_threads: u16) -> u32 {
     let fewest = FEWEST_KEPT + 2 * u64::from(io_threads);
     let kept = (limit / 4).clamp(fewest, MOST_KEPT.max(fewest));

@@ -1,5 +1,5 @@
-//! The thread that removes keys whose time has come, or for which there is no room, and fits values which have come to rest. On its way it takes
-//! the samples for INFO's rates.
+//! The thread that removes keys whose time has come, or for which there is no room, and fits values
+//! which have come to rest. On its way it takes the samples for INFO's rates.
 
 use crate::server::{Asked, Server};
 use crate::time;
@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use tessera_config::Config;
 use tessera_engine::{ExpireCursor, Expired, Room};
 
-/// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as in Redis.
+/// The share of its period that a walk may take, in percent; `active-expire-effort` adds to it as
+/// in Redis.
 const SHARE: u64 = 25;
 const SHARE_PER_EFFORT: u64 = 2;
 /// The share of its period for which values may be fitted, in percent: after a load of small values
@@ -18,8 +19,8 @@ const FITTING_SHARE: u64 = 20;
 /// a longer one.
 const IDLE_PAUSE_MAX: u64 = 1000;
 
-/// Where nothing expires, all slots are walked through once in so many milliseconds, or when a key gets an expiry: a walk
-/// costs an idle server more than all else that it does.
+/// If nothing expires, all slots are walked through once in this many milliseconds, or when a key
+/// gets an expiry: a walk costs an idle server more than all else that it does.
 const NOTHING_PERIOD: u64 = 1000;
 
 /// How often the thread works, and for how long, by `hz` and `active-expire-effort`.
@@ -46,8 +47,8 @@ impl Pace {
     }
 }
 
-/// What the walks so far say of whether anything expires. A walk that has no time left goes on in the
-/// next one, so it takes several until all slots were seen.
+/// What the walks so far say of whether anything expires. A walk that has no time left goes on in
+/// the next one, so it takes several until all slots were seen.
 #[derive(Default)]
 struct Rounds {
     /// The last walk did not come to the end.

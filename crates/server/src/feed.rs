@@ -1,8 +1,8 @@
 //! The primary's side of a replica's connection: the driver of [`ReplicaSession`].
 //!
-//! It lives on the connection's own I/O thread. A full synchronisation's payload comes from the snapshot thread through a
-//! [`Pipe`]; the stream comes from the log, whose reader stands at the snapshot's moment from the start. Once it has begun,
-//! other threads send it too (`stream.rs`).
+//! It lives on the connection's own I/O thread. A full synchronisation's payload comes from the
+//! snapshot thread through a [`Pipe`]; the stream comes from the log, whose reader stands at the
+//! snapshot's moment from the start. Once it has begun, other threads send it too (`stream.rs`).
 
 use crate::io::Conn;
 use crate::logging::limited;
@@ -24,7 +24,7 @@ use tessera_slot::Millis;
 /// Bytes sent to one replica in one turn, so that its stream does not keep clients waiting.
 const TURN_BYTES: usize = 4 << 20;
 
-/// What is sent to the replica next.
+/// The data that is sent to the replica next.
 enum Stage {
     /// Nothing but answers.
     Talk,
@@ -44,7 +44,7 @@ enum Stage {
 pub(crate) struct Feed {
     session: ReplicaSession,
     stage: Stage,
-    /// What the session says, before anything of the stage.
+    /// The session's messages, which go before anything of the stage.
     outbox: Vec<u8>,
     outbox_sent: usize,
     signs: bool,
@@ -54,7 +54,8 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
-    /// Lets others send the stream of this feed, if it has one by now. Whether they could not before, and can.
+    /// Lets others send the stream of this feed, if it has one by now. Whether they could not
+    /// before, and can.
     ///
     /// # Errors
     /// If the process has no descriptor for it. The connection is to be closed then, since nobody
@@ -94,8 +95,8 @@ impl Feed {
         self.signs = true;
     }
 
-    /// Bytes that wait to be sent, as far as `client-output-buffer-limit replica` counts them: the log that is kept
-    /// for this replica.
+    /// Bytes that wait to be sent, as far as `client-output-buffer-limit replica` counts them: the
+    /// log that is kept for this replica.
     pub(crate) fn pending(&self) -> u64 {
         let kept = match &self.stage {
             Stage::Payload { reader, .. } | Stage::Loaded(reader) | Stage::Stream(reader) => {
@@ -126,7 +127,8 @@ impl Feed {
         }
     }
 
-    /// Sends what there is. False if the socket takes no more for now. `held`: the stream, if others may send it.
+    /// Sends what there is. False if the socket takes no more for now. `held`: the stream, if
+    /// others may send it.
     ///
     /// # Errors
     /// Why the connection is to be closed.

@@ -16,7 +16,7 @@ use tessera_resp::{Reply, Value};
 use tessera_slot::Offset;
 use tessera_store::Flushed;
 
-/// What commands reach of the server. The server owns the engine, which owns this.
+/// The server, as commands reach it. The server owns the engine, which owns this.
 pub(crate) struct Rim(Weak<Server>);
 
 impl Rim {
@@ -29,7 +29,8 @@ impl Rim {
     }
 }
 
-/// Follows a primary from now on, or becomes one (`None`). Returns when the old primary's stream is no longer applied.
+/// Follows a primary from now on, or becomes one (`None`). Returns when the old primary's stream is
+/// no longer applied.
 pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     let engine = &server.engine;
     let Some(primary) = primary else {
@@ -57,7 +58,8 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);
-    // Who waits for acknowledgements of this node's own history waits in vain, and so does who waits for a key to change.
+    // A client that waits for acknowledgements of this node's own history waits in vain, and so
+    // does one that waits for a key to change.
     server.wake_waiting();
     engine.unblock_all(0);
     crate::logging::set_role(true);
@@ -137,12 +139,14 @@ impl Host for Rim {
         let server = self.server();
         let primary = primary.map(|(host, port)| Primary { host: host.to_owned(), port });
         if primary.is_some() {
-            // The client's next write is refused already: what it wrote would be lost in the synchronisation.
+            // The client's next write is refused already: what it wrote would be lost in the
+            // synchronisation.
             let read_only = server.engine.config().replication.replica_read_only;
             server.engine.set_mode(Mode::REPLICA, true);
             server.engine.set_mode(Mode::READ_ONLY, read_only);
         }
-        // Following waits until the world is empty, in which this command still is: the client is answered after that.
+        // Following waits until the world is empty, in which this command still is: the client is
+        // answered after that.
         let follower = Arc::clone(&server);
         let start = || {
             std::thread::Builder::new()
@@ -162,7 +166,8 @@ impl Host for Rim {
             .follow
             .order(order, start)
             .map_err(|error| Fail::text(format!("ERR no thread for this: {error}")))?;
-        // Who does not wait must not be completed either: it may be waiting for something else by then.
+        // A client that does not wait must not be completed either: it may be waiting for something
+        // else by then.
         Ok(if may_wait { Outcome::Wait(Park::Elsewhere) } else { Outcome::Next })
     }
 

@@ -1,4 +1,5 @@
-//! What the server's program answers instead of running a server: `--version`, `--help` and the like.
+//! The answers of the server's program instead of running a server: `--version`, `--help` and the
+//! like.
 
 use crate::VERSION;
 use std::fs;
@@ -39,7 +40,7 @@ pub(crate) fn information(name: CalledAs, args: &[Vec<u8>]) -> Option<Informatio
     })
 }
 
-/// What is said to who asks for a Sentinel.
+/// The answer to a start as a Sentinel.
 pub const NO_SENTINEL: &str = "Sentinel mode is not available: this program is a server. A cluster \
     replaces failed primaries by itself;\nfor a primary and replicas without a cluster use the \
     redis-sentinel or valkey-sentinel that you have.";
@@ -83,8 +84,8 @@ fn help(name: CalledAs) -> Information {
     }
 }
 
-/// What of the system would slow a server down, as lines `[what]...OK` or `[what]...WARNING:` with
-/// the reason below. Any warning makes the exit code 1.
+/// The settings of the system that would slow a server down, as lines `[what]...OK` or
+/// `[what]...WARNING:` with the reason below. Any warning makes the exit code 1.
 fn check_system() -> Information {
     let checks = [("slow-clocksource", clock_source()), ("tcp-backlog", backlog())];
     let is_good = checks.iter().all(|(_, warning)| warning.is_none());

@@ -87,7 +87,7 @@ struct Budget {
 pub(crate) struct LeftOut(u64);
 
 impl Limit {
-    /// What most lines get: twenty in a row, and one each second.
+    /// The limit of most lines: twenty in a row, and one each second.
     #[allow(
         clippy::declare_interior_mutable_const,
         reason = "each use is the start of a static of its own"

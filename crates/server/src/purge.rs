@@ -1,9 +1,9 @@
 //! Memory that was freed goes back to the system.
 //!
-//! The allocator does that by itself only while memory is taken and freed, and what one thread frees of another's waits for
-//! the other: after a burst (a replica's backlog, a client that did not read, FLUSHALL) an idle server would keep it. A look
-//! through a thread's heap meets each of its pages, too much for every second: it is taken only when much less is in use than
-//! was.
+//! The allocator does that by itself only while memory is taken and freed, and what one thread
+//! frees of another's waits for the other: after a burst (a replica's backlog, a client that did
+//! not read, FLUSHALL) an idle server would keep it. A look through a thread's heap meets each of
+//! its pages, too much for every second: it is taken only when much less is in use than was.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 

@@ -33,7 +33,8 @@ impl Sampler {
         }
     }
 
-    /// The rates between the oldest and the newest sample. Counters that were reset meanwhile count as still.
+    /// The rates between the oldest and the newest sample. Counters that were reset meanwhile count
+    /// as still.
     pub(crate) fn rates(&self) -> Rates {
         let samples = self.0.lock();
         let (Some((from, old)), Some((to, new))) = (samples.front(), samples.back()) else {

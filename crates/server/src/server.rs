@@ -1,4 +1,4 @@
-//! What the threads of the server share.
+//! The state that the threads of the server share.
 
 use crate::bus::ClusterHandle;
 use crate::follow::{Follow, Primary};
@@ -20,7 +20,7 @@ use tessera_store::Patience;
 /// The version of Redis whose behaviour clients may count on.
 pub(crate) const REDIS_VERSION: &str = "7.2.4";
 
-/// What the threads share.
+/// The state that the threads share.
 pub(crate) struct Server {
     pub(crate) engine: Arc<Engine>,
     /// One for each I/O thread.
@@ -42,10 +42,12 @@ pub(crate) struct Server {
     feeders: Box<[AtomicBool]>,
     /// By I/O thread: how many of its clients wait for something.
     parked: Box<[AtomicUsize]>,
-    /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of no use.
+    /// The end of the last REPLCONF GETACK in the log: asking again before more was written is of
+    /// no use.
     asked_until: AtomicU64,
-    /// A replica is about to take over from this node: nothing more may be appended to the log, not even a PING,
-    /// so that the replica can have all of it, and this node follow it without a full synchronisation.
+    /// A replica is about to take over from this node: nothing more may be appended to the log, not
+    /// even a PING, so that the replica can have all of it, and this node follow it without a full
+    /// synchronisation.
     pub(crate) log_closed: AtomicBool,
     pub(crate) deferred: crate::deferred::DeferredQueue,
 }
@@ -67,7 +69,7 @@ pub(crate) struct Stop {
 /// How urgently the server was asked to stop.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Asked {
-    /// Not at all.
+    /// It was not asked to stop.
     #[default]
     No,
     /// When the replicas have what was written, or have had time for it.
@@ -77,7 +79,7 @@ pub(crate) enum Asked {
 }
 
 impl Stop {
-    /// Asks the server to stop. Whoever asks twice does not want to wait.
+    /// Asks the server to stop. A second request does not want to wait.
     pub(crate) fn ask(&self) {
         let mut asked = self.asked.lock();
         *asked = if *asked == Asked::No { Asked::Gracefully } else { Asked::Now };
@@ -107,7 +109,7 @@ impl Stop {
         *asked
     }
 
-    /// What was asked.
+    /// The request.
     pub(crate) fn asked(&self) -> Asked {
         *self.asked.lock()
     }
@@ -152,16 +154,18 @@ impl Server {
         self.feeders.iter().any(|serves| serves.load(Ordering::Acquire))
     }
 
-    /// The log has grown: sends it to the replicas, but for those of the I/O thread `own`, which does that itself.
+    /// The log has grown: sends it to the replicas, but for those of the I/O thread `own`, which
+    /// does that itself.
     pub(crate) fn feed_replicas(&self, own: usize) {
         self.streams.send(own, |thread| self.mailboxes[thread].wake());
     }
 
-    /// So many clients of this I/O thread wait for something.
+    /// This many clients of this I/O thread wait for something.
     pub(crate) fn note_parked(&self, thread: usize, clients: usize) {
         if self.parked[thread].load(Ordering::Relaxed) != clients {
             self.parked[thread].store(clients, Ordering::Relaxed);
-            // Pairs with the one in `wake_waiting`: either the waker sees who waits, or who waits sees what changed.
+            // Pairs with the one in `wake_waiting`: either the waker sees who waits, or who waits
+            // sees what changed.
             fence(Ordering::SeqCst);
         }
     }
@@ -187,8 +191,9 @@ impl Server {
         }
     }
 
-    /// How many replicas have acknowledged the offset; asks them if they are fewer than `wanted`. To be called with
-    /// the world entered: the question goes into the log, which must still be this node's own to write.
+    /// How many replicas have acknowledged the offset; asks them if they are fewer than `wanted`.
+    /// To be called with the world entered: the question goes into the log, which must still be
+    /// this node's own to write.
     pub(crate) fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
         let reached = self.replicas.acknowledged(offset);
         let may_ask =
@@ -251,12 +256,14 @@ impl Server {
         self.sampler.sample(crate::time::monotonic(), totals);
     }
 
-    /// Has commands know whether this node's data may be old, since it follows a primary without a link to it.
+    /// Has commands know whether this node's data may be old, since it follows a primary without a
+    /// link to it.
     pub(crate) fn note_stale(&self) {
         self.follow.tell_stale(|is_stale| self.engine.set_mode(Mode::STALE, is_stale));
     }
 
-    /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links alive.
+    /// Once a second or so: who counts as a good replica, and the PING that keeps replicas' links
+    /// alive.
     pub(crate) fn replication_tick(&self) {
         let config = self.engine.config();
         self.count_good_replicas(&config);
@@ -401,7 +408,7 @@ impl Flag {
 
 #[cfg(test)]
 impl Server {
-    /// What threads would share, if there were any.
+    /// The shared state without any threads.
     pub(crate) fn without_threads(
         config: tessera_config::Config,
         cluster: Option<Arc<ClusterHandle>>,

@@ -3,7 +3,8 @@
 //! CONFIG SET is all or nothing. What can fail is prepared first ([`prepare`]): sockets are bound,
 //! descriptors are asked for, a directory is opened. Only then the new configuration is set, and
 //! [`Change::commit`] does the rest, which cannot fail. Dropping a [`Change`] undoes what was
-//! prepared. Which effect a directive has stands in its row of the table (`tessera_config::Effect`).
+//! prepared. Which effect a directive has stands in its row of the table
+//! (`tessera_config::Effect`).
 //!
 //! All of this may block, so it runs on the thread of `deferred.rs` with nothing locked.
 

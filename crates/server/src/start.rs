@@ -32,8 +32,8 @@ const OTHER_THREADS: usize = 6;
 #[error("{0:#}")]
 pub struct StartError(#[from] anyhow::Error);
 
-/// Runs a server until it is told to stop. `args` are those of redis-server: a configuration file, then
-/// `--directive value …`; or one such as `--version`, which is answered instead.
+/// Runs a server until it is told to stop. `args` are those of redis-server: a configuration file,
+/// then `--directive value …`; or one such as `--version`, which is answered instead.
 ///
 /// # Errors
 /// Why it could not start; nothing is left behind then.
@@ -89,7 +89,7 @@ fn start(args: &[Vec<u8>]) -> Result<()> {
     enter_dir(&mut config)?;
     raise_descriptor_limit(&mut config, &mut warnings)?;
 
-    // Whatever can fail fails here, in the foreground, where its reason can be read.
+    // Steps that can fail come here, in the foreground, where the reason can be read.
     let listeners = told_to_log(&config, listen(&config))?;
     let (nodes_file, bus_listeners, core) =
         told_to_log(&config, open_cluster(&config, &mut warnings))?;
@@ -180,7 +180,8 @@ fn enter_dir(config: &mut Config) -> Result<()> {
     Ok(())
 }
 
-/// A descriptor for every client; fewer clients, and a warning, where the system gives fewer descriptors.
+/// A descriptor for every client; fewer clients, and a warning, where the system gives fewer
+/// descriptors.
 fn raise_descriptor_limit(config: &mut Config, warnings: &mut Vec<String>) -> Result<()> {
     let wanted = config.network.maxclients;
     let (raised, few) = descriptors::raise(wanted, config.network.io_threads);
@@ -199,7 +200,8 @@ fn raise_descriptor_limit(config: &mut Config, warnings: &mut Vec<String>) -> Re
     Ok(())
 }
 
-/// Has the log file say why the server does not start, for those who watch that alone. Without a file standard error has it anyway.
+/// Has the log file say why the server does not start, for those who watch that alone. Without a
+/// file standard error has it anyway.
 fn told_to_log<T>(config: &Config, result: Result<T>) -> Result<T> {
     let general = &config.general;
     if let Err(error) = &result
@@ -320,7 +322,7 @@ fn watch_signals(server: &Arc<Server>) -> Result<()> {
     use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
     let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
     let server = Arc::clone(server);
-    // Not joined: it ends with the process.
+    // The thread is not joined: it ends with the process.
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
         for signal in &mut signals {
             if signal == SIGHUP {

@@ -1,15 +1,15 @@
 //! Replicas' streams: the part of the log that a replica has not been sent yet.
 //!
-//! Whoever has appended to the log sends it to the replicas before it answers its clients: a client that has read
-//! its answer and asks a replica next is to find its write there. So any thread may send a stream, not only the
-//! one that owns the replica's connection. A stream has a descriptor of its own for the same socket, so that the
-//! connection may be closed meanwhile.
+//! A thread that has appended to the log sends it to the replicas before it answers its clients: a
+//! client that has read its answer and asks a replica next is to find its write there. So any
+//! thread may send a stream, not only the one that owns the replica's connection. A stream has a
+//! descriptor of its own for the same socket, so that the connection may be closed meanwhile.
 //!
-//! The owner keeps the stream locked while it sends what comes before the stream (answers, the end of a
-//! synchronisation), and lets others send only if all of that is out. What the socket does not take is left to
-//! the owner, which is told when it takes more.
+//! The owner keeps the stream locked while it sends the data before the stream (answers, the end of
+//! a synchronisation), and lets others send only if all of that is out. Bytes that the socket does
+//! not take are left to the owner, which epoll wakes when it takes more.
 //!
-//! Not here: how a replica comes to be fed (`feed.rs`), and what it has acknowledged.
+//! Not here: how a replica comes to be fed (`feed.rs`), and the offset that it has acknowledged.
 
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,7 +19,8 @@ use rustix::net::SendFlags;
 use std::sync::Arc;
 use tessera_log::Reader;
 
-/// Bytes that a thread sends of a stream that belongs to another one, so that its own clients need not wait.
+/// Bytes that a thread sends of a stream that belongs to another one, so that its own clients need
+/// not wait.
 const HELP: usize = 256 << 10;
 
 /// A replica's stream.
@@ -29,8 +30,8 @@ pub(crate) struct Stream {
     /// The I/O thread that owns the connection.
     thread: usize,
     socket: OwnedFd,
-    /// A leaf but for the log, which readers lock to find their next chunk. Held while a socket is written to that
-    /// does not block.
+    /// A leaf but for the log, which readers lock to find their next chunk. Held while a socket is
+    /// written to that does not block.
     state: Mutex<StreamState>,
 }
 
@@ -113,7 +114,8 @@ impl StreamState {
 }
 
 impl Stream {
-    /// The owner's hold of the stream: nobody else sends until it is let go, nor after that unless it is open.
+    /// The owner's hold of the stream: nobody else sends until it is let go, nor after that unless
+    /// it is open.
     pub(crate) fn hold(&self) -> MutexGuard<'_, StreamState> {
         let mut state = self.state.lock();
         state.is_open = false;
@@ -132,7 +134,7 @@ impl Stream {
 
     /// Sends the stream for its owner. False: the owner has to see to it.
     fn help(&self) -> bool {
-        // Who has it locked may have looked at the log's end before it was moved.
+        // The thread that has it locked may have looked at the log's end before it was moved.
         let Some(mut state) = self.state.try_lock() else { return false };
         if state.is_full {
             // Its owner is told by the socket.
@@ -175,7 +177,7 @@ impl Streams {
         Ok(stream)
     }
 
-    /// Removes a client's stream, if it has one. Nobody sends it from then on.
+    /// Removes a client's stream, if it has one. No thread sends it from then on.
     pub(crate) fn remove(&self, client: u64) {
         let all = self.0.load();
         if let Some(stream) = all.iter().find(|stream| stream.client == client) {
@@ -187,8 +189,8 @@ impl Streams {
         }
     }
 
-    /// The log has grown: sends the streams of other threads than `own`, and calls `wake` with each thread that has to see to
-    /// one itself.
+    /// The log has grown: sends the streams of other threads than `own`, and calls `wake` with each
+    /// thread that has to see to one itself.
     pub(crate) fn send(&self, own: usize, mut wake: impl FnMut(usize)) {
         for stream in self.0.load().iter() {
             if stream.thread != own && !stream.help() {
@@ -242,7 +244,8 @@ mod tests {
     fn others_send_only_what_nothing_has_to_precede() {
         let (log, streams, stream, mut far) = a_stream();
         log.append_control(&["PING"]);
-        // When the owner has not said that all is out that comes before, then the owner has to send.
+        // When the owner has not said that all is out that comes before, then the owner has to
+        // send.
         assert!(send(&streams));
         assert_eq!(received(&mut far), 0);
 

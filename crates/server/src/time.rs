@@ -1,4 +1,4 @@
-//! The clocks. Nobody below this crate reads one.
+//! The clocks. No crate below this one reads one.
 
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};

@@ -7,9 +7,9 @@
 //! slots while writers go on: a writer that is about to change an entry which the walk has not
 //! reached hands it over first.
 //!
-//! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be taken
-//! from it at a time; [`World::lock_many_within`] sorts. A thread that serves clients waits for a
-//! lock only for as long as its [`Patience`] lasts.
+//! The lock order is in the types: a [`World`] comes first, and only one guard of slots can be
+//! taken from it at a time; [`World::lock_many_within`] sorts. A thread that serves clients waits
+//! for a lock only for as long as its [`Patience`] lasts.
 //!
 //! Deliberately not here: commands, file formats, clocks, threads. Values other than strings are
 //! `tessera_collections`'. Everything public is safe to use.

@@ -35,11 +35,16 @@ impl ScanCursor {
     }
 }
 
+/// Whether most of a table is prefetched when a long walk comes to it.
+fn is_prefetched(table: &Table<Entry>) -> bool {
+    table.bucket_count() <= FIRST_BUCKETS
+}
+
 impl World<'_> {
-    /// Scans on from `cursor`, slot by slot, until about `count` entries were shown, or ten times as many
-    /// buckets were passed. An entry that is there from the first to the last step is shown at least once, within one call just once,
-    /// though a slot with many buckets is not locked all the while.
-    /// `one_slot`: stop at the end of the cursor's slot (for a scan of that slot alone).
+    /// Scans on from `cursor`, slot by slot, until about `count` entries were shown, or ten times
+    /// as many buckets were passed. An entry that is there from the first to the last step is shown
+    /// at least once, within one call just once, though a slot with many buckets is not locked all
+    /// the while. `one_slot`: stop at the end of the cursor's slot (for a scan of that slot alone).
     ///
     /// # Errors
     /// If somebody has a slot locked for longer than the thread waits. What was shown counts for
@@ -72,11 +77,9 @@ impl World<'_> {
                     Table::<Entry>::is_behind(start, code)
                 };
                 let is_first = Cell::new(is_resumed);
-                position = match guard.data.table(db).filter(|table| !table.is_empty()) {
-                    Some(table)
-                        if is_long && table.bucket_count() <= FIRST_BUCKETS && start == 0 =>
-                    {
-                        // All of it, and most of that is prefetched.
+                let table = guard.data.table(db).filter(|table| !table.is_empty());
+                position = match table {
+                    Some(table) if is_long && start == 0 && is_prefetched(table) => {
                         table.fetch();
                         table.for_each(|entry| {
                             shown.set(shown.get() + 1);

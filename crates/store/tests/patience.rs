@@ -112,7 +112,8 @@ fn a_thread_in_the_middle_of_a_command_may_enter_again() {
             drop(keyspace.enter_exclusive());
             done.store(true, SeqCst);
         });
-        // When somebody waits for the world alone, then this thread still enters it, again and again.
+        // When somebody waits for the world alone, then this thread still enters it, again and
+        // again.
         std::thread::sleep(Duration::from_millis(50));
         for _ in 0..1000 {
             let _interrupted = keyspace.interrupt(0);
@@ -207,7 +208,7 @@ fn many_threads_with_and_without_patience_come_through() {
                     if thread != 0 {
                         patience.renew();
                     }
-                    if random % 16 == 0 {
+                    if random.is_multiple_of(16) {
                         if let Ok(world) = keyspace.enter_exclusive_within(&patience) {
                             assert_eq!(alone.fetch_add(1, SeqCst), 0, "alone means alone");
                             assert_eq!(inside.load(SeqCst), 0, "nobody is inside");

@@ -1,5 +1,6 @@
-//! The multi-call binary: `tessera server`, `tessera up`, `tessera version`. Started under the name of a server
-//! (`redis-server`, `valkey-server`, `tessera-server`) it is the server; under that of a Sentinel it says that it is none.
+//! The multi-call binary: `tessera server`, `tessera up`, `tessera version`. Started under the name
+//! of a server (`redis-server`, `valkey-server`, `tessera-server`) it is the server; under that of
+//! a Sentinel it says that it is none.
 
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -12,7 +13,8 @@ static ALLOCATOR: tessera_store::CountingAlloc = tessera_store::CountingAlloc;
 
 tessera_store::use_huge_pages_from_the_start!();
 
-/// Redis Cluster, built anew: a sharded, replicated in-memory data store that speaks Redis' protocols.
+/// Redis Cluster, built anew: a sharded, replicated in-memory data store that speaks Redis'
+/// protocols.
 #[derive(Parser)]
 #[command(name = "tessera", version)]
 struct Cli {

@@ -50,7 +50,7 @@ fn who_takes_too_much_is_disconnected_in_good_order() {
     );
     assert_eq!(control.say("EXISTS k").integer(), 0);
 
-    // What is queued, watched and not read counts as well.
+    // Queued commands, watched keys and unread replies count as well.
     let mut queueing = server.wire();
     assert_eq!(queueing.say("MULTI").text(), "OK");
     let value = "x".repeat(300_000);
@@ -63,7 +63,7 @@ fn who_takes_too_much_is_disconnected_in_good_order() {
         .count();
     assert!((500..5_000).contains(&watched), "{watched}");
 
-    // Who is spared stays, whatever it takes; but not for ever.
+    // A spared client stays, whatever it takes; but not for ever.
     let mut spared = server.wire();
     assert_eq!(spared.say("CLIENT NO-EVICT ON").text(), "OK");
     assert_eq!(control.say("CLIENT NO-EVICT ON").text(), "OK");

@@ -11,11 +11,11 @@ use common::{PATIENCE, await_halted, eventually};
 use redis::cluster::{ClusterClient, ClusterConnection};
 use tessera_cli::up::view::Shard;
 
-/// What a client may wait for the first write after `kill -9` of a primary, with default settings.
+/// The longest time to the first write after `kill -9` of a primary, with default settings.
 const KILLED_LIMIT: Duration = Duration::from_millis(1500);
 /// The same after SIGSTOP, with `cluster-node-timeout 2000`.
 const PAUSED_LIMIT: Duration = Duration::from_millis(3500);
-/// What a handover on command may take.
+/// The longest time of a handover on command.
 const HANDOVER_LIMIT: Duration = Duration::from_secs(2);
 
 /// The `redis` crate's cluster client.
@@ -55,7 +55,8 @@ fn first_write(port: u16, tag: &str) -> Instant {
 
 #[test]
 fn a_killed_primary_is_replaced_and_no_acknowledged_write_is_lost() {
-    // Given: a cluster with default settings, loaded by a cluster client, and writers on every shard.
+    // Given: a cluster with default settings, loaded by a cluster client, and writers on every
+    // shard.
     let mut cluster = Cluster::start(&[]);
     let ports = cluster.ports();
     let mut client = cluster_client(&ports);
@@ -78,8 +79,8 @@ fn a_killed_primary_is_replaced_and_no_acknowledged_write_is_lost() {
     writers[0].await_write_elsewhere(old, killed_at);
     let left: Vec<u16> = ports.iter().copied().filter(|&port| port != old).collect();
     cluster.await_agreement(&left);
-    // A cluster client goes on, too. (That of the `redis` crate asks for the slots anew only when it is redirected,
-    // never when its node is gone: like every user of it, we make another.)
+    // A cluster client goes on, too. (That of the `redis` crate asks for the slots anew only when
+    // it is redirected, never when its node is gone: like every user of it, we make another.)
     let mut client = cluster_client(&ports);
     let key = format!("{{{}}}:client", tags[0]);
     redis::cmd("SET").arg(key).arg("goes on").exec(&mut client).expect("the client goes on");
@@ -103,7 +104,8 @@ fn a_killed_primary_is_replaced_and_no_acknowledged_write_is_lost() {
         assert_eq!(found, Some(number), "loaded:{number}");
     }
 
-    // When the new primary is killed in its turn, then the old one takes over with all that it holds.
+    // When the new primary is killed in its turn, then the old one takes over with all that it
+    // holds.
     let killed_at = Instant::now();
     cluster.nodes.kill(new).expect("it runs");
     let gap = first_write(old, &tags[0]) - killed_at;
@@ -139,8 +141,8 @@ fn a_halted_primary_is_replaced_and_steps_back_when_it_wakes() {
     assert!(gap <= PAUSED_LIMIT, "{gap:?}");
     assert_holds(new, &acknowledged(&writes));
 
-    // And when it wakes, it takes no write before it knows that it was replaced; then it is a replica, and
-    // everybody agrees.
+    // And when it wakes, it takes no write before it knows that it was replaced; then it is a
+    // replica, and everybody agrees.
     cluster.nodes.unpause(old).expect("it runs");
     let answer = asleep.answer().expect("a reply");
     assert!(answer.is_error("CLUSTERDOWN") || answer.is_error("MOVED"), "{answer:?}");
@@ -270,7 +272,8 @@ fn a_cluster_client_reads_and_writes_through_everything() {
     let ports = cluster.ports();
     let mut client = cluster_client(&ports[..1]);
 
-    // Then it finds the others: plain commands, pipelines over all shards, keys of one slot together.
+    // Then it finds the others: plain commands, pipelines over all shards, keys of one slot
+    // together.
     let mut pipe = redis::cluster::cluster_pipe();
     for number in 0..500 {
         pipe.set(format!("piped:{number}"), number).ignore();

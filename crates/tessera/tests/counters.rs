@@ -1,5 +1,6 @@
-//! Every metric that counts is moved by what it counts, and CONFIG RESETSTAT sets to zero those that
-//! it is about. The test starts from the table of metrics: one that nothing here moves fails it.
+//! Every metric that counts is moved by what it counts, and CONFIG RESETSTAT sets to zero those
+//! that it is about. The test starts from the table of metrics: one that nothing here moves fails
+//! it.
 
 mod common;
 

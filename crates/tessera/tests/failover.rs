@@ -1,4 +1,5 @@
-//! What a failover must not lose: with real processes, disks that are slow, primaries that come back at once.
+//! Data that a failover must not lose: with real processes, disks that are slow, primaries that
+//! come back at once.
 
 mod common;
 
@@ -119,7 +120,8 @@ fn a_cluster_whose_nodes_all_restart_serves_without_its_data() {
     cluster.await_ok();
 }
 
-/// Writes to a primary without end while something happens; gives the longest time without a write that was taken.
+/// Writes to a primary without end while something happens; gives the longest time without a write
+/// that was taken.
 fn longest_gap(port: u16, tag: &str, happens: impl FnOnce() + Send) -> Duration {
     let is_over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -146,7 +148,7 @@ fn longest_gap(port: u16, tag: &str, happens: impl FnOnce() + Send) -> Duration 
 fn restarts_of_others_do_not_stop_a_primary() {
     /// A busy machine may let a client wait.
     const LIMIT: Duration = Duration::from_millis(500);
-    /// What follows from a restart has happened by then.
+    /// The consequences of a restart have come by then.
     const AFTERMATH: Duration = Duration::from_secs(3);
     // Given: a primary that serves whatever slots are not served elsewhere.
     let mut cluster = Cluster::start(&["cluster-require-full-coverage no"]);
@@ -232,7 +234,8 @@ fn a_slow_disk_does_not_lose_what_wait_has_acknowledged() {
     let dir = tempfile::tempdir().expect("a directory");
     let Some(program) = server_with_slow_disk(dir.path()) else { return };
     for delay in [150, 400] {
-        // Given: a shard one of whose replicas has all keys, and a slow disk; the other has neither.
+        // Given: a shard one of whose replicas has all keys, and a slow disk; the other has
+        // neither.
         let mut cluster = Cluster::start_as(&program, 2, &[]);
         let shard = cluster.shards().swap_remove(0);
         let tag = tag_in(&shard.ranges);

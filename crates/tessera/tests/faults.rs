@@ -41,7 +41,8 @@ fn without_descriptors_clients_wait_until_there_are_some() {
         std::thread::sleep(Duration::from_millis(10));
     }
 
-    // Then that is told, not again and again, and when there are descriptors again the client is served.
+    // Then that is told, not again and again, and when there are descriptors again the client is
+    // served.
     let told = server.log_text().matches(complaint).count();
     assert_eq!(told, 1, "{}", server.log_text());
     let pid = i32::try_from(server.pid()).ok().and_then(Pid::from_raw);

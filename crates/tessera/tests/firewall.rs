@@ -1,5 +1,5 @@
-//! A firewall that refuses, between real processes in network namespaces. It needs root, `ip` and `iptables`; elsewhere
-//! the test says that it is skipped.
+//! A firewall that refuses, between real processes in network namespaces. It needs root, `ip` and
+//! `iptables`; elsewhere the test says that it is skipped.
 
 mod common;
 
@@ -32,7 +32,8 @@ fn run(line: &str) -> bool {
     command.status().is_ok_and(|status| status.success())
 }
 
-/// Nodes 1 to 6, each in a network namespace of its own, on one bridge. The test stands on the bridge, too.
+/// Nodes 1 to 6, each in a network namespace of its own, on one bridge. The test stands on the
+/// bridge, too.
 struct Network {
     name: String,
     subnet: u8,
@@ -143,7 +144,8 @@ impl Network {
         }
     }
 
-    /// A firewall on a node's host refuses, by reset, what comes from the other nodes, or goes to them.
+    /// A firewall on a node's host refuses, by reset, what comes from the other nodes, or goes to
+    /// them.
     fn refuse(&self, node: u8, chain: &str, side: &str) {
         for other in (1..=NODES).filter(|other| *other != node) {
             let rule = format!(

@@ -20,7 +20,7 @@ use tessera_cluster::bus::{
 use tessera_fuzz::Vary;
 use tessera_slot::{Epoch, NodeId, Offset, Slot, SlotSet};
 
-/// What a client that behaves waits for an answer at most.
+/// The longest wait of a well-behaved client for an answer.
 const LIMIT: Duration = Duration::from_secs(1);
 /// Introductions a second in a flood.
 const FLOOD: u32 = 5000;
@@ -302,7 +302,7 @@ fn behave(shards: &[Shard], is_over: &AtomicBool) -> (u64, Duration) {
     (count, longest)
 }
 
-/// What a node has open, and how long its log is.
+/// The number of descriptors that a node has open, and the length of its log.
 fn taken(cluster: &mut Cluster, port: u16) -> (usize, u64) {
     let pid = cluster.nodes.pid(port).expect("it is ours").expect("it lives");
     let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("it lives").count();
@@ -361,7 +361,7 @@ fn under(attack: impl Fn(u16, u64, &AtomicBool, &AtomicU64) + Sync) {
 
 #[test]
 fn a_flood_of_introductions_replaces_nobody_and_delays_nobody() {
-    // Who is told of connects to a port where all come in and nobody answers.
+    // The invented node is at a port that accepts and never answers.
     let any = SocketAddr::from(([0, 0, 0, 0], 0));
     let silent = TcpListener::bind(any).expect("a port");
     let silent_port = silent.local_addr().expect("it is bound").port();

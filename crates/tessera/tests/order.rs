@@ -1,4 +1,5 @@
-//! Who is served first, and who bears whose cost: replicas before clients, clients beside each other.
+//! The order of service, and the costs of clients for others: replicas before clients, clients
+//! beside each other.
 
 mod common;
 
@@ -19,14 +20,16 @@ fn follow(replica: &Server, primary: &Server) {
     });
 }
 
-/// Of the reads of a replica, each directly after the write of the same key to its primary, those that were old.
+/// The number of stale reads of a replica, each directly after the write of the same key to its
+/// primary.
 fn stale_reads(threads: &str) -> usize {
     const WRITES: usize = 3000;
     let temp = tempfile::tempdir().expect("a directory");
     let [primary, replica] =
         [(); 2].map(|()| Server::tessera(temp.path(), &["--io-threads", threads]));
     follow(&replica, &primary);
-    // Connections are dealt out to threads: every pair of a writer's and a reader's thread is there.
+    // Connections are dealt out to threads: every pair of a writer's and a reader's thread is
+    // there.
     let mut pairs: Vec<(Wire, Wire)> = (0..4).map(|_| (primary.wire(), replica.wire())).collect();
     let mut stale = 0;
     for number in 0..WRITES {
@@ -40,8 +43,8 @@ fn stale_reads(threads: &str) -> usize {
 
 #[test]
 fn a_read_of_the_replica_finds_what_was_just_written() {
-    // Replication is asynchronous, and on a busy machine the replica may be late: Valkey has 0 to 4 of 3000. When
-    // clients were answered before replicas were fed, there were 64 to 2000.
+    // Replication is asynchronous, and on a busy machine the replica may be late: Valkey has 0 to 4
+    // of 3000. When clients were answered before replicas were fed, there were 64 to 2000.
     for threads in ["1", "2", "4"] {
         let best = (0..3).map(|_| stale_reads(threads)).find(|&stale| stale <= 30);
         assert!(
@@ -130,7 +133,8 @@ fn replicas_that_want_the_length_first_take_no_memory_and_no_keys() {
     (0..KEYS).for_each(|key| drop(wire.ask(&["SET", &format!("key:{key}"), &value])));
     let before: usize = wire.info("memory", "used_memory").parse().expect("a number");
 
-    // When twelve replicas ask that do not know how to find the end of a payload by themselves, one of which never reads.
+    // When twelve replicas ask that do not know how to find the end of a payload by themselves, one
+    // of which never reads.
     let silent = TcpStream::connect(("127.0.0.1", server.port)).expect("it listens");
     (&silent).write_all(b"PSYNC ? -1\r\n").expect("sent");
     let mut replicas: Vec<TcpStream> = (0..12)

@@ -1,4 +1,5 @@
-//! Tessera beside Debian's Redis and Valkey 8.1: in one cluster, and as primary and replica of each other.
+//! Tessera beside Debian's Redis and Valkey 8.1: in one cluster, and as primary and replica of each
+//! other.
 //!
 //! Skipped where these are not installed; under CI that is a failure.
 
@@ -49,7 +50,8 @@ fn await_seen(servers: &[&Server], what: &str, is_so: impl Fn(&[SeenNode]) -> bo
     }
 }
 
-/// Gives each server a third of the slots and an epoch of its own; waits until all is well everywhere.
+/// Gives each server a third of the slots and an epoch of its own; waits until all is well
+/// everywhere.
 #[track_caller]
 fn deal_slots(primaries: [&Server; 3]) {
     for (at, (server, (first, last))) in primaries.iter().zip(THIRDS).enumerate() {
@@ -62,9 +64,10 @@ fn deal_slots(primaries: [&Server; 3]) {
     await_state_ok(&primaries);
 }
 
-/// Waits until all of these servers see the three shards with their slots, this one replica (of the primary at this
-/// place) and no other, and the same config epoch for each primary, another for each. Who is killed from here on is
-/// replaced by a replica that knows what it stands for, with the votes of nodes that know it.
+/// Waits until all of these servers see the three shards with their slots, this one replica (of the
+/// primary at this place) and no other, and the same config epoch for each primary, another for
+/// each. A node that is killed from here on is replaced by a replica that knows its slots, with the
+/// votes of nodes that know it.
 #[track_caller]
 fn await_agreement(servers: &[&Server], primaries: [&Server; 3], replica: Option<(usize, u16)>) {
     let expected: Vec<Shard> = (0..3)
@@ -186,7 +189,8 @@ fn redis_and_valkey_join_a_tessera_cluster_and_vote_in_it() {
     let temp = tempfile::tempdir().expect("a directory");
     let root = temp.path();
 
-    // Given: a cluster whose primaries are Tessera, Redis and Valkey, and a Tessera replica of the first.
+    // Given: a cluster whose primaries are Tessera, Redis and Valkey, and a Tessera replica of the
+    // first.
     let mut ours = Server::tessera(root, &CLUSTER);
     let redis = Server::peer(&redis, root, &CLUSTER);
     let valkey = Server::peer(&valkey, root, &CLUSTER);
@@ -257,8 +261,8 @@ fn slots_of(answer: &Answer) -> Vec<(i64, i64, i64, String)> {
     slots
 }
 
-/// In a cluster of three Tessera primaries, one more Tessera node follows a peer's primary, or a peer
-/// follows ours; the followed one is killed.
+/// In a cluster of three Tessera primaries, one more Tessera node follows a peer's primary, or a
+/// peer follows ours; the followed one is killed.
 fn takeover(peer: &Path, peer_is_primary: bool) {
     let temp = tempfile::tempdir().expect("a directory");
     let root = temp.path();

@@ -1,4 +1,5 @@
-//! The cluster as the usual guides make it: six configuration files, six daemons, and a stock `redis-cli`.
+//! The cluster as the usual guides make it: six configuration files, six daemons, and a stock
+//! `redis-cli`.
 //!
 //! Skipped where redis-cli is not installed; under CI that is a failure.
 

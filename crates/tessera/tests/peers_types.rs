@@ -1,5 +1,5 @@
-//! Values of every type in every encoding, replicated between Tessera and Debian's Redis 7.0 and Valkey 8.1: those that are there when
-//! the replica comes, and those that are written afterwards.
+//! Values of every type in every encoding, replicated between Tessera and Debian's Redis 7.0 and
+//! Valkey 8.1: those that are there when the replica comes, and those that are written afterwards.
 //!
 //! Skipped where these are not installed; under CI that is a failure.
 
@@ -24,10 +24,11 @@ fn pairs(first: &[String], second: &[String]) -> Vec<String> {
 /// A command that makes a key, the key's name without its prefix, and the other arguments.
 type Making = (&'static str, &'static str, Vec<String>);
 
-/// Each type in each of its encodings: small and large, numbers of all widths and texts of all lengths.
+/// Each type in each of its encodings: small and large, numbers of all widths and texts of all
+/// lengths.
 fn values() -> Vec<Making> {
     let wide = numbers(20, 1 << 40);
-    // None whose text differs: Redis 7.0 writes 0.1 with 17 digits.
+    // No score whose text differs: Redis 7.0 writes 0.1 with 17 digits.
     let scores: Vec<String> = (0..300)
         .map(|n| ["1", "-2.5", "3e+20", "-inf", "inf", "0.125"][n % 6].to_owned())
         .collect();
@@ -83,7 +84,8 @@ fn fill(primary: &Server, prefix: &str) {
     }
 }
 
-/// The commands that make a stream of several nodes, with gaps, groups, and entries that were not acknowledged.
+/// The commands that make a stream of several nodes, with gaps, groups, and entries that were not
+/// acknowledged.
 fn stream(prefix: &str) -> Vec<String> {
     let key = format!("{prefix}:stream");
     let mut lines: Vec<String> = (1..=250)
@@ -111,7 +113,8 @@ fn stream(prefix: &str) -> Vec<String> {
     lines
 }
 
-/// Everything there is to know about a key (of a stream's groups what they have read only if `counts`), as reading commands tell it; what has no order is sorted.
+/// Everything there is to know about a key (of a stream's groups what they have read only if
+/// `counts`), as reading commands tell it; what has no order is sorted.
 #[track_caller]
 fn read(wire: &mut Wire, key: &str, counts: bool) -> Vec<String> {
     let kind = wire.say(&format!("TYPE {key}")).text();
@@ -159,7 +162,8 @@ fn shown(answer: &Answer) -> String {
     }
 }
 
-/// Counters, groups and what is pending; without times, which replicas count by themselves. `counts`: with what groups have read.
+/// Counters, groups and what is pending; without times, which replicas count by themselves.
+/// `counts`: with what groups have read.
 #[track_caller]
 fn read_stream(wire: &mut Wire, key: &str, counts: bool) -> String {
     let info = wire.say(&format!("XINFO STREAM {key}"));
@@ -235,7 +239,8 @@ fn assert_knows_who_was_never_active(replica: &Server) {
     assert_eq!(idle.expect("it is there")[6..], ["inactive", "-1"]);
 }
 
-/// `counts`: the primary tells its replicas how much groups of streams have read. Redis 7.0 does not.
+/// `counts`: the primary tells its replicas how much groups of streams have read. Redis 7.0 does
+/// not.
 fn replicated(primary: &Server, replica: &Server, counts: bool) {
     // Given: values of all kinds, made before the replica comes and after.
     fill(primary, "early");

@@ -59,7 +59,8 @@ fn expired_keys_go_by_themselves_and_replicas_hide_them() {
     });
 }
 
-/// Halts the primary while a key, which the replica has too, has still some time to live: so nobody can have deleted it.
+/// Halts the primary while a key, which the replica has too, has still some time to live: so nobody
+/// can have deleted it.
 fn halt_with_a_key_that_expires(primary: &Server, wire: &mut Wire, copy: &mut Wire) {
     for ttl in [300, 1000, 3000, 10_000, 30_000] {
         assert_eq!(wire.say(&format!("SET hidden x PX {ttl}")).text(), "OK");
@@ -86,7 +87,8 @@ fn a_paused_replica_holds_its_primarys_stream_back() {
         status => Err(status),
     });
     for (number, kind) in ["WRITE", "ALL"].into_iter().enumerate() {
-        // When clients of the replica are paused, then the data there does not change until the pause ends.
+        // When clients of the replica are paused, then the data there does not change until the
+        // pause ends.
         let since = Instant::now();
         assert_eq!(copy.say(&format!("CLIENT PAUSE {PAUSE} {kind}")).text(), "OK");
         assert_eq!(wire.say(&format!("SET key:{number} v")).text(), "OK");
@@ -129,7 +131,7 @@ fn replicaof_in_a_transaction_completes_nothing_that_comes_after_it() {
     let (_guard, server) = start(&["--io-threads", "2"]);
     let mut wire = server.wire();
     for _ in 0..100 {
-        // Nobody listens there.
+        // No server listens there.
         for command in ["MULTI", "REPLICAOF 127.0.0.1 1", "EXEC"] {
             wire.say(command);
         }
@@ -181,7 +183,7 @@ fn a_replica_without_a_link_knows_that_it_is_stale_once_replicaof_has_answered()
     let (mut wire, mut other) = (server.wire(), server.wire());
     for _ in 0..10 {
         assert_eq!(wire.say("SET k v").text(), "OK");
-        // Nobody listens there.
+        // No server listens there.
         assert_eq!(other.say("REPLICAOF 127.0.0.1 1").text(), "OK");
         assert!(wire.say("GET k").text().starts_with("MASTERDOWN"));
         assert_eq!(other.say("REPLICAOF NO ONE").text(), "OK");

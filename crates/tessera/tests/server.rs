@@ -24,7 +24,8 @@ fn a_protocol_error_closes_its_own_connection_only() {
         ("*2147483648\r\n", "ERR Protocol error: invalid multibulk length"),
         ("SET \"unbalanced\r\n", "ERR Protocol error: unbalanced quotes in request"),
     ] {
-        // Given a command before it, then that one is answered, the error follows, and nothing more.
+        // Given a command before it, then that one is answered, the error follows, and nothing
+        // more.
         let mut wire = server.wire();
         wire.send(format!("*1\r\n$4\r\nPING\r\n{sent}*1\r\n$4\r\nPING\r\n").as_bytes())
             .expect("sent");
@@ -71,7 +72,7 @@ fn a_pipeline_has_no_limit() {
         pipeline.extend(command(&["SET", &key, &number.to_string()]));
         pipeline.extend(command(&["INCR", "counter"]));
     }
-    // What the server does not read yet must not keep us from reading.
+    // Bytes that the server does not read yet must not keep us from reading.
     let socket = TcpStream::connect(("127.0.0.1", server.port)).expect("it runs");
     let mut writing = socket.try_clone().expect("a second handle");
     let writer = std::thread::spawn(move || std::io::Write::write_all(&mut writing, &pipeline));
@@ -142,7 +143,7 @@ fn more_clients_than_allowed_are_refused() {
     assert!(refused.is_closed_by_peer());
     assert!(wires[0].info("stats", "rejected_connections").parse::<u64>().expect("a number") >= 1);
 
-    // Whoever leaves makes room.
+    // A client that leaves makes room.
     drop(wires.pop());
     eventually("there is room", || {
         let answer = server.wire().try_ask(&["PING"]);
@@ -314,7 +315,7 @@ fn small_replies_do_not_count_against_the_output_limit() {
 fn answers_that_came_late_obey_client_reply() {
     let (_temp, server) = start(&[]);
     let mut wire = server.wire();
-    // Nobody acknowledges anything: WAIT is answered when its time is up.
+    // No replica acknowledges anything: WAIT is answered when its time is up.
     wire.send(b"CLIENT REPLY SKIP\r\nWAIT 1 50\r\nPING\r\n").expect("sent");
     assert_eq!(wire.answer().expect("a reply").text(), "PONG");
     wire.send(b"CLIENT REPLY OFF\r\nWAIT 1 50\r\nPING\r\nCLIENT REPLY ON\r\nECHO on\r\n")
@@ -340,7 +341,8 @@ fn a_client_that_sends_no_end_is_disconnected() {
     assert!(cut.is_some(), "it took 64 MB");
     assert!(endless.is_closed_by_peer());
 
-    // A whole command that is too long is not run either, and its client sees an end in good order: all of it is taken.
+    // A whole command that is too long is not run either, and its client sees an end in good order:
+    // all of it is taken.
     let mut long = server.wire();
     let value = vec![b'x'; 3 << 20];
     let answer = long.try_ask(&[&b"SET"[..], b"key", &value]);
@@ -395,7 +397,7 @@ fn a_port_in_use_is_one_clear_line() {
     assert_eq!(text.trim().lines().count(), 1, "{text}");
     assert!(text.contains(&port) && text.to_lowercase().contains("in use"), "{text}");
 
-    // Who watches the log reads it there.
+    // An operator who watches the log reads it there.
     let args = ["--port", &port, "--bind", "127.0.0.1", "--logfile", "in-use.log"];
     let (_, text) = run_to_end(&args, temp.path());
     let log = std::fs::read_to_string(temp.path().join("in-use.log")).expect("it is there");

@@ -1,4 +1,4 @@
-//! What the program does instead of starting, and under which names.
+//! The program's answers instead of starting, under each of its names.
 
 mod common;
 

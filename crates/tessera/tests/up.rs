@@ -77,7 +77,7 @@ fn key_is_set(first: u16) -> bool {
 fn a_hangup_ends_it_in_order_and_what_is_lost_is_said() {
     let temp = tempfile::tempdir().expect("a directory");
     let first = free_ports(3);
-    // Whatever runs this test may ignore hang-ups itself, which its children inherit.
+    // The program that runs this test may ignore hang-ups itself, which its children inherit.
     let hears_hangups = ["env", "--default-signal=HUP"];
     let mut up = Up::start(&hears_hangups, temp.path(), Some(first), "first");
     up.await_line("Connect with:");

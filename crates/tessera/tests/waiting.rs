@@ -1,4 +1,5 @@
-//! Clients that wait, and transactions, on real servers: what needs several threads or several nodes.
+//! Clients that wait, and transactions, on real servers: what needs several threads or several
+//! nodes.
 
 mod common;
 

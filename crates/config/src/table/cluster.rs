@@ -6,13 +6,13 @@ use super::{
 use crate::value::{Bytes, choices};
 
 choices! {
-    /// What clients are told about where a node is.
+    /// The address of a node that clients are told.
     ClusterEndpointType {
         /// Its address.
         Ip = "ip",
         /// Its announced host name.
         Hostname = "hostname",
-        /// Nothing: they use the address they know.
+        /// No address: they use the one they know.
         UnknownEndpoint = "unknown-endpoint",
     }
 }
@@ -54,7 +54,7 @@ family! {
         /// Name for people, shown in logs; empty: none.
         announce_human_nodename: String = String::new(),
             "cluster-announce-human-nodename", checked(checks::node_name).takes(Effect::Cluster);
-        /// What clients are told about where a node is.
+        /// The address of a node that clients are told.
         preferred_endpoint_type: ClusterEndpointType = ClusterEndpointType::Ip,
             "cluster-preferred-endpoint-type",
             choice(ClusterEndpointType::WORDS).takes(Effect::Cluster);

@@ -13,7 +13,7 @@ choices! {
         Debug = "debug",
         /// Much that is rarely of use.
         Verbose = "verbose",
-        /// What an operator wants to see.
+        /// Events that an operator wants to see.
         Notice = "notice",
         /// Only what is wrong.
         Warning = "warning",
@@ -45,7 +45,7 @@ choices! {
 }
 
 choices! {
-    /// Who supervises the process.
+    /// The supervisor of the process.
     Supervised {
         /// Upstart.
         Upstart = "upstart",
@@ -59,7 +59,7 @@ choices! {
 }
 
 choices! {
-    /// Which facility of syslog to use.
+    /// The facility of syslog to use.
     SyslogFacility {
         /// LOG_USER.
         User = "user",
@@ -107,7 +107,7 @@ choices! {
 }
 
 choices! {
-    /// Which channels a new ACL user may use.
+    /// The channels that a new ACL user may use.
     AclPubsubDefault {
         /// All.
         AllChannels = "allchannels",
@@ -117,7 +117,7 @@ choices! {
 }
 
 choices! {
-    /// What happens when a replicated command fails.
+    /// The reaction when a replicated command fails.
     PropagationErrorBehavior {
         /// It is counted.
         Ignore = "ignore",
@@ -139,7 +139,7 @@ family! {
         daemonize: bool = false, "daemonize", FLAG.immutable().effective();
         /// File that holds the process id while the server runs; empty: none, unless daemonized.
         pidfile: String = String::new(), "pidfile", TEXT.immutable().effective();
-        /// Who supervises the process and is told when it is ready.
+        /// The supervisor of the process, which is told when it is ready.
         supervised: Supervised = Supervised::No,
             "supervised", choice(Supervised::WORDS).immutable();
         /// Number of databases, chosen by SELECT; one in cluster mode.
@@ -179,7 +179,7 @@ family! {
         always_show_logo: bool = false, "always-show-logo", FLAG.immutable();
         /// Change the title of the process.
         set_proc_title: bool = true, "set-proc-title", FLAG.immutable();
-        /// What the title of the process says.
+        /// The title of the process.
         proc_title_template: String = "{title} {listen-addr} {server-mode}".to_owned(),
             "proc-title-template", checked(checks::process_title);
         /// Locale for comparing strings in Lua; empty: from the environment.
@@ -191,8 +191,8 @@ family! {
         /// The adjustments: as a primary, as a replica, for children.
         oom_score_adj_values: OomScores = OomScores::default(),
             "oom-score-adj-values", super::LIST;
-        /// Turn transparent huge pages off for this process. With them a fifth more commands run at depth, but making
-        /// one at a page fault can take the kernel more than ten milliseconds.
+        /// Turn transparent huge pages off for this process. With them a fifth more commands run at
+        /// depth, but making one at a page fault can take the kernel more than ten milliseconds.
         disable_thp: bool = true, "disable-thp", FLAG.immutable().effective();
         /// CPUs for the threads that serve clients; empty: all.
         server_cpulist: String = String::new(),
@@ -208,10 +208,10 @@ family! {
             "bgsave_cpulist", TEXT.immutable().also(&["bgsave-cpulist"]);
         /// How long a shutdown waits for replicas that lag, in seconds.
         shutdown_timeout: u32 = 10, "shutdown-timeout", COUNT.effective();
-        /// What SIGINT does.
+        /// The actions on SIGINT.
         shutdown_on_sigint: ShutdownOptions = ShutdownOptions::default(),
             "shutdown-on-sigint", Spec::new(Kind::Choices(ShutdownOptions::WORDS));
-        /// What SIGTERM does.
+        /// The actions on SIGTERM.
         shutdown_on_sigterm: ShutdownOptions = ShutdownOptions::default(),
             "shutdown-on-sigterm", Spec::new(Kind::Choices(ShutdownOptions::WORDS));
         /// How long a script or command may run before others are answered -BUSY, in
@@ -228,16 +228,16 @@ family! {
         /// Password of the default user; empty: none is asked for.
         requirepass: crate::value::Secret = Default::default(),
             "requirepass", super::SECRET.effective();
-        /// Who may change `dir` and `dbfilename` at run time.
+        /// The clients that may change `dir` and `dbfilename` at run time.
         enable_protected_configs: ProtectedAction = ProtectedAction::No,
             "enable-protected-configs", choice(ProtectedAction::WORDS).immutable().effective();
-        /// Who may use DEBUG.
+        /// The clients that may use DEBUG.
         enable_debug_command: ProtectedAction = ProtectedAction::No,
             "enable-debug-command", choice(ProtectedAction::WORDS).immutable().effective();
-        /// Who may use MODULE.
+        /// The clients that may use MODULE.
         enable_module_command: ProtectedAction = ProtectedAction::No,
             "enable-module-command", choice(ProtectedAction::WORDS).immutable();
-        /// What happens when a replicated command fails.
+        /// The reaction when a replicated command fails.
         propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore,
             "propagation-error-behavior", choice(PropagationErrorBehavior::WORDS);
         /// Call itself Redis in replies that name the server.

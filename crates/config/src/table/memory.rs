@@ -4,7 +4,7 @@ use super::{COUNT, FLAG, SIZE_MAX, Spec, bytes, choice, family, integer};
 use crate::value::{Bytes, BytesOrPercent, Kind, choices};
 
 choices! {
-    /// What goes when `maxmemory` is reached.
+    /// The keys that are evicted when `maxmemory` is reached.
     MaxmemoryPolicy {
         /// The least recently used of the keys that expire.
         VolatileLru = "volatile-lru",
@@ -20,7 +20,7 @@ choices! {
         AllkeysLfu = "allkeys-lfu",
         /// Any key.
         AllkeysRandom = "allkeys-random",
-        /// Nothing: writes are refused.
+        /// No keys: writes are refused.
         Noeviction = "noeviction",
     }
 }
@@ -30,7 +30,7 @@ family! {
     Memory in memory {
         /// Most bytes of data; 0: without limit.
         maxmemory: Bytes = Bytes(0), "maxmemory", bytes(0, u64::MAX).effective();
-        /// What goes when `maxmemory` is reached.
+        /// The keys that are evicted when `maxmemory` is reached.
         maxmemory_policy: MaxmemoryPolicy = MaxmemoryPolicy::Noeviction,
             "maxmemory-policy", choice(MaxmemoryPolicy::WORDS).effective();
         /// Keys compared for one eviction.

@@ -1,8 +1,8 @@
 //! The table of directives.
 //!
-//! One file for each family of directives, one row for each directive: its documentation, field, type,
-//! default, name and [`Spec`]. The `family!` macro makes the family's struct and its rows from the
-//! same text, so that a directive cannot be half there.
+//! One file for each family of directives, one row for each directive: its documentation, field,
+//! type, default, name and [`Spec`]. The `family!` macro makes the family's struct and its rows
+//! from the same text, so that a directive cannot be half there.
 
 pub mod checks;
 pub mod cluster;
@@ -18,12 +18,12 @@ pub mod tls;
 use crate::Config;
 use crate::value::{Kind, Refused};
 
-/// What is fixed about a directive apart from its name: the kind of its value and its rules.
+/// The fixed facts about a directive apart from its name: the kind of its value and its rules.
 ///
 /// Built in the table by `Spec::new(kind)` and the modifiers below.
 #[derive(Clone, Copy, Debug)]
 pub struct Spec {
-    /// What its value may be.
+    /// The kind of its value.
     pub kind: Kind,
     /// Whether CONFIG SET may change it.
     pub mutable: bool,
@@ -37,7 +37,7 @@ pub struct Spec {
     pub deny_loading: bool,
     /// How a change of it takes effect; `None`: this server does not act upon it.
     pub effect: Option<Effect>,
-    /// What it asks for that this version does not have.
+    /// The protection that it asks for and this version does not have.
     pub lacking: Option<Lacking>,
     /// Other names for the same directive.
     pub aliases: &'static [&'static str],
@@ -74,13 +74,14 @@ pub enum Effect {
 
 /// A feature that a directive asks for and that this version does not have.
 ///
-/// Such a directive is more than one without effect: who sets it relies on it.
+/// Such a directive is more than one without effect: an operator an operator who sets it relies on
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lacking {
     /// Protection, for the reason given. Neither a file nor CONFIG SET may ask for it.
     Protection(&'static str),
-    /// Data on disk. A file and CONFIG SET may ask for it, and a warning says that it has no effect.
-    /// CONFIG GET shows this value instead.
+    /// Data on disk. A file and CONFIG SET may ask for it, and a warning says that it has no
+    /// effect. CONFIG GET shows this value instead.
     Storage(&'static str),
 }
 
@@ -184,7 +185,7 @@ type Parse = fn(&mut Config, &[Vec<u8>], &Kind) -> Result<(), Refused>;
 pub struct Directive {
     /// Its name, in the spelling that this server writes.
     pub name: &'static str,
-    /// What it is for, with units.
+    /// Its purpose, with units.
     pub doc: &'static str,
     /// Its kind and rules.
     pub spec: Spec,
@@ -231,7 +232,7 @@ impl Directive {
     }
 
     /// Whether it asks for data on disk, which this version does not have.
-    pub fn wants_storage(&self) -> bool {
+    pub(crate) fn wants_storage(&self) -> bool {
         matches!(self.spec.lacking, Some(Lacking::Storage(_)))
     }
 
@@ -240,7 +241,7 @@ impl Directive {
         (self.parse)(config, args, &self.spec.kind)
     }
 
-    /// What stands behind its name in a file, one element for each line.
+    /// The text behind its name in a file, one element for each line.
     pub(crate) fn lines(&self, config: &Config) -> Vec<Vec<u8>> {
         (self.lines)(config)
     }

@@ -7,7 +7,7 @@ use crate::special::{BindAddresses, OutputLimits};
 use crate::value::{Bytes, FileMode, Kind};
 
 /// The most I/O threads.
-pub const IO_THREADS_MAX: u16 = 128;
+pub(crate) const IO_THREADS_MAX: u16 = 128;
 
 /// The largest C `unsigned int`.
 const UINT_MAX: i64 = u32::MAX as i64;

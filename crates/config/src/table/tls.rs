@@ -10,7 +10,7 @@ choices! {
         No = "no",
         /// They must.
         Yes = "yes",
-        /// What they show is checked.
+        /// Certificates that they show are checked.
         Optional = "optional",
     }
 }

@@ -12,7 +12,7 @@ use proptest::test_runner::TestRunner;
 use server::{Answer, Server};
 use tessera_config::{Config, SetContext, glob_match};
 
-/// Where our answer differs from both on purpose: the name and the reason.
+/// The answers that differ from both on purpose: the name and the reason.
 const OUR_CHOICE: &[(&str, &str)] = &[
     ("port", "the test gives the server one"),
     ("bind", "the test keeps the server on the loopback; our default is in a unit test"),
@@ -22,7 +22,7 @@ const OUR_CHOICE: &[(&str, &str)] = &[
     ("cluster-fast-failover", "ours alone"),
 ];
 
-/// What only this server has.
+/// The directives that only this server has.
 const OURS_ONLY: &[&str] = &["cluster-fast-failover"];
 
 /// Differences to Redis 7.0: the name and the reason.
@@ -42,7 +42,7 @@ const REDIS_7_0: &[(&str, &str)] = &[
 /// Differences to Valkey 8.1: the name and the reason.
 const VALKEY_8_1: &[(&str, &str)] = &[];
 
-/// What Valkey 8.1 has no more but a file for Redis 7 may say.
+/// The directives that Valkey 8.1 has given up but a file for Redis 7 may have.
 const GONE_IN_VALKEY: &[&str] = &["dynamic-hz"];
 
 fn ours() -> BTreeMap<String, String> {
@@ -182,7 +182,7 @@ fn config_set_answers_as_redis_7_0() {
     }
 }
 
-/// What the test below changes; each is known to Redis 7.0 too.
+/// The directives that the test below changes; each is known to Redis 7.0 too.
 const REWRITTEN: &[(&str, &str)] = &[
     ("timeout", "7"),
     ("maxmemory", "100mb"),

@@ -68,7 +68,7 @@ impl Server {
         }
     }
 
-    /// What CONFIG GET answers to a pattern.
+    /// The answer of CONFIG GET to a pattern.
     pub(crate) fn config_get(&mut self, pattern: &str) -> BTreeMap<String, String> {
         let Answer::Words(words) = self.ask(&["CONFIG", "GET", pattern]) else {
             panic!("CONFIG GET answers no list")

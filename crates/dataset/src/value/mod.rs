@@ -105,7 +105,7 @@ pub struct Thresholds {
 }
 
 impl Thresholds {
-    /// Those of the configuration.
+    /// The thresholds of the configuration.
     pub fn of(config: &Config) -> Thresholds {
         let data = &config.data;
         let many = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
@@ -168,7 +168,8 @@ fn string(text: Vec<u8>) -> Value {
     }
 }
 
-/// Checks a listpack. Numbers that stand there as strings, as no known server writes them, become numbers: our comparisons rely on it.
+/// Checks a listpack. Numbers that stand there as strings, as no known server writes them, become
+/// numbers: our comparisons rely on it.
 fn listpack(bytes: &[u8]) -> Result<Listpack, Refused> {
     let listpack = Listpack::from_bytes(bytes)
         .map_err(|Corrupt| Refused::Corrupt("a listpack that is none"))?;

@@ -1,6 +1,7 @@
 //! Large values, written part by part as a snapshot shows them.
 //!
-//! Deliberately not here: which parts there are, and when they come (`tessera_collections::capture`).
+//! Deliberately not here: which parts there are, and when they come
+//! (`tessera_collections::capture`).
 
 use super::{hash, list, put_element, stream};
 use tessera_collections::capture::Part;

@@ -15,7 +15,8 @@ pub(super) fn value_type(set: &SortedSet) -> ValueType {
     }
 }
 
-/// A tree goes from the last to the first, as others write it: who reads it adds each in front of all others.
+/// A tree goes from the last to the first, as others write it: who reads it adds each in front of
+/// all others.
 pub(super) fn encode(set: &SortedSet, encoder: &mut Encoder<'_>) {
     if let Some(listpack) = set.as_listpack() {
         return encoder.string(listpack.as_bytes());

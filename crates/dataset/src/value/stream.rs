@@ -1,5 +1,6 @@
-//! Streams: nodes as they are, what is remembered, and consumer groups. Version 11 of RDB has the times at which consumers were active; in
-//! older ones these are lost, and taken to be when the consumers were seen.
+//! Streams: nodes as they are, what is remembered, and consumer groups. Version 11 of RDB has the
+//! times at which consumers were active; in older ones these are lost, and taken to be when the
+//! consumers were seen.
 
 use super::Refused;
 use tessera_collections::{

@@ -10,7 +10,7 @@ use tessera_resp::Reply;
 use tessera_slot::SlotState;
 use tessera_store::World;
 
-/// What a client is answered which is not served.
+/// The answer to a client that is not served.
 pub(crate) enum Ending {
     /// As if the time were up.
     TimedOut,
@@ -36,7 +36,8 @@ impl Engine {
         self.blocking.keys_for_deletion()
     }
 
-    /// Takes the right to answer a waiter. It still has to leave its queues. `stats`: of the calling thread.
+    /// Takes the right to answer a waiter. It still has to leave its queues. `stats`: of the
+    /// calling thread.
     pub(crate) fn end_waiting(
         &self,
         stats: &ThreadStats,
@@ -75,8 +76,8 @@ impl Engine {
         reply.error(text);
     }
 
-    /// A client's time is up: gives its answer. `None`: it is being served just now, and will get that answer.
-    /// `thread` is the number of the calling thread, which is not inside the world.
+    /// A client's time is up: gives its answer. `None`: it is being served just now, and will get
+    /// that answer. `thread` is the number of the calling thread, which is not inside the world.
     pub fn time_out(&self, thread: usize, client: &ClientInfo) -> Option<Answer> {
         let waiter = client.waiter.lock().clone()?;
         let answer = self.end_waiting(self.stats.thread(thread), &waiter, Ending::TimedOut)?;
@@ -84,8 +85,8 @@ impl Engine {
         Some(answer)
     }
 
-    /// Forgets what a client that is gone waited for and watched. `thread` is the number of the calling thread, which is not
-    /// inside the world.
+    /// Forgets what a client that is gone waited for and watched. `thread` is the number of the
+    /// calling thread, which is not inside the world.
     pub fn forget(&self, thread: usize, session: &mut Session) {
         let waiter = session.info.waiter.lock().clone();
         if let Some(waiter) = waiter
@@ -100,14 +101,15 @@ impl Engine {
         }
     }
 
-    /// Ends all waiting, since this node has become a replica, which cannot serve what changes keys.
+    /// Ends all waiting, since this node has become a replica, which cannot serve what changes
+    /// keys.
     pub fn unblock_all(&self, thread: usize) {
         let text = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
         self.end_where(thread, |_, _| Some(Ending::Closed(Fail::text(text))));
     }
 
-    /// Sends clients away that wait for keys of slots which this node does not serve any more. To be called after slots, or the
-    /// state of the cluster, have changed.
+    /// Sends clients away that wait for keys of slots which this node does not serve any more. To
+    /// be called after slots, or the state of the cluster, have changed.
     pub fn redirect_blocked(&self, thread: usize) {
         let Some(routing) = self.host().routing() else { return };
         let is_down = self.mode().any(crate::Mode::CLUSTER_DOWN);

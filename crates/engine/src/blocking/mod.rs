@@ -1,15 +1,17 @@
 //! Blocking commands: clients that wait until a key can serve them.
 //!
-//! A waiter stands in the queues of its keys, first come first served. The queues hang off the slots (`store/src/marks.rs`) and
-//! are changed with the slot locked; since a waiter is put there under the same locks under which its command found nothing,
-//! no feeding can fall in between. After each command, still under its locks, the keys that it fed are served ([`serve`]); a
-//! waiter that needs a slot which is not locked is served right after, with all of its slots locked.
+//! A waiter stands in the queues of its keys, first come first served. The queues hang off the
+//! slots (`store/src/marks.rs`) and are changed with the slot locked; since a waiter is put there
+//! under the same locks under which its command found nothing, no feeding can fall in between.
+//! After each command, still under its locks, the keys that it fed are served ([`serve`]); a waiter
+//! that needs a slot which is not locked is served right after, with all of its slots locked.
 //!
-//! A waiter's operation is the right to answer its client: whoever takes it out answers, so that a client is served, timed out,
-//! unblocked or forgotten exactly once. Lock order: slots, then the operation, then the log.
+//! A waiter's operation is the right to answer its client: whoever takes it out answers, so that a
+//! client is served, timed out, unblocked or forgotten exactly once. Lock order: slots, then the
+//! operation, then the log.
 //!
-//! Deliberately not here: what an operation does (the commands' business), clocks and sockets (the rim's: it calls
-//! [`crate::Engine::time_out`], and passes on what [`crate::Host::answer`] gets).
+//! Deliberately not here: what an operation does (the commands' business), clocks and sockets (the
+//! rim's: it calls [`crate::Engine::time_out`], and passes on what [`crate::Host::answer`] gets).
 
 mod cancel;
 mod serve;
@@ -17,7 +19,8 @@ mod timeout;
 
 pub(crate) use cancel::Ending;
 pub(crate) use serve::Left;
-pub use timeout::{deadline_in_ms, deadline_in_seconds};
+pub(crate) use timeout::deadline_in_ms;
+pub use timeout::deadline_in_seconds;
 
 use crate::db::{Db, Key};
 use crate::{ClientInfo, Cx, Fail, Session};
@@ -38,20 +41,21 @@ pub enum Served {
     No,
 }
 
-/// What a blocked client waits to do.
+/// The operation that a blocked client waits for.
 pub trait Blocked: Send {
-    /// Does it with this key, if the key has what it takes. Also what the command itself tries first. A change is counted
-    /// with [`Cx::changed`] and told to replicas in its form that does not block, with [`Cx::propagate_instead`]. Other keys are found
-    /// with [`Db::place`].
+    /// Does it with this key, if the key has what it takes. Also what the command itself tries
+    /// first. A change is counted with [`Cx::changed`] and told to replicas in its form that does
+    /// not block, with [`Cx::propagate_instead`]. Other keys are found with [`Db::place`].
     ///
     /// # Errors
-    /// What the client is answered. A waiting client whose operation does not want deletions goes on waiting where the key
-    /// holds another type ([`Fail::WrongType`]).
+    /// What the client is answered. A waiting client whose operation does not want deletions goes
+    /// on waiting where the key holds another type ([`Fail::WrongType`]).
     fn serve(&mut self, db: &mut Db<'_, '_>, cx: &mut Cx<'_>, key: Key<'_>)
     -> Result<Served, Fail>;
 
-    /// Does it with its keys, in its own order; those that are not given have no news, since their slots are not locked. Nearly every
-    /// operation is through with the first key that has what it takes.
+    /// Does it with its keys, in its own order; those that are not given have no news, since their
+    /// slots are not locked. Nearly every operation is through with the first key that has what it
+    /// takes.
     ///
     /// # Errors
     /// As [`Blocked::serve`], but that a key of another type is passed over.
@@ -71,7 +75,7 @@ pub trait Blocked: Send {
         Ok(Served::No)
     }
 
-    /// What the client is answered when the time is up.
+    /// Writes the answer for the client when the time is up.
     fn timed_out(&self, reply: &mut Reply) {
         reply.null_array();
     }
@@ -122,7 +126,7 @@ pub(crate) struct Request {
     pub(crate) operation: Box<dyn Blocked>,
 }
 
-/// What is to be done after a command.
+/// The work after a command.
 #[derive(Default)]
 pub(crate) struct After {
     /// Keys that were fed.
@@ -175,7 +179,7 @@ pub(crate) struct Blocking {
     waiters: [Mutex<BTreeMap<WaiterId, Arc<Waiter>>>; SHARDS],
 }
 
-/// Nobody stands in a queue twice. There may be many thousand keys, whose slots are locked.
+/// No client stands in a queue twice. There may be many thousand keys, whose slots are locked.
 fn keep_first_of_each(keys: &mut Vec<ReadyKey>) {
     if keys.len() < 2 {
         return;

@@ -13,7 +13,7 @@ use tessera_resp::Reply;
 use tessera_slot::{Millis, Slot};
 use tessera_store::{Patience, WaiterId, World};
 
-/// What could not be done under a command's own locks.
+/// The waiters that could not be served under a command's own locks.
 #[derive(Default)]
 pub(crate) struct Left {
     /// Keys whose next waiter needs slots that were not locked.
@@ -26,7 +26,8 @@ pub(crate) struct Left {
 struct Overdue {
     key: ReadyKey,
     waiter: Arc<Waiter>,
-    /// The waiter before it. It has been asked, and is not asked again: two that need different slots would take turns for ever.
+    /// The waiter before it. It has been asked, and is not asked again: two that need different
+    /// slots would take turns for ever.
     behind: Option<WaiterId>,
 }
 
@@ -48,7 +49,8 @@ enum Attempt {
 }
 
 impl Engine {
-    /// Settles the marks of the slots that a command has locked, and serves those who wait for the keys it has fed.
+    /// Settles the marks of the slots that a command has locked, and serves those who wait for the
+    /// keys it has fed.
     #[cold]
     pub(crate) fn serve_waiters(
         &self,
@@ -91,7 +93,7 @@ impl Engine {
             Locks::Many(guards) => {
                 guards.iter_mut().for_each(|guard| guard.settle(has_changed, &mut news));
             }
-            // What is only watched can wait for the next command that comes by.
+            // Marks of watched keys can wait for the next command that comes by.
             Locks::All(_) if !self.blocking.has_clients() => {}
             Locks::All(all) => Slot::all().for_each(|slot| {
                 all.get(slot).settle(has_changed, &mut news);
@@ -116,8 +118,8 @@ impl Engine {
         }
     }
 
-    /// Serves those who wait for one key, first come first; those up to `last` have been asked. Once the key is gone, it is of interest to
-    /// few.
+    /// Serves those who wait for one key, first come first; those up to `last` have been asked.
+    /// Once the key is gone, it is of interest to few.
     fn serve_key(
         &self,
         db: &mut Db<'_, '_>,
@@ -135,7 +137,7 @@ impl Engine {
                 return;
             };
             if let Attempt::Later(waiter) = self.serve_one(db, config, &key, id, work, left) {
-                // Nobody overtakes it.
+                // No waiter overtakes it.
                 left.keys.push(Overdue { key, waiter, behind: last });
                 return;
             }
@@ -158,7 +160,8 @@ impl Engine {
         }
         let mut operation = waiter.operation.lock();
         let Some(present) = operation.as_mut() else { return Attempt::Through };
-        // What it were given would be lost. Its thread, which may not have heard of that yet, takes it away.
+        // An element given to it would be lost. Its thread, which may not have heard of that yet,
+        // takes it away.
         if waiter.info.is_killed() {
             return Attempt::Through;
         }
@@ -175,8 +178,8 @@ impl Engine {
         Attempt::Through
     }
 
-    /// Lets a waiter's operation try its keys, in its own order: not only the one that is ready, but all whose slots are locked.
-    /// Gives the answer for its client, if it has one now.
+    /// Lets a waiter's operation try its keys, in its own order: not only the one that is ready,
+    /// but all whose slots are locked. Gives the answer for its client, if it has one now.
     fn attempt(
         &self,
         db: &mut Db<'_, '_>,
@@ -186,7 +189,8 @@ impl Engine {
         key: &ReadyKey,
         work: &mut VecDeque<ReadyKey>,
     ) -> Option<Answer> {
-        // The client's own session belongs to its thread; what an operation may ask of it is the same here.
+        // The client's own session belongs to its thread; what an operation may ask of it is the
+        // same here.
         let mut session = Session::new(Arc::clone(&waiter.info), true);
         (session.db, session.no_touch) = (key.db, waiter.no_touch);
         let mut reply = Reply::new(waiter.protocol);

@@ -24,7 +24,7 @@ pub fn deadline_in_seconds(arg: &[u8], now: Millis) -> Result<Option<Millis>, Fa
 ///
 /// # Errors
 /// It is no integer, negative, or too far.
-pub fn deadline_in_ms(arg: &[u8], now: Millis) -> Result<Option<Millis>, Fail> {
+pub(crate) fn deadline_in_ms(arg: &[u8], now: Millis) -> Result<Option<Millis>, Fail> {
     let ms =
         integer(arg).map_err(|_| Fail::text("ERR timeout is not an integer or out of range"))?;
     deadline(ms, now)

@@ -1,6 +1,7 @@
 //! CLUSTER, and what clients of a cluster tell a node.
 //!
-//! Questions about keys are answered here; everything else is the cluster core's and goes through the host.
+//! Questions about keys are answered here; everything else is the cluster core's and goes through
+//! the host.
 
 use crate::arguments::integer;
 use crate::command::{Categories, Command, Flags, Group, Role};
@@ -203,7 +204,8 @@ fn asking(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Outside cluster mode too, where it means nothing yet: clients that send it to every server must not fail.
+/// Outside cluster mode too, where it means nothing yet: clients that send it to every server must
+/// not fail.
 fn set_readonly(cx: &mut Cx<'_>, on: bool) -> Done {
     cx.session.readonly = on;
     cx.session.info.readonly.store(on, Relaxed);

@@ -1,7 +1,9 @@
-//! What SCAN, HSCAN, SSCAN and ZSCAN have in common: cursor, options, and a reply whose length shows only at the end.
+//! The common part of SCAN, HSCAN, SSCAN and ZSCAN: cursor, options, and a reply whose length shows
+//! only at the end.
 //!
-//! A handler reads the cursor, finds the value, reads the options, then either shows all elements of a compact value with [`Page::show`]
-//! and answers cursor 0, or walks through its table with [`Page::walk`]:
+//! A handler reads the cursor, finds the value, reads the options, then either shows all elements
+//! of a compact value with [`Page::show`] and answers cursor 0, or walks through its table with
+//! [`Page::walk`]:
 //!
 //! ```text
 //! let cursor = element_scan::cursor(args.at(2))?;
@@ -20,7 +22,7 @@ use crate::{Args, Done, Fail};
 use tessera_config::Glob;
 use tessera_resp::Reply;
 
-/// What is scanned.
+/// The collection that is scanned.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Scanned {
     /// The keys of a database.
@@ -56,7 +58,7 @@ fn known_type(name: &[u8]) -> Result<&[u8], Fail> {
     Err(Fail::text(format!("ERR unknown type name '{name}'")))
 }
 
-/// What an element must match. Nothing has to match `*`: the empty one would not.
+/// The pattern that elements must match; `None` for `*`, which any element matches.
 pub(crate) fn pattern(arg: &[u8]) -> Option<Glob> {
     (arg != b"*").then(|| Glob::new(arg, false))
 }
@@ -132,7 +134,8 @@ pub(crate) fn empty(reply: &mut Reply) -> Done {
     Ok(())
 }
 
-/// A reply under way: the elements are written straight into the reply, what stands before them is put there at the end.
+/// A reply under way: the elements are written straight into the reply, what stands before them is
+/// put there at the end.
 pub(crate) struct Page<'r, 'a> {
     reply: &'r mut Reply,
     options: &'r Options<'a>,
@@ -148,7 +151,8 @@ impl<'r, 'a> Page<'r, 'a> {
         Page { reply, options, start, shown: 0, seen: 0 }
     }
 
-    /// Looks at an element: whether it matches, and has been written. What belongs to it goes to [`Page::add`].
+    /// Looks at an element: whether it matches, and has been written. Its score or value goes to
+    /// [`Page::add`].
     #[inline]
     pub(crate) fn show(&mut self, element: &[u8]) -> bool {
         self.seen += 1;
@@ -172,8 +176,9 @@ impl<'r, 'a> Page<'r, 'a> {
         self.shown += 1;
     }
 
-    /// Steps through a table until about COUNT elements have been looked at, or ten times as many steps were taken. `step` shows the
-    /// elements at a cursor and gives the next one. Gives the cursor to go on with.
+    /// Steps through a table until about COUNT elements have been looked at, or ten times as many
+    /// steps were taken. `step` shows the elements at a cursor and gives the next one. Gives the
+    /// cursor to go on with.
     pub(crate) fn walk(
         &mut self,
         mut cursor: u64,

@@ -52,8 +52,8 @@ pub(super) static ALL: LazyLock<Vec<Indexed>> = LazyLock::new(|| {
 /// Places of the name table; a power of two with room to spare.
 const BUCKETS: usize = 1024;
 
-/// A hash table from names to indices in [`ALL`], plus 1; 0 is free. A name is its first word, which is all of it for
-/// the usual commands, and the comparison in [`by_name`] where it is longer.
+/// A hash table from names to indices in [`ALL`], plus 1; 0 is free. A name is its first word,
+/// which is all of it for the usual commands, and the comparison in [`by_name`] where it is longer.
 struct Names([(u64, u16); BUCKETS]);
 
 static BY_NAME: LazyLock<Box<Names>> = LazyLock::new(|| {
@@ -69,7 +69,8 @@ static BY_NAME: LazyLock<Box<Names>> = LazyLock::new(|| {
     names
 });
 
-/// The first eight bytes of a name with the bit set that makes capitals small; 0 beyond the name's end.
+/// The first eight bytes of a name with the bit set that makes capitals small; 0 beyond the name's
+/// end.
 #[inline]
 fn first_word(name: &[u8]) -> u64 {
     const SMALL: u64 = 0x2020_2020_2020_2020;

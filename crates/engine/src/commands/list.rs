@@ -20,7 +20,7 @@ const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
-/// Of commands that only take away.
+/// The flags of commands that only take away.
 const TAKE: Flags = Flags::WRITE;
 
 pub(super) const COMMANDS: &[Command] = &[
@@ -76,8 +76,8 @@ fn reply_element(reply: &mut Reply, element: Element<'_>) {
     }
 }
 
-/// The first element and the number of elements from `start` to `stop`, both included; negative numbers count from the
-/// end. `None`: there are no elements there.
+/// The first element and the number of elements from `start` to `stop`, both included; negative
+/// numbers count from the end. `None`: there are no elements there.
 fn range(len: usize, start: i64, stop: i64) -> Option<(usize, usize)> {
     let from_end = |at: i64| if at < 0 { at.saturating_add(len as i64) } else { at };
     let (start, stop) = (from_end(start).max(0), from_end(stop).min(len as i64 - 1));

@@ -1,7 +1,7 @@
-//! What commands are called on this server: `rename-command`.
+//! The names of commands on this server: `rename-command`.
 //!
-//! A renamed command is the same entry of the table under another name, and the old name is unknown.
-//! What is written to the log keeps the name that the client has used, as in Redis; a primary's
+//! A renamed command is the same entry of the table under another name, and the old name is
+//! unknown. A write in the log keeps the name that the client has used, as in Redis; a primary's
 //! commands are found by their names in the table too, whatever they are called here.
 
 use super::absent::absent;
@@ -10,7 +10,7 @@ use crate::command::Command;
 use crate::{Args, Engine, Fail};
 use tessera_config::{ParseError, RenamedCommand};
 
-/// What a name stands for.
+/// The meaning of a name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Meaning {
     /// This entry of the table.
@@ -118,7 +118,7 @@ impl Engine {
         })
     }
 
-    /// What a request that names no entry of the table names instead, and the error for it.
+    /// The kind of a request that names no entry of the table, with its error.
     pub(crate) fn missing(&self, args: Args<'_>) -> Missing {
         let meaning = match &self.renamed {
             None => usual_meaning(args.at(0)),
@@ -137,13 +137,13 @@ impl Engine {
     }
 }
 
-/// What a request names that is not in the table.
+/// The kind of a name that is not in the table.
 pub(crate) enum Missing {
-    /// Nothing that anybody knows.
+    /// An unknown name.
     Unknown,
     /// A subcommand of this command that nobody knows.
     Subcommand(&'static Command),
-    /// What Redis or Valkey have and this version has not.
+    /// A command that Redis or Valkey have and this version has not.
     Absent(&'static str),
 }
 
@@ -153,7 +153,8 @@ pub(crate) fn not_available(name: &str) -> Fail {
     Fail::text(format!("ERR {name} is not available in this version"))
 }
 
-/// `get`, or `config|get` for a subcommand, by which errors call a command whatever it is called here.
+/// `get`, or `config|get` for a subcommand, by which errors call a command whatever it is called
+/// here.
 pub(crate) fn full_name(command: &'static Command) -> String {
     super::all()
         .find(|(known, _)| std::ptr::eq(*known, command))

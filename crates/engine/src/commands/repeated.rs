@@ -1,4 +1,5 @@
-//! Elements drawn with repetitions: a count below zero asks for any number of them, however small the collection is.
+//! Elements drawn with repetitions: a count below zero asks for any number of them, however small
+//! the collection is.
 
 use crate::{Cx, Done, Fail};
 use tessera_resp::Reply;
@@ -9,7 +10,7 @@ const LONGEST: usize = 1 << 30;
 /// How long such an answer may become.
 #[derive(Clone, Copy)]
 pub(crate) struct Room {
-    /// Where the answer begins in the buffer.
+    /// The beginning of the answer in the buffer.
     start: usize,
     longest: usize,
     /// Whether the client is disconnected, by its output limit, if the answer becomes so long.
@@ -33,7 +34,8 @@ impl Room {
         reply.buf.len() - self.start < self.longest
     }
 
-    /// The end of an answer that may not go on. A client that is about to be disconnected needs no other.
+    /// The end of an answer that may not go on. A client that is about to be disconnected needs no
+    /// other.
     ///
     /// # Errors
     /// Where no limit of the client's output ends it.

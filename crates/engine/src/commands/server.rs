@@ -19,7 +19,8 @@ const SERVER: Group = Group::Server;
 const ALWAYS: Flags = Flags::LOADING.or(Flags::STALE);
 const ALWAYS_FAST: Flags = ALWAYS.or(Flags::FAST);
 
-/// The version of Redis whose commands and replies this server has: what clients that ask for a version get.
+/// The version of Redis whose commands and replies this server has: what clients that ask for a
+/// version get.
 pub const COMPATIBLE_VERSION: &str = "7.2.4";
 
 pub(super) const COMMANDS: &[Command] = &[

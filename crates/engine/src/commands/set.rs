@@ -16,7 +16,7 @@ const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE.or(Flags::DENYOOM);
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
-/// Of commands which only take members away.
+/// The flags of commands which only take members away.
 const SHRINK_FAST: Flags = Flags::WRITE.or(Flags::FAST);
 
 pub(super) const COMMANDS: &[Command] = &[

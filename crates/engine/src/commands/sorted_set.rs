@@ -95,7 +95,8 @@ fn reply_score(reply: &mut Reply, score: f64) {
     reply.double_text(DoubleText::default().format(score));
 }
 
-/// Answers members, with their scores if asked for: in RESP3 as pairs, in RESP2 one behind the other.
+/// Answers members, with their scores if asked for: in RESP3 as pairs, in RESP2 one behind the
+/// other.
 fn reply_members<'a>(
     reply: &mut Reply,
     members: impl ExactSizeIterator<Item = (Element<'a>, f64)>,
@@ -126,7 +127,8 @@ fn told_gone(cx: &Cx<'_>, key: &[u8]) {
     cx.notify(EventClass::Generic, "del", key);
 }
 
-/// Puts a sorted set into the place of whatever a key holds, and answers how many members it has; an empty one deletes the key.
+/// Puts a sorted set into the place of whatever a key holds, and answers how many members it has;
+/// an empty one deletes the key.
 pub(super) fn store(
     db: &mut crate::Db<'_, '_>,
     cx: &mut Cx<'_>,

@@ -26,7 +26,7 @@ const READ: Flags = Flags::READONLY;
 const READ_FAST: Flags = READ.or(Flags::FAST);
 const WRITE: Flags = Flags::WRITE;
 const WRITE_FAST: Flags = WRITE.or(Flags::FAST);
-/// Of commands whose answer is another each time.
+/// The tips of commands whose answer is another each time.
 const VARIES: &[&str] = &["nondeterministic_output"];
 
 pub(super) const COMMANDS: &[Command] = &[

@@ -1,5 +1,5 @@
-//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. Between MULTI and EXEC commands do not come here (see
-//! `transaction/`).
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. Between MULTI and EXEC commands do not come
+//! here (see `transaction/`).
 
 use crate::command::{Command, Flags, Group, KeyUse, Role};
 use crate::transaction::Transaction;

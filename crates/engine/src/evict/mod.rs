@@ -1,16 +1,19 @@
-//! `maxmemory`: what goes when memory is short.
+//! `maxmemory`: eviction when memory is short.
 //!
-//! Each thread asks once for a batch of commands how much memory is used ([`Engine::make_room`]), and notes how much it may take
-//! itself before it has to ask again: its share of what is left. So a command that may need memory costs one look at the thread's
-//! own counter. When too much is used, keys are evicted then and there, before a slot is locked for the command, until enough is
-//! free, nothing is left to evict, or the time that `maxmemory-eviction-tenacity` grants is up. Only if nothing can go,
-//! commands that may need memory are refused.
+//! Each thread asks once for a batch of commands how much memory is used ([`Engine::make_room`]),
+//! and notes how much it may take itself before it has to ask again: its share of what is left. So
+//! a command that may need memory costs one look at the thread's own counter. When too much is
+//! used, keys are evicted then and there, before a slot is locked for the command, until enough is
+//! free, nothing is left to evict, or the time that `maxmemory-eviction-tenacity` grants is up.
+//! Only if nothing can go, commands that may need memory are refused.
 //!
-//! What goes is chosen as Redis chooses it ([`pool`]): of a few random keys the best, remembered among those of earlier draws.
+//! Keys are chosen as Redis chooses them ([`pool`]): the best of a few random ones and of those
+//! that earlier draws have left.
 //!
-//! A replica leaves eviction to its primary (`replica-ignore-maxmemory`), and nothing is evicted while a data set is loaded or
-//! clients are paused. Memory of the log beyond the backlog, which slow replicas still need, does not count: it would
-//! have keys evicted, whose DELs would make the log longer.
+//! A replica leaves eviction to its primary (`replica-ignore-maxmemory`), and nothing is evicted
+//! while a data set is loaded or clients are paused. Memory of the log beyond the backlog, which
+//! slow replicas still need, does not count: it would have keys evicted, whose DELs would make the
+//! log longer.
 
 mod pool;
 
@@ -29,8 +32,8 @@ use tessera_store::{Lfu, Lookup, World, taken_by_thread, used_memory};
 
 /// Evictions after which time and memory are looked at again, as in Redis.
 const BETWEEN_LOOKS: u64 = 16;
-/// Memory that is being freed in the background counts as free, up to this part of `maxmemory`: where freeing does not keep
-/// up, more keys must go.
+/// Memory that is being freed in the background counts as free, up to this part of `maxmemory`:
+/// where freeing does not keep up, more keys must go.
 const FREED_LATER_PART: u64 = 16;
 
 /// How uses of keys are counted; `None`: it is noted when they were used last.
@@ -55,7 +58,7 @@ pub enum Room {
     None,
 }
 
-/// What a thread knows about memory.
+/// A thread's knowledge about memory.
 #[derive(Default)]
 struct ThreadRoom {
     /// The thread's own counter of bytes up to which it need not ask again.
@@ -91,7 +94,7 @@ impl Eviction {
     fn note(&self, room: Room, now: Millis) {
         let since = self.exceeded_since.load(Relaxed);
         match room {
-            // Of several threads one counts the time.
+            // One of several threads counts the time.
             Room::Enough
                 if since != 0
                     && self.exceeded_since.compare_exchange(since, 0, Relaxed, Relaxed).is_ok() =>
@@ -124,15 +127,16 @@ impl Eviction {
 /// How much is used, as `maxmemory` counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Usage {
-    /// So many bytes are left.
+    /// This many bytes are left.
     Within(u64),
-    /// So many bytes are too many.
+    /// This many bytes are too many.
     Over(u64),
 }
 
 impl Engine {
-    /// Sees to it that no more memory is used than `maxmemory`. To be called before a batch of commands, and from time to time
-    /// when there are none; without a limit it does nothing. `thread` is the number of the calling thread, no slot is locked.
+    /// Sees to it that no more memory is used than `maxmemory`. To be called before a batch of
+    /// commands, and from time to time when there are none; without a limit it does nothing.
+    /// `thread` is the number of the calling thread, no slot is locked.
     #[inline]
     pub fn make_room(
         &self,
@@ -171,7 +175,8 @@ impl Engine {
         room
     }
 
-    /// Whether a command may take memory, for which room is made if need be. Of EXEC that is up to its commands.
+    /// Whether a command may take memory, for which room is made if need be. For EXEC its commands
+    /// decide.
     pub(crate) fn may_take_memory<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
@@ -199,7 +204,8 @@ impl Engine {
         if used <= limit {
             return Usage::Within(limit - used);
         }
-        // What does not count is looked at before what is used: were it freed in between, it would seem to count, and keys would go for it.
+        // The memory that does not count is read before the memory in use: if it were freed in
+        // between, it would seem to count, and keys would be evicted for it.
         let freed_later = self.keyspace.discards().pending_bytes().min(limit / FREED_LATER_PART);
         let uncounted = self.uncounted_memory();
         let counted = (used_memory() as u64).saturating_sub(freed_later + uncounted);
@@ -209,8 +215,8 @@ impl Engine {
         }
     }
 
-    /// Bytes that `maxmemory` does not count: what the log keeps beyond the backlog for replicas that are behind, and large values that were
-    /// deleted, and are kept for a snapshot.
+    /// Bytes that `maxmemory` does not count: what the log keeps beyond the backlog for replicas
+    /// that are behind, and large values that were deleted, and are kept for a snapshot.
     pub(crate) fn uncounted_memory(&self) -> u64 {
         let behind = self.log.bytes().saturating_sub(self.log.backlog_limit());
         behind + self.keyspace.kept_for_snapshot()
@@ -267,7 +273,8 @@ impl Engine {
         Room::Enough
     }
 
-    /// Evicts a key, if it is still as good a choice as it was. Gives the bytes that are free by that.
+    /// Evicts a key, if it is still as good a choice as it was. Gives the bytes that are free by
+    /// that.
     fn evict_key(
         &self,
         world: &mut World<'_>,
@@ -292,7 +299,8 @@ impl Engine {
         Some(bytes)
     }
 
-    /// Counts an evicted key, and tells replicas and those who listen of it; its slot is still locked.
+    /// Counts an evicted key, and tells replicas and those who listen of it; its slot is still
+    /// locked.
     fn tell_of_eviction(&self, thread: usize, config: &Config, victim: &Victim) {
         self.stats.thread(thread).bump(|stats| &stats.evicted, 1);
         // A replica's history is its primary's.
@@ -308,7 +316,8 @@ impl Engine {
         );
     }
 
-    /// There is nothing to evict; what is being freed in the background may be enough, so it is given a moment.
+    /// There is nothing to evict; what is being freed in the background may be enough, so it is
+    /// given a moment.
     fn await_frees(&self, config: &Config, is_over: impl Fn() -> bool) -> Room {
         while self.keyspace.discards().pending() > 0 && !is_over() {
             if matches!(self.usage(config.memory.maxmemory.0), Usage::Within(_)) {
@@ -320,8 +329,8 @@ impl Engine {
     }
 }
 
-/// The time that one attempt may take, microseconds, by `maxmemory-eviction-tenacity` (0 to 100): half a millisecond at 10, from
-/// there 15 % more with each step, without limit at 100.
+/// The time that one attempt may take, microseconds, by `maxmemory-eviction-tenacity` (0 to 100):
+/// half a millisecond at 10, from there 15 % more with each step, without limit at 100.
 fn time_limit(tenacity: u32) -> u64 {
     match tenacity {
         0..=10 => 50 * u64::from(tenacity),

@@ -1,4 +1,5 @@
-//! Which key is evicted next: the best of a few random ones, and of those that were drawn before.
+//! The choice of the key to evict: the best of a few random ones, and of those that were drawn
+//! before.
 
 use std::collections::VecDeque;
 use tessera_config::table::memory::{MaxmemoryPolicy, Memory};
@@ -9,7 +10,8 @@ use tessera_store::{Among, Entry, Lfu, Survey, World};
 const CANDIDATES: usize = 16;
 /// How old a survey of the slots may be, ms.
 const SURVEY_AGE: u64 = 1000;
-/// Draws without a key after which the slots are surveyed anew, this time exactly; so many again and the matter rests.
+/// Draws without a key after which the slots are surveyed anew, this time exactly; so many again
+/// and the matter rests.
 const DRAWS_IN_VAIN: u32 = 64;
 
 /// By what keys are compared.
@@ -21,7 +23,7 @@ enum By {
     Chance,
 }
 
-/// What `maxmemory-policy` and `maxmemory-samples` say.
+/// The policy, by `maxmemory-policy` and `maxmemory-samples`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Policy {
     among: Among,
@@ -55,7 +57,7 @@ pub(super) struct Victim {
     score: u64,
 }
 
-/// What was chosen.
+/// The choice.
 #[derive(Debug)]
 pub(super) enum Choice {
     /// This key.

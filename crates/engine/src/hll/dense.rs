@@ -1,4 +1,5 @@
-//! Dense registers: 6 bits each, the lowest bits of the first byte first. So three bytes are four registers, and six bytes eight.
+//! Dense registers: 6 bits each, the lowest bits of the first byte first. So three bytes are four
+//! registers, and six bytes eight.
 
 use super::estimate::Histogram;
 use super::{Place, REGISTERS};
@@ -16,7 +17,8 @@ fn place_of(register: usize) -> (usize, usize) {
     (register * BITS / 8, register * BITS % 8)
 }
 
-/// The two bytes that hold a register; the second is missing behind the last register, which does not need it.
+/// The two bytes that hold a register; the second is missing behind the last register, which does
+/// not need it.
 fn pair(body: &[u8], at: usize) -> u16 {
     u16::from_le_bytes([body[at], body.get(at + 1).copied().unwrap_or(0)])
 }

@@ -1,6 +1,6 @@
-//! From registers to the estimate: the improved raw estimator of Otmar Ertl, "New cardinality estimation algorithms for
-//! HyperLogLog sketches" (arXiv:1702.01284), algorithm 6. Each operation is that of Redis, in the same order, so that the last
-//! bit is the same too.
+//! From registers to the estimate: the improved raw estimator of Otmar Ertl, "New cardinality
+//! estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), algorithm 6. Each operation
+//! is that of Redis, in the same order, so that the last bit is the same too.
 
 use super::REGISTERS;
 
@@ -9,7 +9,8 @@ const RANK_MAX: usize = 51;
 /// 1 / (2 ln 2).
 const ALPHA: f64 = 0.721_347_520_444_481_7;
 
-/// The number of registers for each rank. Strings from outside may hold ranks above the largest one, which count for nothing.
+/// The number of registers for each rank. Strings from outside may hold ranks above the largest
+/// one, which count for nothing.
 pub(super) struct Histogram(pub(super) [u32; 64]);
 
 impl Default for Histogram {
@@ -19,9 +20,10 @@ impl Default for Histogram {
 }
 
 impl Histogram {
-    /// That of registers with a byte each, which are below 64.
+    /// The histogram of registers with a byte each, which are below 64.
     pub(super) fn of(registers: &[u8; REGISTERS]) -> Histogram {
-        // Neighbours often have the same rank: several counters for each spare the processor waiting for its own last store.
+        // Neighbours often have the same rank: several counters for each spare the processor
+        // waiting for its own last store.
         let mut counters = [[0_u32; 64]; 4];
         for eight in registers.as_chunks::<8>().0 {
             if *eight == [0; 8] {

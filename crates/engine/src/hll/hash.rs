@@ -1,4 +1,4 @@
-//! Where an element belongs: its hash must be the same on all servers, for ever.
+//! The place of an element: its hash must be the same on all servers, for ever.
 
 use super::REGISTERS;
 
@@ -7,7 +7,7 @@ const SEED: u64 = 0xadc8_3b19;
 /// Bits of the hash that choose the register.
 const REGISTER_BITS: u32 = REGISTERS.ilog2();
 
-/// What an element does to the registers.
+/// The effect of an element on the registers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Place {
     /// Its register.

@@ -1,8 +1,10 @@
-//! HyperLogLog: an estimate of how many different elements were added, in at most 12 KiB, with a standard error of 0.81 %.
+//! HyperLogLog: an estimate of how many different elements were added, in at most 12 KiB, with a
+//! standard error of 0.81 %.
 //!
-//! How it works: an element's hash (`hash.rs`) chooses one of 16,384 registers and gives a rank: the number of its trailing
-//! zeros, plus 1. A register keeps the largest rank it has seen. The estimate (`estimate.rs`) follows from how many
-//! registers have which rank. Registers are kept in a string, byte by byte as Redis keeps them:
+//! How it works: an element's hash (`hash.rs`) chooses one of 16,384 registers and gives a rank:
+//! the number of its trailing zeros, plus 1. A register keeps the largest rank it has seen. The
+//! estimate (`estimate.rs`) follows from how many registers have which rank. Registers are kept in
+//! a string, byte by byte as Redis keeps them:
 //!
 //! | offset | size | what |
 //! | --- | --- | --- |
@@ -12,11 +14,11 @@
 //! | 8 | 8 | the last estimate, little-endian; the highest bit says that it is out of date |
 //! | 16 | | dense: 6 bits for each register (`dense.rs`); sparse: runs of equal registers (`sparse.rs`) |
 //!
-//! A new one is sparse; it becomes dense, for good, when a rank is too large for a run or the string would grow beyond
-//! `hll-sparse-max-bytes`.
+//! A new one is sparse; it becomes dense, for good, when a rank is too large for a run or the
+//! string would grow beyond `hll-sparse-max-bytes`.
 //!
-//! Such strings come from anywhere (SET, RESTORE, a primary): [`Hll::open`] checks the header, everything else the registers as it
-//! meets them. Deliberately not here: keys, commands, replies.
+//! Such strings come from anywhere (SET, RESTORE, a primary): [`Hll::open`] checks the header,
+//! everything else the registers as it meets them. Deliberately not here: keys, commands, replies.
 
 mod dense;
 mod estimate;
@@ -94,7 +96,7 @@ impl<'a> Hll<'a> {
     }
 
     /// The estimate in the header, if it is up to date.
-    pub fn cached(self) -> Option<u64> {
+    pub(crate) fn cached(self) -> Option<u64> {
         let bytes = self.bytes[CARDINALITY..HEADER].try_into().expect("eight bytes");
         (self.bytes[HEADER - 1] & OUT_OF_DATE == 0).then(|| u64::from_le_bytes(bytes))
     }
@@ -195,7 +197,8 @@ impl<'a> HllMut<'a> {
         Hll { encoding: self.encoding, bytes: self.bytes }
     }
 
-    /// Adds an element; says whether that has changed a register. `limit`: bytes up to which the string stays sparse.
+    /// Adds an element; says whether that has changed a register. `limit`: bytes up to which the
+    /// string stays sparse.
     ///
     /// # Errors
     /// [`HllError::Corrupt`], if that is found out on the way; nothing has been changed then.
@@ -237,7 +240,11 @@ impl<'a> HllMut<'a> {
     ///
     /// # Errors
     /// [`HllError::Corrupt`].
-    pub fn raise_all(&mut self, registers: &Registers, limit: usize) -> Result<(), HllError> {
+    pub(crate) fn raise_all(
+        &mut self,
+        registers: &Registers,
+        limit: usize,
+    ) -> Result<(), HllError> {
         let mut cursor = Cursor::START;
         for (register, &rank) in registers.0.iter().enumerate().filter(|(_, rank)| **rank > 0) {
             if self.encoding == Encoding::Dense {
@@ -256,12 +263,12 @@ impl<'a> HllMut<'a> {
     }
 
     /// Marks the estimate in the header as out of date.
-    pub fn expire_cache(&mut self) {
+    pub(crate) fn expire_cache(&mut self) {
         self.bytes[HEADER - 1] |= OUT_OF_DATE;
     }
 
     /// Puts an estimate into the header.
-    pub fn set_cache(&mut self, cardinality: u64) {
+    pub(crate) fn set_cache(&mut self, cardinality: u64) {
         self.bytes[CARDINALITY..HEADER].copy_from_slice(&cardinality.to_le_bytes());
     }
 }

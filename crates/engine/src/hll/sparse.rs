@@ -6,8 +6,7 @@
 //! | `01xxxxxx yyyyyyyy` | xy + 1 registers that have seen nothing |
 //! | `1rrrrrll` | l + 1 registers of rank r + 1 |
 //!
-//! Which runs a register is split into, and which are joined afterwards, is what Redis does: the same elements give the same
-//! bytes.
+//! Runs are split and joined as in Redis: the same elements give the same bytes.
 
 use super::estimate::Histogram;
 use super::{HllError, Place, REGISTERS};
@@ -131,7 +130,7 @@ pub(super) fn histogram(body: &[u8]) -> Result<Histogram, HllError> {
     Ok(histogram)
 }
 
-/// Where a run begins.
+/// The beginning of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Cursor {
     /// Its first byte.
@@ -145,7 +144,7 @@ impl Cursor {
     pub(super) const START: Cursor = Cursor { at: 0, first: 0 };
 }
 
-/// What has become of a register.
+/// The outcome for a register.
 pub(super) enum Raised {
     /// Whether it was lower.
     Done(bool),
@@ -159,15 +158,16 @@ struct Spot {
     here: Cursor,
     /// The run before.
     previous: Option<Cursor>,
-    /// The one before that, or the first: a place from where greater registers can be looked for later, since no change
-    /// here touches it.
+    /// The one before that, or the first: a place from where greater registers can be looked for
+    /// later, since no change here touches it.
     behind: Cursor,
 }
 
 /// The lowest bit of each of eight bytes.
 const ONES: u64 = 0x0101_0101_0101_0101;
 
-/// For each set of bytes that look like the first of two, one bit each, which of eight bytes are second ones, 255 each.
+/// For each set of bytes that look like the first of two, one bit each, which of eight bytes are
+/// second ones, 255 each.
 static SECONDS: [u64; 256] = {
     let (mut table, mut looks) = ([0; 256], 0);
     while looks < 256 {
@@ -184,8 +184,8 @@ static SECONDS: [u64; 256] = {
     table
 };
 
-/// The whole runs in eight bytes, of which the first begins a run: their bytes, 7 or 8, and registers. Without a branch, since which
-/// runs have two bytes cannot be predicted.
+/// The whole runs in eight bytes, of which the first begins a run: their bytes, 7 or 8, and
+/// registers. Without a branch, since which runs have two bytes cannot be predicted.
 #[inline]
 fn whole_runs(word: u64) -> (usize, usize) {
     /// One bit for each byte, from the lowest bits of all, in the highest byte of the product.
@@ -212,7 +212,8 @@ fn sum_of_bytes(word: u64) -> usize {
     (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize
 }
 
-/// Passes over runs before that of a register: all but a few. There are at least two more before it, or the cursor is where it was.
+/// Passes over runs before that of a register: all but a few. There are at least two more before
+/// it, or the cursor is where it was.
 fn approach(body: &[u8], from: Cursor, register: usize) -> Cursor {
     let Some((here, before)) = pass_runs(body, (from.at, from.first), register) else {
         return approach_plainly(body, from, register);
@@ -253,8 +254,9 @@ fn locate(body: &[u8], from: Cursor, register: usize) -> Result<Spot, HllError> 
     }
 }
 
-/// Raises a register of the string `bytes`, whose runs begin at `body`. The search begins at the cursor, which is moved to where a
-/// search for a greater register may begin. Beyond `limit` bytes the string does not grow.
+/// Raises a register of the string `bytes`, whose runs begin at `body`. The search begins at the
+/// cursor, which is moved to where a search for a greater register may begin. Beyond `limit` bytes
+/// the string does not grow.
 ///
 /// # Errors
 /// If the runs end before the register. Nothing has been changed then.
@@ -312,7 +314,7 @@ fn replace(bytes: &mut Vec<u8>, at: usize, old: usize, new: &[u8]) {
     if new.len() > old {
         let more = new.len() - old;
         if bytes.capacity() - end < more {
-            // Not twice as much at once: most of these strings stay short.
+            // The room does not double: most of these strings stay short.
             bytes.reserve_exact(more + end.min(ROOM_MAX));
         }
         bytes.resize(end + more, 0);

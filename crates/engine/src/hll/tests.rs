@@ -169,7 +169,8 @@ proptest! {
         prop_assert_eq!(Hll::open(&dense).unwrap().count(), Ok(model.count()));
     }
 
-    /// All at once gives the bytes that one after the other gives, each looked for from the beginning.
+    /// All at once gives the bytes that one after the other gives, each looked for from the
+    /// beginning.
     #[test]
     fn raising_all_is_raising_each(
         first in some_registers(),

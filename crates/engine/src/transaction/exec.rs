@@ -23,7 +23,7 @@ struct Ran {
     gaps: Vec<Gap>,
 }
 
-/// What a transaction has to lock.
+/// The locks that a transaction needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reach {
     /// The slots of its keys.
@@ -56,7 +56,7 @@ impl Engine {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
             self.unwatch_all(world, session);
         }
-        // What ran in between has left its own name there.
+        // The queued commands have left their own names there.
         session.info.last_command.store(index as usize + 1, Relaxed);
         let counters = &self.stats.thread(turn.thread).by_command[index as usize];
         match ran {
@@ -133,21 +133,8 @@ impl Engine {
             return Err(Fail::text(text).into());
         }
         let locks = if reach == Reach::Everything {
-            *world = None;
-            let alone = match self.keyspace.enter_exclusive_within(turn.patience) {
-                Ok(alone) => alone,
-                Err(busy) => return Err(Refusal::Wait(Park::Locked(busy))),
-            };
-            // The role may have changed while this one waited to be alone.
-            let recheck = if session.is_primary {
-                Ok(())
-            } else {
-                self.check_mode(Keys::None, transaction.flags(), true, self.mode(), turn)
-            };
-            if let Err(refusal) = recheck {
-                *world = Some(alone.share(turn.thread));
-                return Err(aborted(refusal));
-            }
+            let needs = (Keys::None, transaction.flags(), true);
+            let alone = self.be_alone(world, turn, session, needs).map_err(aborted)?;
             Locks::All(AllSlots::new(alone))
         } else {
             let world = world.get_or_insert_with(|| self.keyspace.enter(turn.thread));
@@ -155,18 +142,10 @@ impl Engine {
         };
         let mode = self.mode();
         let mut db = self.db(turn, session, mode, locks, transaction.flags());
-        if is_cluster {
-            let calls: Vec<Call<'_>> = plan
-                .iter()
-                .map(|(queued, keys)| Call {
-                    command: queued.command,
-                    args: queued.args(),
-                    hashes: keys.clone().map_or(&[], |keys| &turn.hashes[keys]),
-                })
-                .collect();
-            if let Some(fail) = self.redirect_all(&mut db, session, transaction.flags(), &calls) {
-                return Err(fail.into());
-            }
+        if is_cluster
+            && let Some(fail) = self.redirect_plan(&mut db, turn, session, transaction, &plan)
+        {
+            return Err(fail.into());
         }
         let has_changed = db.has_watched_change(session);
         db.unwatch_all(session);
@@ -201,6 +180,26 @@ impl Engine {
             self.serve_left(world, turn, left);
         }
         Ok(Ran { outcome, gaps })
+    }
+
+    /// In cluster mode: the redirection or refusal of a transaction whose slot is not served here.
+    fn redirect_plan(
+        &self,
+        db: &mut Db<'_, '_>,
+        turn: &Turn<'_>,
+        session: &Session,
+        transaction: &Transaction,
+        plan: &[Planned<'_>],
+    ) -> Option<Fail> {
+        let calls: Vec<Call<'_>> = plan
+            .iter()
+            .map(|(queued, keys)| Call {
+                command: queued.command,
+                args: queued.args(),
+                hashes: keys.clone().map_or(&[], |keys| &turn.hashes[keys]),
+            })
+            .collect();
+        self.redirect_all(db, session, transaction.flags(), &calls)
     }
 
     /// Finds the places of all keys, and what has to be locked for all commands together.
@@ -273,8 +272,8 @@ impl Engine {
             }
             let is_deferred = called.after.as_ref().is_some_and(|after| !after.gaps.is_empty());
             if reply.buf.len() == start && !is_deferred {
-                // It goes on elsewhere and nobody waits for it, or it has switched replies off. EXEC has
-                // announced an answer of each.
+                // It goes on elsewhere and nobody waits for it, or it has switched replies off.
+                // EXEC has announced an answer of each.
                 reply.ok();
             }
             if called.has_changed && mode.any(Mode::REPLICA) && !session.is_primary {

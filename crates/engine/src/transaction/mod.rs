@@ -1,13 +1,15 @@
-//! Transactions: MULTI keeps commands back, EXEC runs them as one, WATCH makes EXEC depend on keys that nobody else has
-//! changed.
+//! Transactions: MULTI keeps commands back, EXEC runs them as one, WATCH makes EXEC depend on keys
+//! that nobody else has changed.
 //!
-//! Between MULTI and EXEC a session has a [`Transaction`]: [`queue`] checks what can be checked and keeps the command. EXEC
-//! ([`exec`]) locks the slots of all keys of all its commands, and of the watched keys, at once (the world alone, where
-//! one command needs more than its keys), runs them one after another under these locks, and appends what they have written
-//! as one unit to the log. Clients that wait for keys are served after the whole transaction.
+//! Between MULTI and EXEC a session has a [`Transaction`]: [`queue`] checks what can be checked and
+//! keeps the command. EXEC ([`exec`]) locks the slots of all keys of all its commands, and of the
+//! watched keys, at once (the world alone, where one command needs more than its keys), runs them
+//! one after another under these locks, and appends what they have written as one unit to the log.
+//! Clients that wait for keys are served after the whole transaction.
 //!
-//! Watched keys are marked in the store, which counts their changes; a session remembers the count that it has seen
-//! ([`watch`]). No list of watching clients is kept, and nobody else's session is touched.
+//! Watched keys are marked in the store, which counts their changes; a session remembers the count
+//! that it has seen ([`watch`]). No list of watching clients is kept, and nobody else's session is
+//! touched.
 
 mod exec;
 mod queue;
@@ -55,7 +57,7 @@ impl Queued {
     }
 }
 
-/// What a client has queued since MULTI.
+/// The commands that a client has queued since MULTI.
 pub(crate) struct Transaction {
     queue: Vec<Queued>,
     /// Bytes of the queue.
@@ -96,7 +98,8 @@ impl Transaction {
         self.queue.iter().any(|queued| queued.command.group == Group::Cluster)
     }
 
-    /// The properties of EXEC: it writes, or may be told to replicas, if one of its commands does, and is allowed during a load if all of them are.
+    /// The properties of EXEC: it writes, or may be told to replicas, if one of its commands does,
+    /// and is allowed during a load if all of them are.
     pub(crate) fn flags(&self) -> Flags {
         self.some.and(Flags::WRITE.or(Flags::DENYOOM).or(Flags::MAY_REPLICATE)).or(self.all)
     }

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use tessera_resp::Reply;
 use tessera_store::World;
 
-/// Whether a command can not be part of a transaction: by its own word, or since the rim carries it out after its reply.
+/// Whether a command can not be part of a transaction: by its own word, or since the rim carries it
+/// out after its reply.
 fn is_barred(command: &Command) -> bool {
     command.flags.has(Flags::NO_MULTI) || command.role == Role::Replconf
 }
@@ -36,7 +37,8 @@ impl Session {
 impl Engine {
     /// A command between MULTI and EXEC, EXEC and DISCARD included.
     #[cold]
-    #[allow(clippy::too_many_arguments)] // the pieces of one turn, all borrowed from different owners
+    // the pieces of one turn, all borrowed from different owners
+    #[allow(clippy::too_many_arguments)]
     pub(crate) fn in_transaction<'k>(
         &'k self,
         world: &mut Option<World<'k>>,
@@ -89,7 +91,7 @@ impl Engine {
         args: Args<'_>,
     ) -> Result<(), Fail> {
         if command.keys.positions(args).is_err() {
-            // Which error this is belongs to the command's own reply.
+            // The error itself belongs to the command's own reply.
             return Ok(());
         }
         let locks = self.lock(world, turn, prepared.first, command, args)?;

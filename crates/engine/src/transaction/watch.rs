@@ -11,15 +11,16 @@ use tessera_store::{Lookup, SlotGuard, Version, World};
 #[derive(Debug)]
 pub(crate) struct Watched {
     key: ReadyKey,
-    /// What it was when the client began.
+    /// The version when the client began.
     version: Version,
     before: Before,
 }
 
-/// What a client has found that began to watch a key.
+/// The state of a key when a client began to watch it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Before {
-    /// Nothing. If an entry is there later without a change, it is one whose time had come before it got there (SWAPDB).
+    /// No entry. If one is there later without a change, it is one whose time had come before it
+    /// got there (SWAPDB).
     Nothing,
     /// A value.
     Value,

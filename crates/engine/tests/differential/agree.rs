@@ -22,8 +22,8 @@ pub(crate) fn word(request: &Request, at: usize) -> String {
 /// How far two clocks may be from each other, in ms.
 const SLACK: i64 = 3_000;
 
-/// Whether two replies to a command say the same: of collections without order, the same elements; of times, which are taken at different moments,
-/// nearly the same.
+/// Whether two replies to a command say the same: of collections without order, the same elements;
+/// of times, which are taken at different moments, nearly the same.
 pub(crate) fn agree(request: &Request, ours: &Value, theirs: &Value) -> bool {
     if ours == theirs {
         return true;
@@ -106,7 +106,8 @@ fn alike(ours: &Value, theirs: &Value, is_time: &dyn Fn(&[usize]) -> bool) -> bo
     walk(ours, theirs, &mut Vec::new(), is_time)
 }
 
-/// Rounds the times in a reply of XINFO away: `idle`, `inactive`, `seen-time`, `active-time`, and the times of delivery in what is pending.
+/// Rounds the times in a reply of XINFO away: `idle`, `inactive`, `seen-time`, `active-time`, and
+/// the times of delivery in what is pending.
 fn blank_times(reply: &mut Value) {
     let Some(parts) = reply.parts_mut() else { return };
     let is_row = |part: &Value| {

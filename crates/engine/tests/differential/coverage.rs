@@ -1,4 +1,5 @@
-//! Which commands are generated: all that both servers have, but for those that cannot be compared this way.
+//! The commands that are generated: all that both servers have, but for those that cannot be
+//! compared this way.
 
 use crate::draw::Table;
 use crate::forms;
@@ -59,7 +60,7 @@ fn both(client: &mut Client, peer: &mut Peer, words: &[&str]) -> (Value, Value) 
     (Value::read(&client.command(words)), Value::read(&peer.command(words)))
 }
 
-/// What to draw from: the forms of the commands that both servers have, as either tells them.
+/// The table to draw from: the forms of the commands that both servers have, as either tells them.
 pub(crate) fn table(client: &mut Client, peer: &mut Peer) -> Table {
     let (ours, theirs) = both(client, peer, &["COMMAND", "DOCS"]);
     let (ours, theirs) = (grammar::read(&ours), grammar::read(&theirs));

@@ -1,11 +1,12 @@
-//! Where this server differs from the other on purpose. Each entry is as narrow as it can be; `docs/compatibility.md` says the same to users.
+//! The differences from the other server that are on purpose. Each entry is as narrow as it can be;
+//! `docs/compatibility.md` says the same to users.
 
 use crate::agree::{name, word};
 use crate::draw::Request;
 use crate::harness::reply::Value;
 use std::collections::BTreeSet;
 
-/// Which server is compared with.
+/// The server to compare with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// Redis 7.0.
@@ -25,7 +26,7 @@ pub(crate) struct Case<'a> {
 
 /// A difference on purpose.
 struct Purpose {
-    /// What it is, and why.
+    /// The difference, and the reason.
     what: &'static str,
     /// From which servers.
     from: &'static [Kind],
@@ -46,7 +47,7 @@ impl Case<'_> {
     }
 }
 
-/// What differs on purpose.
+/// The differences on purpose.
 const ON_PURPOSE: &[Purpose] = &[
     Purpose {
         what: "small sets are listpacks and short lists too since Redis 7.2",
@@ -283,7 +284,7 @@ struct Unasked {
     is: fn(&Request) -> bool,
 }
 
-/// What is not asked.
+/// The commands that are not sent.
 const UNASKED: &[Unasked] = &[
     Unasked {
         what: "CLUSTER commands that change the cluster are refused in transactions: their effects must be on disk before the answer",
@@ -429,13 +430,14 @@ pub(crate) fn unasked(kind: Kind, now: When, request: &Request) -> Option<&'stat
     UNASKED.iter().find(holds).map(|entry| entry.what)
 }
 
-/// What allows this, if the list does.
+/// The entry of the list that allows this, if any.
 pub(crate) fn on_purpose(kind: Kind, case: &Case<'_>) -> Option<&'static str> {
     let holds = |purpose: &&Purpose| purpose.from.contains(&kind) && (purpose.holds)(case);
     ON_PURPOSE.iter().find(holds).map(|purpose| purpose.what)
 }
 
-/// Both replies with their numbers written in one way: Redis 7.0 writes 17 digits of a score where later ones write as few as tell it from its neighbours.
+/// Both replies with their numbers written in one way: Redis 7.0 writes 17 digits of a score where
+/// later ones write as few as tell it from its neighbours.
 pub(crate) fn same_digits(kind: Kind, request: &Request, reply: Value) -> Value {
     let name = name(request);
     let writes_scores = name.starts_with(['Z', 'B', 'G']) || name == "SORT" || name == "SORT_RO";
@@ -467,13 +469,14 @@ fn rewritten(reply: Value) -> Value {
     }
 }
 
-/// A reply without what only one of the two has: the fields that XINFO got with Redis 7.2, and the nodes of a radix tree, which is not here.
+/// A reply without what only one of the two has: the fields that XINFO got with Redis 7.2, and the
+/// nodes of a radix tree, which is not here.
 pub(crate) fn in_common(kind: Kind, request: &Request, reply: Value) -> Value {
     let mut reply = reply;
     if name(request) == "XINFO" {
         drop_pairs(&mut reply, &["radix-tree-nodes"]);
         if kind == Kind::Redis70 {
-            // What was trimmed unread is counted otherwise since Redis 7.4.
+            // Entries that were trimmed unread are counted otherwise since Redis 7.4.
             drop_pairs(&mut reply, &["active-time", "inactive", "entries-read", "lag"]);
         }
     }

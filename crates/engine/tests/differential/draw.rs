@@ -12,8 +12,8 @@ pub(crate) type Request = Vec<Vec<u8>>;
 /// An argument that begins with this stands for what DUMP of the key behind it answers.
 pub(crate) const DUMPED: &[u8] = b"\x01dump:";
 
-/// Commands whose arguments are times: they are not given small numbers by chance, since what expires within the run is answered
-/// by chance too.
+/// Commands whose arguments are times: they are not given small numbers by chance, since what
+/// expires within the run is answered by chance too.
 const TIMED: &[&str] = &[
     "set",
     "getex",
@@ -40,7 +40,7 @@ const FAMILIES: &[(&str, &[&str])] = &[
     ("geo", &["g1", "g2"]),
 ];
 
-/// What is drawn from, for one server to compare with.
+/// The table to draw from, for one server to compare with.
 pub(crate) struct Table {
     /// By name: the forms that both servers' tables give.
     pub(crate) grammar: BTreeMap<String, Vec<Form>>,
@@ -68,7 +68,7 @@ impl<'a> Author<'a> {
         Author { table, rng, unique: 0, now, family: String::new(), numkeys: None, last_id: 0 }
     }
 
-    /// So many commands, most of one family or of all, some in transactions.
+    /// This many commands, most of one family or of all, some in transactions.
     pub(crate) fn write(&mut self, steps: usize) -> Vec<Request> {
         let theme = match self.rng.below(3) {
             0 => None,
@@ -157,7 +157,8 @@ impl<'a> Author<'a> {
         }
     }
 
-    /// How often an argument is repeated: keys with a number before them and their weights as often as that says.
+    /// How often an argument is repeated: keys with a number before them and their weights as often
+    /// as that says.
     fn times(&mut self, argument: &Argument, request: &mut Request) -> usize {
         let mut times = 1;
         while times < 9 && self.rng.percent(50) {
@@ -383,8 +384,8 @@ impl<'a> Author<'a> {
     }
 }
 
-/// Has distances stored to a key that no search reads: many members would be at one place, and which of them comes first is
-/// not defined.
+/// Has distances stored to a key that no search reads: many members would be at one place, and
+/// which of them comes first is not defined.
 fn apart(mut request: Request) -> Request {
     let options = request.iter().position(|arg| arg.eq_ignore_ascii_case(b"STOREDIST"));
     let place = match options {

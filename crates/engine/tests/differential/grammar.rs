@@ -1,4 +1,4 @@
-//! What may stand behind the names of commands, as COMMAND DOCS tells it.
+//! The arguments of commands, by COMMAND DOCS.
 
 use crate::harness::reply::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 #[derive(Debug, Clone)]
 pub(crate) struct Argument {
     pub(crate) name: String,
-    /// `key`, `string`, `integer`, `double`, `pattern`, `unix-time`, `pure-token`, `oneof`, `block`.
+    /// `key`, `string`, `integer`, `double`, `pattern`, `unix-time`, `pure-token`, `oneof`,
+    /// `block`.
     pub(crate) kind: String,
     pub(crate) token: Option<String>,
     pub(crate) optional: bool,
@@ -62,7 +63,8 @@ fn argument(doc: &Value) -> Argument {
 }
 
 impl Form {
-    /// Without the options whose tokens the other form does not know: another server is not asked for what it does not have.
+    /// Without the options whose tokens the other form does not know: another server is not asked
+    /// for what it does not have.
     pub(crate) fn without_tokens_unknown_to(mut self, other: &Form) -> Form {
         let mut known = BTreeSet::new();
         tokens(&other.arguments, &mut known);

@@ -1,9 +1,12 @@
-//! Generated sequences of commands, answered by the engine and by a real server: each reply must be the same, and in the end each key.
+//! Generated sequences of commands, answered by the engine and by a real server: each reply must be
+//! the same, and in the end each key.
 //!
-//! Commands are drawn from the grammar that the command tables of both servers give (COMMAND DOCS), and from forms that are written by hand; `draw.rs`
-//! tells how. A sequence that shows a difference is shortened before it is printed. The seeds are always the same, so that nobody's run fails of what
-//! another's would: `TESSERA_DIFFERENTIAL_SECONDS` goes for so long through seeds that nobody has tried, `TESSERA_DIFFERENTIAL_SEED` says where to
-//! begin. `TESSERA_PEER` names another redis-server 7.0, and `VALKEY_SERVER` a Valkey 8 to compare with too.
+//! Commands are drawn from the grammar that the command tables of both servers give (COMMAND DOCS),
+//! and from forms that are written by hand; `draw.rs` tells how. A sequence that shows a difference
+//! is shortened before it is printed. The seeds are always the same, so that nobody's run fails of
+//! what another's would: `TESSERA_DIFFERENTIAL_SECONDS` goes for so long through seeds that nobody
+//! has tried, `TESSERA_DIFFERENTIAL_SEED` says where to begin. `TESSERA_PEER` names another
+//! redis-server 7.0, and `VALKEY_SERVER` a Valkey 8 to compare with too.
 
 mod agree;
 mod coverage;

@@ -25,7 +25,7 @@ const LIMITS: &[(&str, &str)] = &[
     ("set-max-intset-entries", "8"),
     ("stream-node-max-entries", "4"),
 ];
-/// Those that Redis 7.0 does not have.
+/// The limits that Redis 7.0 does not have.
 const NEWER_LIMITS: &[(&str, &str)] =
     &[("set-max-listpack-entries", "8"), ("set-max-listpack-value", "64")];
 
@@ -134,8 +134,9 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// Digests of sorted sets in Redis 7.0, which are made of digits of scores that it writes in another way. And lets a consumer be there
-    /// before something is claimed for it, where the other server makes none.
+    /// Digests of sorted sets in Redis 7.0, which are made of digits of scores that it writes in
+    /// another way. And lets a consumer be there before something is claimed for it, where the
+    /// other server makes none.
     fn is_beyond(&mut self, request: &Request) -> bool {
         let early = if self.kind == Kind::Redis70 { consumers(request) } else { Vec::new() };
         for [key, group, consumer] in early {
@@ -148,7 +149,8 @@ impl<'a> Pair<'a> {
         digest && (self.queue.is_some() || request[2..].iter().any(&mut is_scored))
     }
 
-    /// Ranges of members of a sorted set whose scores are not the same: what a skip list finds then depends on the heights of its nodes.
+    /// Ranges of members of a sorted set whose scores are not the same: what a skip list finds then
+    /// depends on the heights of its nodes.
     fn is_undefined(&mut self, request: &Request) -> bool {
         let name = name(request);
         let by_lex = name.starts_with('Z') && name.contains("LEX")
@@ -229,7 +231,7 @@ impl<'a> Pair<'a> {
             return Some(Difference { request: request.clone(), ours, theirs });
         }
         if is_exec || self.queue.is_none() {
-            // Where only one of the two has done it on purpose, both must forget it.
+            // If only one of the two has done it on purpose, both must forget it.
             let parted =
                 asked.iter().filter(|(_, ours, theirs)| ours.is_error() != theirs.is_error());
             let keys: Vec<Vec<u8>> =
@@ -258,14 +260,14 @@ impl<'a> Pair<'a> {
     }
 }
 
-/// What chance has a part in.
+/// Replies that depend on chance.
 #[derive(Clone, Copy)]
 enum Chance {
     /// Elements drawn from what this command answers.
     Drawn(&'static str),
     /// An order that depends on the table behind it, and cursors.
     Walk {
-        /// Where the cursor stands.
+        /// The position of the cursor.
         cursor: usize,
         /// How many values make one element.
         size: usize,

@@ -1,8 +1,9 @@
-//! The values of arguments, by what the command table calls them: mostly such as commands take and meet again, and now and then hostile ones.
+//! The values of arguments, by what the command table calls them: mostly such as commands take and
+//! meet again, and now and then hostile ones.
 
 use crate::random::Rng;
 
-/// What a command may be given in any place.
+/// Arguments that a command may be given in any place.
 pub(crate) const HOSTILE: &[&[u8]] = &[
     b"",
     b"0",
@@ -44,7 +45,8 @@ const INTEGERS: &[&[u8]] = &[
     b"+1",
     b" 1",
 ];
-/// Relative times that are refused, or have passed at once. None lies so near that the time of the run matters.
+/// Relative times that are refused, or have passed at once. None lies so near that the time of the
+/// run matters.
 const BAD_TIMES: &[&[u8]] = &[
     b"0",
     b"-1",
@@ -245,7 +247,7 @@ pub(crate) fn bad_time(rng: &mut Rng) -> Vec<u8> {
     rng.pick(BAD_TIMES).to_vec()
 }
 
-/// How long a client is willing to wait. Whoever waits is unblocked.
+/// How long a client is willing to wait. A client that waits is unblocked.
 pub(crate) fn timeout(rng: &mut Rng) -> Vec<u8> {
     rng.pick(&[
         &b"0"[..],
@@ -321,7 +323,8 @@ pub(crate) fn bit_offset(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-/// A floating point number that INCRBYFLOAT is given, with up to 20 digits on either side of the point.
+/// A floating point number that INCRBYFLOAT is given, with up to 20 digits on either side of the
+/// point.
 pub(crate) fn float(rng: &mut Rng) -> Vec<u8> {
     if rng.percent(50) {
         return rng.pick(FLOATS).to_vec();

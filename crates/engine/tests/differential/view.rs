@@ -1,4 +1,4 @@
-//! What is there in the end: every key, seen from all sides that do not show how a server writes it down.
+//! The final state: every key, seen from all sides that do not show how a server writes it down.
 
 use crate::draw::Request;
 use crate::pair::{Difference, Pair};

@@ -22,7 +22,7 @@ use tessera_store::{Flushed, Patience};
 /// A rim that notes what it is asked to do.
 #[derive(Default)]
 pub struct FakeHost {
-    /// What was asked, in words.
+    /// The requests, in words.
     pub calls: Mutex<Vec<String>>,
     /// How many replicas have acknowledged everything.
     pub replicas: AtomicUsize,
@@ -30,7 +30,7 @@ pub struct FakeHost {
     pub answers: Mutex<Vec<(u64, Vec<u8>)>>,
     /// The offsets whose acknowledgement was asked for.
     pub awaited: Mutex<Vec<Offset>>,
-    /// What commands are routed by.
+    /// The view by which commands are routed.
     pub routing: Mutex<Option<Arc<RoutingView>>>,
     /// The node has not done yet what CLUSTER commands want, and has a thread for what is deferred.
     pub busy: AtomicBool,
@@ -165,7 +165,7 @@ pub struct Client {
     pub now: Millis,
     /// The number of the client's thread.
     pub thread: usize,
-    /// What the last command left to be done.
+    /// The next step after the last command.
     pub outcome: Outcome,
     /// Whether its thread waits for slots that others hold, however long.
     pub is_patient: bool,
@@ -300,7 +300,8 @@ impl Client {
     }
 }
 
-/// What the history has got since the reader was placed, or was last asked: commands, with spaces between their arguments.
+/// The history since the reader was placed, or was last asked: commands, with spaces between their
+/// arguments.
 pub fn told(reader: &mut tessera_log::Reader) -> Vec<String> {
     let text = |arg: &Vec<u8>| String::from_utf8(arg.clone()).expect("text");
     let line = |command: &Vec<Vec<u8>>| command.iter().map(text).collect::<Vec<_>>().join(" ");

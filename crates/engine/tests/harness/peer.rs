@@ -10,7 +10,8 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server on a port of its own, stopped when dropped, with a connection to it, and another one that unblocks the first.
+/// A server on a port of its own, stopped when dropped, with a connection to it, and another one
+/// that unblocks the first.
 pub struct Peer {
     process: Child,
     stream: TcpStream,
@@ -19,13 +20,15 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts the server, or the one that the variable TESSERA_PEER names. `None` if none is installed, which is an error where the variable CI is set.
+    /// Starts the server, or the one that the variable TESSERA_PEER names. `None` if none is
+    /// installed, which is an error where the variable CI is set.
     pub fn start() -> Option<Peer> {
         let program = std::env::var("TESSERA_PEER").unwrap_or("redis-server".to_owned());
         Peer::start_program(&program, &[])
     }
 
-    /// Starts this program with further options. `None` if it is not installed, which is an error where the variable CI is set.
+    /// Starts this program with further options. `None` if it is not installed, which is an error
+    /// where the variable CI is set.
     pub fn start_program(program: &str, options: &[&str]) -> Option<Peer> {
         let started = start_on_free_port(|port| {
             let mut command = Command::new(program);
@@ -63,8 +66,9 @@ impl Peer {
         })
     }
 
-    /// The bytes of the reply to a command that may make its client wait, which is then ended; and whether it did, if that can be told: on a
-    /// slow machine its time may be up before it is looked at.
+    /// The bytes of the reply to a command that may make its client wait, which is then ended; and
+    /// whether it did, if that can be told: on a slow machine its time may be up before it is
+    /// looked at.
     pub fn may_block<A: AsRef<[u8]>>(&mut self, args: &[A]) -> (Vec<u8>, Option<bool>) {
         let (helper, id) = (&mut self.helper, self.id.as_str());
         let (mut waited, begun) = (false, Instant::now());
@@ -88,7 +92,8 @@ fn patient(silent: Duration) {
     assert!(silent < LONG, "the server does not answer");
 }
 
-/// Sends a command and reads its reply. `silent` is called while there is none, with the time since the command was sent.
+/// Sends a command and reads its reply. `silent` is called while there is none, with the time since
+/// the command was sent.
 fn exchange<A: AsRef<[u8]>>(
     stream: &mut TcpStream,
     args: &[A],

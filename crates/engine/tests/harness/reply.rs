@@ -3,13 +3,14 @@
 /// A reply of RESP2 or RESP3.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
-    /// What stands on one line, with the sign before it: `+`, `-`, `:`, `,`, `#`, `(`, `_`.
+    /// The content of one line, with the sign before it: `+`, `-`, `:`, `,`, `#`, `(`, `_`.
     Line(u8, Vec<u8>),
     /// Bytes with a length before them, with their sign: `$`, `=`.
     Bulk(u8, Vec<u8>),
     /// `$-1` or `*-1`, with its sign.
     Null(u8),
-    /// Several values, with the sign before them: `*`, `~`, `>`, and `%`, whose keys and values follow each other.
+    /// Several values, with the sign before them: `*`, `~`, `>`, and `%`, whose keys and values
+    /// follow each other.
     Many(u8, Vec<Value>),
 }
 
@@ -80,7 +81,7 @@ impl Value {
         matches!(self, Value::Line(b'-', _))
     }
 
-    /// What belongs to a name in a map, or in the flat list that RESP2 makes of it.
+    /// The value of a name in a map, or in the flat list that RESP2 makes of it.
     pub fn get(&self, name: &str) -> Option<&Value> {
         let parts = self.parts();
         let at = parts.iter().step_by(2).position(|key| key.bytes() == name.as_bytes())?;

@@ -3,8 +3,8 @@
 //! Most of it takes no time, and the control thread does it itself. Some of it needs the world
 //! alone: to follow a primary, to be promoted, to drop keys, to pause writes. That waits for the
 //! commands under way, of which one may be a long script; the bus must not fall silent meanwhile.
-//! So it goes to a thread of its own ([`Applier::run`]), and whatever comes after it goes behind it,
-//! answers to clients included, until that thread has nothing left.
+//! So it goes to a thread of its own ([`Applier::run`]), and whatever comes after it goes behind
+//! it, answers to clients included, until that thread has nothing left.
 //!
 //! Not here: links, packets and nodes.conf, which are the control thread's.
 
@@ -33,7 +33,8 @@ pub(super) enum Task {
     Beat(Millis),
 }
 
-/// Whether an effect concerns this node's data, role or answers; all others are the control thread's.
+/// Whether an effect concerns this node's data, role or answers; all others are the control
+/// thread's.
 pub(super) fn is_for_applier(effect: &Effect) -> bool {
     matches!(effect, Effect::SetSlots(_) | Effect::Routing(_) | Effect::ResumeWrites)
         || needs_world_alone(effect)
@@ -54,8 +55,8 @@ fn needs_world_alone(effect: &Effect) -> bool {
 pub(super) struct Applier {
     server: Arc<Server>,
     cluster: Arc<ClusterHandle>,
-    /// Those that wait for the thread; the mutex is a leaf. How many are not done yet, the one under
-    /// way included, is `cluster.applying`.
+    /// Those that wait for the thread; the mutex is a leaf. How many are not done yet, the one
+    /// under way included, is `cluster.applying`.
     tasks: Mutex<VecDeque<Task>>,
     wanted: Condvar,
     /// When writes go on by themselves that a manual failover has paused, by the monotonic clock.

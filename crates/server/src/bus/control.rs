@@ -23,7 +23,8 @@ use tokio::sync::mpsc;
 
 /// The longest time between two looks at the clock, milliseconds.
 const TICK: u64 = 100;
-/// The same where there is neither a cluster nor a primary to look after: each look costs an idle server some of its rest.
+/// The same where there is neither a cluster nor a primary to look after: each look costs an idle
+/// server some of its rest.
 const QUIET_TICK: u64 = 250;
 /// nodes.conf is written at leisure at most this often, milliseconds.
 const LEISURE: u64 = 1000;
@@ -42,12 +43,12 @@ pub(crate) struct Control {
     inbox: Inbox,
     next_accepted: u64,
     file: Option<NodesFile>,
-    /// What is to be written at leisure.
+    /// A nodes.conf that is to be written at leisure.
     unsaved: Option<NodesConf>,
     /// The file could not be written when that was tried last.
     save_failed: bool,
     saved_at: Millis,
-    /// What the core was last told of replication.
+    /// The state of replication that the core was last told.
     told: (Option<Offset>, Option<PrimaryLink>),
     /// What concerns this node's data and role; `None` outside cluster mode.
     applier: Option<Arc<Applier>>,
@@ -55,13 +56,15 @@ pub(crate) struct Control {
     second_at: Millis,
     /// When the core wants to see the clock: the earliest that it has named since it last did.
     tick_at: Option<Millis>,
-    /// When the core saw the clock last, unless what followed is carried out and the pulse has told.
+    /// When the core saw the clock last, unless what followed is carried out and the pulse has
+    /// told.
     seen: Option<Millis>,
     quit: Arc<crate::server::Flag>,
 }
 
 impl Control {
-    /// What it runs in. It takes descriptors, so it is made before clients can have taken them.
+    /// The runtime of the control thread. It takes descriptors, so it is made before clients can
+    /// have taken them.
     pub(crate) fn runtime() -> std::io::Result<Runtime> {
         tokio::runtime::Builder::new_current_thread().enable_all().build()
     }
@@ -135,7 +138,7 @@ impl Control {
                 first = arriving.recv() => {
                     if let (Some(cluster), Some(first)) = (&cluster, first) {
                         self.pass_on(cluster, first.event);
-                        // Not all that come: whoever floods this node must not keep it from
+                        // It takes only so many: a flood of packets must not keep it from
                         // everything else.
                         for _ in 1..EVENTS_IN_A_TURN {
                             let Ok(next) = arriving.try_recv() else { break };
@@ -149,7 +152,7 @@ impl Control {
             }
             self.tick(cluster.as_deref());
         }
-        // What waits for a disk that takes nothing is never done.
+        // Work that waits for a disk which takes nothing is never done.
         if !self.save_failed {
             self.work();
         }
@@ -160,8 +163,8 @@ impl Control {
         Ok(())
     }
 
-    /// Gives the core what a link has to say, but for packets that a test wants to be lost. A link that has ended is
-    /// forgotten here too.
+    /// Gives the core what a link has to say, but for packets that a test wants to be lost. A link
+    /// that has ended is forgotten here too.
     fn pass_on(&mut self, cluster: &ClusterHandle, event: Event) {
         if let Event::LinkDown { link, .. } = &event {
             self.links.remove(link);
@@ -188,8 +191,8 @@ impl Control {
             let is_quiet = self.server.follow.status().is_none();
             return if is_quiet { QUIET_TICK } else { TICK };
         };
-        // Every event moves the next time a little: the first one named is kept, so that a flood of events cannot
-        // put it off for ever.
+        // Every event moves the next time a little: the first one named is kept, so that a flood of
+        // events cannot put it off for ever.
         let next = cluster.core.lock().next_timeout();
         let at = self.tick_at.map_or(next, |at| at.min(next));
         self.tick_at = Some(at);
@@ -213,7 +216,7 @@ impl Control {
         }
     }
 
-    /// What is due by the clock, and what replication has to tell the core.
+    /// Does what is due by the clock, and tells the core of replication.
     fn tick(&mut self, cluster: Option<&ClusterHandle>) {
         let now = time::monotonic();
         if let Some(applier) = &self.applier {
@@ -253,7 +256,8 @@ impl Control {
             self.told.1 = Some(link);
             cluster.event(Event::PrimaryLink(link));
         }
-        // Not at every event: a tick may send, what is sent is answered, and that would never end.
+        // It does not tick at every event: a tick may send, packets are answered, and that would
+        // never end.
         if self.tick_at.is_none_or(|at| now >= at) {
             self.tick_at = None;
             // Before the look: whatever comes between them, the core has not seen a later time.
@@ -263,8 +267,8 @@ impl Control {
         self.save_unsaved(false);
     }
 
-    /// Whether there are replicas at offset 0. Others tell by the offset whether a replica has data, so it does not
-    /// stay there.
+    /// Whether there are replicas at offset 0. Others tell by the offset whether a replica has
+    /// data, so it does not stay there.
     fn is_unproven(&self) -> bool {
         let log = &self.server.engine.log;
         log.is_active()
@@ -272,8 +276,8 @@ impl Control {
             && !self.server.engine.mode().any(Mode::REPLICA)
     }
 
-    /// Shows replicas that their link is alive. Only a primary appends to the log, and only until it has promised
-    /// to append no more; the world stays entered so that this holds.
+    /// Shows replicas that their link is alive. Only a primary appends to the log, and only until
+    /// it has promised to append no more; the world stays entered so that this holds.
     fn ping_replicas(&self) {
         let engine = &self.server.engine;
         if engine.log.reader_count() == 0 {
@@ -312,10 +316,12 @@ impl Control {
         }
     }
 
-    /// Writes nodes.conf, now if that must be, else soon. False: it must be, cannot be, and the server is to end.
+    /// Writes nodes.conf, now if that must be, else soon. False: it must be, cannot be, and the
+    /// server is to end.
     ///
-    /// A vote or claim that is not on disk could be given twice. So while the disk takes nothing this node does nothing
-    /// either: the others see it as failed, and its clients are refused, until there is room again.
+    /// A vote or claim that is not on disk could be given twice. So while the disk takes nothing
+    /// this node does nothing either: the others see it as failed, and its clients are refused,
+    /// until there is room again.
     fn save(&mut self, conf: NodesConf) -> bool {
         if !conf.durable {
             self.unsaved = Some(conf);
@@ -331,7 +337,8 @@ impl Control {
         true
     }
 
-    /// Writes what is to be written at leisure, if it is time or `now`. What could not be written is tried again.
+    /// Writes the nodes.conf that may be written at leisure, if it is time or `now`. A failed write
+    /// is tried again.
     fn save_unsaved(&mut self, now: bool) {
         let time = time::monotonic();
         if self.unsaved.is_none() || (!now && time.since(self.saved_at) < LEISURE) {
@@ -395,7 +402,7 @@ impl Control {
     }
 }
 
-/// Whether the core is to hear of this at once. What comes over a link that is up is told by ticks.
+/// Whether the core is to hear of this at once. Progress over a link that is up is told by ticks.
 fn is_news(told: Option<PrimaryLink>, link: PrimaryLink) -> bool {
     match (told, link) {
         (Some(PrimaryLink::Up { .. }), PrimaryLink::Up { .. }) => false,
@@ -403,8 +410,9 @@ fn is_news(told: Option<PrimaryLink>, link: PrimaryLink) -> bool {
     }
 }
 
-/// What is to be on disk before any of the work is done. A file holds all the promises of those
-/// before it: the commands of a transaction, and clients that come at the same time, share one.
+/// The nodes.conf that is to be on disk before any of the work is done. A file holds all the
+/// promises of those before it: the commands of a transaction, and clients that come at the same
+/// time, share one.
 fn last_save(all: &mut VecDeque<Work>) -> Option<NodesConf> {
     let mut last: Option<NodesConf> = None;
     for work in all {

@@ -6,7 +6,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// The file of this node. The lock lies on a file beside it, since the file itself is replaced at every save.
+/// The file of this node. The lock lies on a file beside it, since the file itself is replaced at
+/// every save.
 pub(crate) struct NodesFile {
     path: PathBuf,
     _lock: File,
@@ -37,7 +38,7 @@ impl NodesFile {
             Err(error) => bail!("Impossible to lock {}: {error}", lock_path.display()),
         }
         let content = match std::fs::read(path) {
-            // Nothing but names can be other than ASCII, and a name is no reason not to start.
+            // Only names can be other than ASCII, and a name is no reason not to start.
             Ok(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => {
@@ -49,8 +50,8 @@ impl NodesFile {
         Ok((NodesFile { path: path.to_owned(), _lock: lock }, content))
     }
 
-    /// Replaces the content: a new file is written and renamed over the old one. `durable`: return only when
-    /// file and directory are on disk.
+    /// Replaces the content: a new file is written and renamed over the old one. `durable`: return
+    /// only when file and directory are on disk.
     ///
     /// # Errors
     /// What went wrong; the old file is then still whole.
@@ -76,7 +77,8 @@ impl NodesFile {
     }
 }
 
-/// A file beside this one: its whole name with one more ending, so that no two nodes' files share it.
+/// A file beside this one: its whole name with one more ending, so that no two nodes' files share
+/// it.
 fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");

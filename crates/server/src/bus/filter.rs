@@ -2,13 +2,14 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
 
-/// Where a packet says what it is: 16 bits, big endian (cluster bus header, version 1). The upper bit marks a light header.
+/// The position of a packet's type: 16 bits, big endian (cluster bus header, version 1). The upper
+/// bit marks a light header.
 const TYPE: std::ops::Range<usize> = 12..14;
 const TYPE_MASK: u16 = 0x7FFF;
 const NONE: i32 = -1;
 const ALL: i32 = -2;
 
-/// What is dropped.
+/// The packets that are dropped.
 #[derive(Debug)]
 pub(crate) struct PacketFilter {
     kind: AtomicI32,
@@ -21,7 +22,7 @@ impl Default for PacketFilter {
     }
 }
 
-/// What becomes of a packet.
+/// The verdict on a packet.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Verdict {
     Take,
@@ -41,7 +42,7 @@ impl PacketFilter {
         self.close.store(on, Relaxed);
     }
 
-    /// What becomes of this packet.
+    /// The verdict on this packet.
     pub(crate) fn judge(&self, packet: &[u8]) -> Verdict {
         let dropped = self.kind.load(Relaxed);
         if dropped == NONE {

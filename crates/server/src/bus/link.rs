@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 
-/// Bytes that may wait in a link which its peer does not read. Bus packets are small: beyond this the
-/// peer is stuck, and the link is opened anew.
+/// Bytes that may wait in a link which its peer does not read. Bus packets are small: beyond this
+/// the peer is stuck, and the link is opened anew.
 const QUEUE_BYTES: usize = 64 << 20;
 /// How long a long packet waits for its node to become known.
 const INTRODUCTION: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(super) struct Arrived {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// Where links leave what happens to them.
+/// The queue in which links leave their events.
 #[derive(Clone)]
 pub(super) struct Inbox {
     events: mpsc::Sender<Arrived>,
@@ -46,7 +46,7 @@ impl Inbox {
     }
 
     async fn tell(&self, event: Event) {
-        // Nobody listens any more: the server ends.
+        // The receiver is gone: the server ends.
         let _ = self.events.send(Arrived { event, _place: None }).await;
     }
 
@@ -74,7 +74,7 @@ impl Link {
         waiting < QUEUE_BYTES && self.queue.send(bytes).is_ok()
     }
 
-    /// What comes may be of any length from now on.
+    /// Packets may be of any length from now on.
     pub(super) fn node_is_known(&self) {
         self.known.send_replace(true);
     }
@@ -157,7 +157,8 @@ async fn serve(
                             return Ok(LinkDownReason::Other);
                         }
                     }
-                    // What it said before may still be on its way to the core, which then knows it.
+                    // Its earlier packets may still be on their way to the core, which then knows
+                    // it.
                     Err(FrameError::Stranger(_)) if is_soon(&mut is_known).await => {
                         framer.node_is_known();
                     }

@@ -3,7 +3,7 @@
 use crate::logging::Limit;
 use tessera_cluster::{LogLevel, LogTopic};
 
-/// Writes a line. Those that a stranger can cause are limited, each topic by itself.
+/// Writes a line. Lines that a stranger can cause are limited, each topic by itself.
 pub(super) fn line(level: LogLevel, topic: Option<LogTopic>, text: &str) {
     static LIMITS: [Limit; LogTopic::ALL.len()] = [const { Limit::USUAL }; LogTopic::ALL.len()];
     let left_out = match topic {

@@ -1,9 +1,9 @@
 //! The cluster bus: the driver of [`tessera_cluster::Cluster`].
 //!
-//! [`ClusterHandle`] is what others hold: CLUSTER commands run on the core under its mutex, on whatever I/O thread they
-//! come in. What the core wants done goes, in order, to the control thread (`control.rs`), which alone writes nodes.conf
-//! and owns the links (`link.rs`). A command whose effects must be carried out before its answer parks its client until
-//! then.
+//! [`ClusterHandle`] is shared with the other threads: CLUSTER commands run on the core under its
+//! mutex, on the I/O thread that they come in on. The core's effects go, in order, to the control
+//! thread (`control.rs`), which alone writes nodes.conf and owns the links (`link.rs`). A command
+//! whose effects must be carried out before its answer parks its client until then.
 
 mod apply;
 mod control;
@@ -33,7 +33,7 @@ pub(crate) use control::Control;
 pub(crate) use file::NodesFile;
 use pulse::Pulse;
 
-/// What the control thread is to do next.
+/// The next work of the control thread.
 enum Work {
     Batch(Box<Batch>),
     /// The answer to a command, which waits until what comes before it in the queue is done.
@@ -51,7 +51,7 @@ struct Queue {
 
 /// The cluster core, and the way to the control thread.
 pub(crate) struct ClusterHandle {
-    /// The core. Whoever has changed it moves its batches into `work` before letting go.
+    /// The core. A thread that has changed it moves its batches into `work` before it unlocks it.
     core: Mutex<Cluster>,
     /// Where the bus listens, from the start on.
     bus_port: u16,
@@ -61,11 +61,12 @@ pub(crate) struct ClusterHandle {
     applying: AtomicUsize,
     /// Wakes the control thread: there is work, or something to look at.
     wake: Notify,
-    /// What commands are routed by.
+    /// The view by which commands are routed.
     routing: ArcSwapOption<RoutingView>,
-    /// What tests want to be lost.
+    /// The packets that tests want to be lost.
     pub(crate) filter: filter::PacketFilter,
-    /// What the core said last; the same, unless the control thread's pulse is missed.
+    /// The core's last view; it is the same as `routing`, unless the control thread's pulse is
+    /// missed.
     said: ArcSwapOption<RoutingView>,
     pulse: Pulse,
 }
@@ -89,7 +90,7 @@ impl ClusterHandle {
         }
     }
 
-    /// What commands are routed by.
+    /// The view by which commands are routed.
     pub(crate) fn routing(&self) -> Option<Arc<RoutingView>> {
         self.routing.load_full()
     }
@@ -124,7 +125,8 @@ impl ClusterHandle {
         work.waiting.is_empty() && !work.under_way && self.applying.load(Acquire) == 0
     }
 
-    /// Moves the core's batches to the control thread; true if there is nothing that it still has to do.
+    /// Moves the core's batches to the control thread; true if there is nothing that it still has
+    /// to do.
     fn hand_over(&self, core: &mut Cluster) -> bool {
         let mut work = self.work.lock();
         let before = work.waiting.len();
@@ -153,8 +155,8 @@ impl ClusterHandle {
         let context = CommandContext { keyspace: &view, client_tls: false, client: &client.addr };
         let mut core = self.core.lock();
         let value = core.command(crate::time::now(), &context, argv);
-        // An answer speaks of the core's state, which the node has only when all that led to it is done: a client that is
-        // told `cluster_state:ok` may write at once.
+        // An answer speaks of the core's state, which the node has only when all that led to it is
+        // done: a client that is told `cluster_state:ok` may write at once.
         if self.hand_over(&mut core) || !may_wait {
             drop(core);
             reply.value(&value);
@@ -191,8 +193,8 @@ impl ClusterHandle {
         std::mem::take(&mut work.waiting)
     }
 
-    /// An I/O thread is about to run commands: if the control thread has not had a turn for longer than the node
-    /// timeout, nobody is served until it has.
+    /// An I/O thread is about to run commands: if the control thread has not had a turn for longer
+    /// than the node timeout, nobody is served until it has.
     #[inline]
     pub(crate) fn check_pulse(&self, engine: &Engine, now: Millis, node_timeout: u64) {
         if self.pulse.is_late(now, node_timeout) {
@@ -212,8 +214,8 @@ impl ClusterHandle {
         }
     }
 
-    /// The control thread has had its turn, with the core at this time: what the core says about serving holds again,
-    /// unless the process was stopped since.
+    /// The control thread has had its turn, with the core at this time: what the core says about
+    /// serving holds again, unless the process was stopped since.
     fn beat(&self, engine: &Engine, seen: Millis) {
         self.pulse.beat(seen);
         let node_timeout = engine.config().cluster.node_timeout;

@@ -1,7 +1,9 @@
-//! Whether the control thread is alive: without it this node is dead to its cluster, whatever the I/O threads do.
+//! Whether the control thread is alive: without it this node is dead to its cluster, whatever the
+//! I/O threads do.
 //!
-//! A process that was stopped, or whose control thread hangs on a disk, for longer than the node timeout may have been
-//! replaced. Nobody may be served then before the cluster core has had its turn and has drawn its conclusions.
+//! A process that was stopped, or whose control thread hangs on a disk, for longer than the node
+//! timeout may have been replaced. No client may be served then before the cluster core has had its
+//! turn and has drawn its conclusions.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tessera_slot::Millis;
@@ -16,8 +18,9 @@ pub(crate) struct Pulse {
 }
 
 impl Pulse {
-    /// The control thread has carried out all that the core wants, which saw the clock at `seen`. Not the present time: the
-    /// process may have been stopped since, and the core does not know yet.
+    /// The control thread has carried out all that the core wants, which saw the clock at `seen`.
+    /// That is not the present time: the process may have been stopped since, and the core does not
+    /// know yet.
     pub(crate) fn beat(&self, seen: Millis) {
         self.last.store(seen.0, Ordering::Release);
     }

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use tessera_cluster::LinkId;
 
-/// So many of them are kept: fewer than the descriptors that are kept from clients, and enough for the nodes of a large
-/// cluster, each of which says at once who it is.
+/// The number of them that are kept: fewer than the descriptors that are kept from clients, and
+/// enough for the nodes of a large cluster, each of which says at once who it is.
 const LIMIT: usize = 100;
 
-/// The links, the oldest first. Anybody who reaches the port can open one: without a limit they would take all
-/// descriptors, and the memory that a first packet may fill.
+/// The links, the oldest first. Any program that reaches the port can open one: without a limit
+/// they would take all descriptors, and the memory that a first packet may fill.
 #[derive(Default)]
 pub(super) struct Strangers(VecDeque<LinkId>);
 

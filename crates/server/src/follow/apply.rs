@@ -17,7 +17,7 @@ const LIMITS: Limits = Limits { max_bulk: u32::MAX as u64, authenticated: true }
 /// After so many bytes of commands the world is left for a moment, for those who want it alone.
 const WORLD_BYTES: usize = 64 << 10;
 
-/// What applying needs room for, and what it found.
+/// The buffers of applying, and its findings.
 struct Applying {
     config: Arc<Config>,
     now: Millis,
@@ -37,8 +37,8 @@ impl Applying {
 }
 
 impl Follower {
-    /// Runs the whole commands that have come, appends them to the log as they are, and reports how far the
-    /// history is applied. A transaction is run only when its EXEC is here, and as one.
+    /// Runs the whole commands that have come, appends them to the log as they are, and reports how
+    /// far the history is applied. A transaction is run only when its EXEC is here, and as one.
     pub(super) fn apply(&mut self) {
         if self.full_sync.is_some() || self.is_loading || self.unparsed.is_empty() {
             return;
@@ -109,7 +109,8 @@ impl Follower {
         server.feed_replicas(usize::MAX);
     }
 
-    /// Whether this command, and what follows, waits for the end of CLIENT PAUSE. Then every step tries again.
+    /// Whether this command, and what follows, waits for the end of CLIENT PAUSE. Then every step
+    /// tries again.
     fn is_held_back(&mut self, raw: &[u8], spans: &[Span], now: Millis) -> bool {
         let engine = &self.server.engine;
         self.held_back = !spans.is_empty() && engine.holds_primary_back(Args::new(raw, spans), now);
@@ -142,7 +143,8 @@ impl Follower {
         if !args.is(0, "exec") {
             return;
         }
-        // The world stays entered from MULTI to EXEC, so no snapshot stands in between; the engine runs what lies between as one.
+        // The world stays entered from MULTI to EXEC, so no snapshot stands in between; the engine
+        // runs what lies between as one.
         let commands = self.transaction.take().unwrap_or_default();
         for mut command in commands.clone() {
             let mut spans = Vec::new();

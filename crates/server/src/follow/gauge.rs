@@ -1,9 +1,10 @@
-//! What has come from the primary and is not applied yet.
+//! The bytes that have come from the primary and are not applied yet.
 //!
-//! The stream is applied by a thread of its own. A client that has written to the primary and reads here is served by
-//! another one, which may be faster, though the write has arrived before the read. So an I/O thread of a replica
-//! lets what has arrived be applied before it runs what its clients have sent. It waits only for what was there
-//! before it looked, and not for long: a replica that is far behind answers all the same.
+//! The stream is applied by a thread of its own. A client that has written to the primary and reads
+//! here is served by another one, which may be faster, though the write has arrived before the
+//! read. So an I/O thread of a replica lets what has arrived be applied before it runs what its
+//! clients have sent. It waits only for what was there before it looked, and not for long: a
+//! replica that is far behind answers all the same.
 
 use parking_lot::Mutex;
 use std::net::TcpStream;
@@ -18,7 +19,7 @@ const PATIENCE: Duration = Duration::from_millis(1);
 pub(crate) struct Gauge {
     /// Bytes that wait in here have not been read.
     socket: TcpStream,
-    /// What was read is being applied.
+    /// Bytes that were read are being applied.
     is_busy: AtomicBool,
     /// How often something was read and applied.
     rounds: AtomicU64,
@@ -38,7 +39,8 @@ impl Gauge {
 
     /// Whether everything that has arrived is applied.
     fn is_level(&self) -> bool {
-        // In this order: what is no longer in the socket was read by somebody who had said so before.
+        // In this order: what is no longer in the socket was read by somebody who had said so
+        // before.
         let unread = rustix::io::ioctl_fionread(&self.socket).unwrap_or(0);
         unread == 0 && !self.is_busy.load(SeqCst)
     }
@@ -47,7 +49,8 @@ impl Gauge {
     fn level(&self) {
         let (start, rounds) = (Instant::now(), self.rounds.load(SeqCst));
         while !self.is_level() {
-            // One round may have begun before this look. The next one has read all that was there then.
+            // One round may have begun before this look. The next one has read all that was there
+            // then.
             let is_through = self.rounds.load(SeqCst) >= rounds + 2;
             if is_through || start.elapsed() >= PATIENCE {
                 return;
@@ -126,7 +129,7 @@ mod tests {
         gauges.level();
         assert!(start.elapsed() >= PATIENCE);
 
-        // What was read and is not applied is not forgotten.
+        // Bytes that were read and not applied are not forgotten.
         gauge.begin();
         near.read_exact(&mut [0]).expect("it is there");
         assert!(!gauge.is_level());

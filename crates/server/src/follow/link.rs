@@ -50,7 +50,7 @@ pub(crate) struct Follower {
     pub(super) payload_ended: bool,
     pub(super) full_sync: Option<Position>,
     pub(super) is_loading: bool,
-    /// What has come waits for the end of CLIENT PAUSE.
+    /// Received bytes wait for the end of CLIENT PAUSE.
     pub(super) held_back: bool,
     /// The last round of giving memory back that this thread took part in.
     purged: u64,
@@ -94,11 +94,11 @@ impl Follower {
         let mut session = Session::new(info, true);
         session.is_primary = true;
         let log = &server.engine.log;
-        // What this node has written as a primary is history too: the new primary may know it. So it is at its very
-        // beginning: the data to which nothing was added yet goes by its name too.
+        // This node's writes as a primary are history too: the new primary may know it. So it is at
+        // its very beginning: the data to which nothing was added yet goes by its name too.
         let position =
             log.is_active().then(|| Position { id: log.identity().id, offset: log.offset() });
-        // Whoever grants to continue from there does not select again.
+        // A primary that grants to continue from there does not select again.
         session.db = log.stream_db() as usize;
         let link = ReplicaLink::new(link_config(&server), position, time::monotonic());
         Follower {
@@ -227,14 +227,15 @@ impl Follower {
         self.gauge = None;
         self.handle().gauges.end();
         self.handle().state.lock().socket = None;
-        // What was not a whole command, or transaction, is sent again.
+        // A command, or transaction, that was cut off is sent again.
         self.unparsed.clear();
         self.held_back = false;
         self.parser = RequestParser::new();
         self.transaction = None;
     }
 
-    /// Hands an event to the state machine and carries out what it wants. `received` is what ranges are of.
+    /// Hands an event to the state machine and carries out what it wants. `received` is what ranges
+    /// are of.
     pub(super) fn event(&mut self, event: LinkEvent<'_>, received: &[u8]) {
         let mut effects = Vec::new();
         self.link.handle(time::monotonic(), event, &mut effects);

@@ -40,7 +40,8 @@ impl Follower {
     pub(super) fn load(&mut self, grant: Position) {
         let server = Arc::clone(&self.server);
         let engine = &server.engine;
-        // Whoever was told to follow somebody else, or nobody, keeps its data, and may have taken writes since.
+        // A node that was told meanwhile to follow another primary, or none, keeps its data, and
+        // may have taken writes since.
         if !server.follow.begin_loading(self.version) {
             return;
         }
@@ -53,7 +54,7 @@ impl Follower {
         }
         let mut world = engine.keyspace.enter_exclusive();
         let flushed = world.flush(None);
-        // Nobody may continue from a history whose data is half gone.
+        // No replica may continue from a history whose data is half gone.
         engine.log.adopt(random_id(), Offset(0), 0);
         drop(world);
         engine.keyspace.discards().flushed(flushed);
@@ -61,8 +62,8 @@ impl Follower {
         self.publish();
         let started = std::time::Instant::now();
         let loaded = load(&mut Payload(self), engine, server.mailboxes.len());
-        // Whoever was told to follow somebody else, or nobody, must not take this primary's history as its own after
-        // that. From here to `end_applying` such an order waits.
+        // A node that was told meanwhile to follow another primary, or none, must not take this
+        // primary's history as its own after that. From here to `end_applying` such an order waits.
         let loaded = match loaded {
             Ok(_) if !server.follow.begin_applying(self.version) => Err(NOT_WANTED.to_owned()),
             loaded => loaded,
@@ -85,7 +86,8 @@ impl Follower {
                 tracing::warn!("Failed trying to load the PRIMARY synchronization DB: {error}");
                 let mut world = engine.keyspace.enter_exclusive();
                 let flushed = world.flush(None);
-                // Who has begun to follow this node meanwhile has seen what is gone now.
+                // A replica that has begun to follow this node meanwhile has seen data that is gone
+                // now.
                 engine.log.adopt(random_id(), Offset(0), 0);
                 drop(world);
                 engine.keyspace.discards().flushed(flushed);
@@ -117,7 +119,8 @@ fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loa
     };
     let loaded = tessera_dataset::load(&mut *payload, &mut target, &options, notice)
         .map_err(|error| error.to_string())?;
-    // The payload's end mark may come after the data's own end: only then is the link ready to go on.
+    // The payload's end mark may come after the data's own end: only then is the link ready to go
+    // on.
     match payload.read(&mut [0]) {
         Ok(0) => Ok(loaded),
         Ok(_) => Err("bytes after the end of the data".to_owned()),

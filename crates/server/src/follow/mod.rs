@@ -1,9 +1,10 @@
-//! Following a primary: the driver of [`tessera_replication::ReplicaLink`], on a thread of its own with a blocking
-//! socket.
+//! Following a primary: the driver of [`tessera_replication::ReplicaLink`], on a thread of its own
+//! with a blocking socket.
 //!
-//! [`Follow`] is the handle: others say whom to follow and read how it goes. The thread applies the stream
-//! through the engine, as the client that may write on a replica, and appends it to this node's own
-//! log byte by byte, so that its replicas, and a later promotion, go on in the same history.
+//! [`Follow`] is the handle: others say whom to follow and read how it goes. The thread applies the
+//! stream through the engine, as the client that may write on a replica, and appends it to this
+//! node's own log byte by byte, so that its replicas, and a later promotion, go on in the same
+//! history.
 
 mod apply;
 mod gauge;
@@ -30,7 +31,7 @@ pub(crate) struct Primary {
 /// A client's REPLICAOF.
 #[derive(Clone)]
 pub(crate) struct Order {
-    /// Who is to be answered when it is carried out; `None`: nobody waits for it.
+    /// The client that is answered when it is carried out; `None`: no client waits for it.
     pub(crate) client: Option<Arc<ClientInfo>>,
     /// Whom to follow; `None`: NO ONE.
     pub(crate) primary: Option<Primary>,
@@ -62,14 +63,16 @@ struct State {
     taken: u64,
     /// The thread is applying what it received: a change of `wanted` waits for it.
     applying: bool,
-    /// The thread is loading a payload, or undoing that: a change of `wanted` makes it give up and waits for it.
+    /// The thread is loading a payload, or undoing that: a change of `wanted` makes it give up and
+    /// waits for it.
     loading: bool,
     status: Option<FollowStatus>,
-    /// When something last came from a primary, since this node began to follow anybody. A replica that is told to
-    /// follow another primary has its data still.
+    /// When something last came from a primary, since this node began to follow anybody. A replica
+    /// that is told to follow another primary has its data still.
     last_io: Option<Millis>,
     socket: Option<TcpStream>,
-    /// The data is not whole: a full synchronisation has begun to replace it and has not ended well.
+    /// The data is not whole: a full synchronisation has begun to replace it and has not ended
+    /// well.
     incomplete: bool,
     ack_requested: bool,
     quit: bool,
@@ -92,15 +95,16 @@ pub(crate) struct Follow {
     changed: Condvar,
     /// How far the stream is applied.
     pub(crate) gauges: gauge::Gauges,
-    /// Orders of clients that wait for them, oldest first, with the one that is being carried out: [`Follow::order`].
+    /// Orders of clients that wait for them, oldest first, with the one that is being carried out:
+    /// [`Follow::order`].
     orders: Mutex<VecDeque<Order>>,
     /// Held while an order is carried out.
     carrying_out: Mutex<()>,
 }
 
 impl Follow {
-    /// Says whom to follow, nobody for `None`. Returns when nothing more is applied or loaded of what was followed
-    /// before.
+    /// Says whom to follow, nobody for `None`. Returns when nothing more is applied or loaded of
+    /// what was followed before.
     pub(crate) fn set(&self, primary: Option<Primary>) {
         let mut state = self.state.lock();
         if state.wanted == primary && primary.is_some() {
@@ -123,7 +127,8 @@ impl Follow {
         }
     }
 
-    /// Notes what a client has ordered, if `start` can start a thread that calls [`Follow::carry_out`].
+    /// Notes what a client has ordered, if `start` can start a thread that calls
+    /// [`Follow::carry_out`].
     pub(crate) fn order<E>(
         &self,
         order: Order,
@@ -135,7 +140,8 @@ impl Follow {
         Ok(())
     }
 
-    /// Carries out the oldest order: in the order in which clients gave them, whichever thread comes first.
+    /// Carries out the oldest order: in the order in which clients gave them, whichever thread
+    /// comes first.
     pub(crate) fn carry_out(&self, how: impl FnOnce(Order)) {
         let _turn = self.carrying_out.lock();
         let oldest = self.orders.lock().front().cloned();
@@ -160,7 +166,8 @@ impl Follow {
         self.state.lock().status.clone()
     }
 
-    /// Whether the data is not whole: a full synchronisation has begun to replace it and has not ended well.
+    /// Whether the data is not whole: a full synchronisation has begun to replace it and has not
+    /// ended well.
     pub(crate) fn is_incomplete(&self) -> bool {
         self.state.lock().incomplete
     }
@@ -170,7 +177,8 @@ impl Follow {
         self.state.lock().incomplete = incomplete;
     }
 
-    /// Whom this node follows, as clients are shown it: from the moment in which one has ordered it. And how it goes.
+    /// Whom this node follows, as clients are shown it: from the moment in which one has ordered
+    /// it. And how it goes.
     pub(crate) fn shown(&self) -> Option<(Primary, Option<FollowStatus>)> {
         let orders = self.orders.lock();
         let state = self.state.lock();
@@ -187,7 +195,8 @@ impl Follow {
         self.state.lock().is_link_usable()
     }
 
-    /// Says whether this node follows somebody without a link to it. No change of either comes between.
+    /// Says whether this node follows somebody without a link to it. No change of either comes
+    /// between.
     pub(crate) fn tell_stale(&self, tell: impl FnOnce(bool)) {
         let state = self.state.lock();
         tell(state.wanted.is_some() && !state.is_link_usable());

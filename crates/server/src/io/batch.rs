@@ -1,5 +1,5 @@
-//! Batches: requests of all ready connections are parsed and looked up, what they will touch is prefetched, and only
-//! then they are run.
+//! Batches: requests of all ready connections are parsed and looked up, what they will touch is
+//! prefetched, and only then they are run.
 
 use super::conn::{Conn, Parsed, Phase, Spare};
 use super::conns::ConnId;
@@ -27,7 +27,7 @@ const KEEP_SPANS: usize = 4096;
 struct Request {
     /// Its connection.
     conn: ConnId,
-    /// Where it begins in the connection's input.
+    /// Its beginning in the connection's input.
     start: usize,
     /// Its length.
     len: usize,
@@ -56,7 +56,7 @@ impl Request {
     /// The rim carries the request out, when the batch is through.
     fn leave_to_rim(&self, conn: &mut Conn) {
         conn.executed(self.end());
-        // What follows in the stream is not for the command table, or must wait.
+        // The following bytes are not for the command table, or must wait.
         conn.rewind();
         conn.held = true;
     }
@@ -106,7 +106,8 @@ impl Output<'_> {
             *world = None;
             // As at the end of the turn: replicas first.
             self.server.feed_replicas(usize::MAX);
-            // A broken connection is found again at the end of the turn: what it has asked for is run.
+            // A broken connection is found again at the end of the turn: what it has asked for is
+            // run.
             let _ = conn.send_replies(self.spare);
         }
         *self.shares = self.shares.saturating_sub(1);
@@ -124,7 +125,7 @@ pub(super) struct Batch {
     spans: Vec<Span>,
     hashes: Vec<KeyHash>,
     slots: Vec<Slot>,
-    /// What of values is to be prefetched still.
+    /// The values of which parts are still to be prefetched.
     ahead: Vec<(KeyHash, MemberHash)>,
 }
 
@@ -138,8 +139,8 @@ impl Batch {
         self.spans.clear();
     }
 
-    /// Parses requests of one connection until the batch is full. False: the connection has no more whole
-    /// request.
+    /// Parses requests of one connection until the batch is full. False: the connection has no more
+    /// whole request.
     fn fill(&mut self, index: ConnId, conn: &mut Conn, engine: &Engine, max_bulk: u64) -> bool {
         while self.requests.len() < BATCH {
             if !conn.may_parse() {
@@ -163,7 +164,7 @@ impl Batch {
                         ticks: 0,
                     });
                     if !conn.session.authenticated {
-                        // What comes after AUTH is parsed under other limits.
+                        // Requests after AUTH are parsed under other limits.
                         return true;
                     }
                 }
@@ -187,8 +188,8 @@ impl Batch {
         }
     }
 
-    /// Passes over the batch, each of which asks for what the next one needs: three for the entries, and more for those values that are
-    /// not in their entries.
+    /// Passes over the batch, each of which asks for what the next one needs: three for the
+    /// entries, and more for those values that are not in their entries.
     #[inline]
     fn prefetch(&mut self, engine: &Engine) {
         if self.requests.len() < 2 {
@@ -229,7 +230,7 @@ impl IoThread {
                     more.push(index);
                 }
             }
-            // Who has more goes first in the next round: its input is in the cache.
+            // A client with more requests goes first in the next round: its input is in the cache.
             self.lists.ready.splice(..taken, more.drain(..));
             self.lists.more = more;
             self.batch.prefetch(&self.server.engine);
@@ -273,12 +274,7 @@ impl IoThread {
                 self.long.queue.push_back(request.set_aside(conn, spans));
                 continue;
             }
-            if conn.reply.buf.capacity() == 0
-                && let Some(buffer) = self.spare.pop()
-            {
-                // Else each turn would leave one more buffer than the one before.
-                conn.reply.buf = buffer;
-            }
+            conn.take_reply_buffer(&mut self.spare);
             let (bytes, session, reply) = conn.parts(request.start, request.len);
             let mut turn = Turn {
                 thread: self.index,

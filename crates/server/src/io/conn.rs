@@ -56,14 +56,14 @@ pub(crate) struct Conn {
     pub(crate) active_at: Millis,
     /// It has taken something since that was noted.
     has_taken: bool,
-    /// What a replica is sent after its replies.
+    /// The data that a replica is sent after its replies.
     pub(crate) feed: Option<Box<Feed>>,
     /// The connection has just become a replica's: its thread is to keep it among its feeds.
     pub(crate) new_feed: bool,
     parser: RequestParser,
     input: Vec<u8>,
-    /// The inline commands parsed in this turn as they came, each with where it begins in `input`: parsing has
-    /// overwritten them there.
+    /// The inline commands parsed in this turn as they came, each with where it begins in `input`:
+    /// parsing has overwritten them there.
     lines: Vec<(usize, Box<[u8]>)>,
     /// The first byte of `input` that no executed command has used.
     done: usize,
@@ -77,7 +77,8 @@ pub(crate) struct Conn {
     queue_room: usize,
     /// Bytes of the first piece, or of `reply` if there is none, that were sent.
     sent: usize,
-    /// What could not be parsed, to be answered after the commands before it.
+    /// The error of a request that could not be parsed, to be answered after the commands before
+    /// it.
     wrong_input: Option<ProtocolError>,
     /// A lower bound of the bytes that the unfinished command still needs.
     missing: usize,
@@ -87,17 +88,20 @@ pub(crate) struct Conn {
     much_output: usize,
 }
 
-/// How much output is sent before the turn ends, if the peer takes it: a part of the second-level cache.
+/// How much output is sent before the turn ends, if the peer takes it: a part of the second-level
+/// cache.
 const MUCH_OUTPUT: usize = 256 << 10;
 /// A buffer of so many bytes that a peer does not take is put by as it is.
 const PIECE: usize = 1 << 20;
-/// So many times that much is what one client may have answered in a turn, 2 MiB, so that clients which ask for more take turns.
+/// One client may have this many times that much answered in a turn, 2 MiB, so that clients which
+/// ask for more take turns.
 const SHARES: u32 = 8;
 
-/// So much output does not count against a client: elsewhere every client has a buffer of this size, which its limit is not about.
+/// So much output does not count against a client: elsewhere every client has a buffer of this
+/// size, which its limit is not about.
 const SMALL_OUTPUT: usize = 16 << 10;
 
-/// What [`Conn::read`] found.
+/// The outcome of [`Conn::read`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ReadOutcome {
     /// So many new bytes.
@@ -108,7 +112,7 @@ pub(crate) enum ReadOutcome {
     Gone,
 }
 
-/// What [`Conn::parse`] found.
+/// The outcome of [`Conn::parse`].
 pub(crate) enum Parsed {
     /// A command: where it begins in the input, its length, and its arguments.
     Command { start: usize, len: usize, args: ArgRange },
@@ -181,9 +185,10 @@ impl Conn {
         }
     }
 
-    /// Makes room for what is read next. A large argument gets room for as much again as has arrived, or for all that it announced once that is
-    /// little more. Sizes have eight
-    /// steps to the next power of two, so that many large arguments cost linear time, and little more than they need is taken.
+    /// Makes room for what is read next. A large argument gets room for as much again as has
+    /// arrived, or for all that it announced once that is little more. Sizes have eight steps to
+    /// the next power of two, so that many large arguments cost linear time, and little more than
+    /// they need is taken.
     fn make_room(&mut self) {
         let (len, spare) = (self.input.len(), self.input.capacity() - self.input.len());
         if self.missing == 0 || len < KEEP_BUFFER {
@@ -205,6 +210,17 @@ impl Conn {
         }
     }
 
+    /// Takes a spare buffer for replies, if the connection has none. Without this each turn would
+    /// leave one more buffer than the one before.
+    #[inline]
+    pub(super) fn take_reply_buffer(&mut self, spare: &mut Spare) {
+        if self.reply.buf.capacity() == 0
+            && let Some(buffer) = spare.pop()
+        {
+            self.reply.buf = buffer;
+        }
+    }
+
     /// Whether the connection's commands may run now.
     pub(crate) fn may_run(&self) -> bool {
         self.phase == Phase::Open && self.waiting.is_none() && !self.held && !self.resting
@@ -215,7 +231,8 @@ impl Conn {
         self.may_run() && self.wrong_input.is_none() && self.parsed < self.input.len()
     }
 
-    /// An empty line or array was parsed: nothing to execute. To a primary it is a replica's sign of life.
+    /// An empty line or array was parsed: nothing to execute. To a primary it is a replica's sign
+    /// of life.
     pub(crate) fn passed_over(&mut self, start: usize, len: usize) {
         if self.done == start {
             self.done = start + len;
@@ -256,7 +273,7 @@ impl Conn {
         }
     }
 
-    /// What a command runs with: its own bytes and no others, the session, the replies.
+    /// The surroundings of a command: its own bytes and no others, the session, the replies.
     #[inline]
     pub(crate) fn parts(&mut self, start: usize, len: usize) -> (&[u8], &mut Session, &mut Reply) {
         (&self.input[start..][..len], &mut self.session, &mut self.reply)
@@ -285,8 +302,8 @@ impl Conn {
         self.parser = RequestParser::new();
     }
 
-    /// At the end of a turn: drops executed commands from the input, gives an empty buffer back to `spare`,
-    /// and answers what could not be parsed.
+    /// At the end of a turn: drops executed commands from the input, gives an empty buffer back to
+    /// `spare`, and answers what could not be parsed.
     pub(crate) fn finish_input(&mut self, spare: &mut Spare) {
         if self.may_run() {
             // Everything that was parsed has been executed.
@@ -298,13 +315,14 @@ impl Conn {
                 self.parsed = self.done;
             }
         }
-        // Nobody rewinds to what was executed.
+        // An executed request is never rewound to.
         self.lines = Vec::new();
         self.shares = 0;
         if self.done == self.input.len() {
             spare.give_back(std::mem::take(&mut self.input));
         } else if self.done >= self.input.len() - self.done {
-            // Only now: who goes on a few commands a turn would have all that waits behind them moved each time.
+            // Only now: who goes on a few commands a turn would have all that waits behind them
+            // moved each time.
             self.input.drain(..self.done);
         } else {
             return self.note_input();
@@ -339,15 +357,15 @@ impl Conn {
         self.queued + self.reply.buf.len() - self.sent
     }
 
-    /// Whether so much is to be sent that it should not wait for the end of the turn: the same cached memory then serves
-    /// for what follows.
+    /// Whether so much is to be sent that it should not wait for the end of the turn: the same
+    /// cached memory then serves for what follows.
     #[inline]
     pub(crate) fn has_much_output(&self) -> bool {
         self.reply.buf.len() >= self.much_output
     }
 
-    /// Whether the client has had as much answered in this turn as is fair; to be asked each time that there is much
-    /// output.
+    /// Whether the client has had as much answered in this turn as is fair; to be asked each time
+    /// that there is much output.
     pub(crate) fn has_had_its_share(&mut self) -> bool {
         self.shares += 1;
         self.shares >= SHARES
@@ -387,7 +405,7 @@ impl Conn {
     /// If the connection is broken.
     pub(crate) fn send_replies(&mut self, spare: &mut Spare) -> Result<bool, Errno> {
         let stream = self.feed.as_ref().and_then(|feed| feed.stream());
-        // Nobody sends a replica its stream in the middle of an answer.
+        // No thread sends a replica its stream in the middle of an answer.
         let _held = stream.as_ref().map(|stream| stream.hold());
         self.send_replies_held(spare)
     }
@@ -433,8 +451,8 @@ impl Conn {
         Ok(true)
     }
 
-    /// The peer takes no more for now. A large buffer becomes a piece of the queue, so that no reply ever has to move what
-    /// waits before it, and the room of a piece that is sent is free.
+    /// The peer takes no more for now. A large buffer becomes a piece of the queue, so that no
+    /// reply ever has to move what waits before it, and the room of a piece that is sent is free.
     fn put_by(&mut self) {
         if self.reply.buf.len() >= PIECE {
             let piece = std::mem::take(&mut self.reply.buf);
@@ -477,8 +495,9 @@ impl Conn {
         }
     }
 
-    /// Lets other threads send a replica its stream, once that has begun. Whether it begins to do so now: this thread
-    /// then looks at the stream once more, for others might have had something for it before.
+    /// Lets other threads send a replica its stream, once that has begun. Whether it begins to do
+    /// so now: this thread then looks at the stream once more, for others might have had something
+    /// for it before.
     pub(crate) fn share_stream(&mut self, server: &Server, thread: usize) -> bool {
         let client = self.info().id;
         let Some(feed) = &mut self.feed else { return false };
@@ -503,7 +522,8 @@ impl Conn {
         self.info().last_active.store(now.0, Relaxed);
     }
 
-    /// As [`Conn::note_active`], if it has taken something: who gets an answer after a long wait, or reads a long one, is not idle.
+    /// As [`Conn::note_active`], if it has taken something: who gets an answer after a long wait,
+    /// or reads a long one, is not idle.
     pub(crate) fn note_taken(&mut self, now: Millis, steady: Millis) {
         if std::mem::take(&mut self.has_taken) {
             self.note_active(now, steady);

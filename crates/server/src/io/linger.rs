@@ -1,8 +1,9 @@
 //! Connections that the server has closed while their peers were still sending.
 //!
-//! A socket that is closed with unread bytes in it resets the connection, and the peer may never learn what was sent before. So such a
-//! connection is only closed in one direction: the peer sees the end of the stream, and what it still sends is read and thrown away, for a
-//! while and up to an amount.
+//! A socket that is closed with unread bytes in it resets the connection, and the peer may never
+//! learn what was sent before. So such a connection is only closed in one direction: the peer sees
+//! the end of the stream, and what it still sends is read and thrown away, for a while and up to an
+//! amount.
 
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
@@ -17,8 +18,9 @@ const PATIENCE: u64 = 5_000;
 const MOST_BYTES: usize = 16 << 20;
 /// Bytes that are read of one peer in a turn.
 const TURN_BYTES: usize = 256 << 10;
-/// Connections that all threads together keep so at a time; further ones are reset. They count as no clients, and take of the descriptors that
-/// are kept from clients for files and for links to other nodes.
+/// Connections that all threads together keep so at a time; further ones are reset. They count as
+/// no clients, and take of the descriptors that are kept from clients for files and for links to
+/// other nodes.
 const MOST: usize = 64;
 const CHUNK: usize = 16 << 10;
 
@@ -37,12 +39,13 @@ pub(super) struct Lingering {
 }
 
 impl Lingering {
-    /// Those of one of so many threads.
+    /// One thread's share of the connections, among this many threads.
     pub(super) fn of_one_of(threads: usize) -> Lingering {
         Lingering { peers: HashMap::new(), next: 0, most: (MOST / threads.max(1)).max(1) }
     }
 
-    /// Takes a connection whose descriptor stands in `epoll`; its events will come with `first_token` and further.
+    /// Takes a connection whose descriptor stands in `epoll`; its events will come with
+    /// `first_token` and further.
     pub(super) fn add(&mut self, epoll: &OwnedFd, first_token: u64, fd: OwnedFd, now: Millis) {
         if self.peers.len() >= self.most || rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
             return;

@@ -8,7 +8,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use tessera_engine::Answer;
 use tessera_resp::Value;
 
-/// What an I/O thread can be told.
+/// The messages to an I/O thread.
 pub(crate) enum Message {
     /// Serve this connection.
     Accept(Accepted),

@@ -1,10 +1,11 @@
 //! I/O threads: each has its own epoll loop and the connections that were given to it.
 //!
-//! A turn: wait; read every ready socket; parse, look up and prefetch in batches; execute; flush all replies.
-//! Reading everything first and answering at the end saves wake-ups of the peers, which cost most.
+//! A turn: wait; read every ready socket; parse, look up and prefetch in batches; execute; flush
+//! all replies. Reading everything first and answering at the end saves wake-ups of the peers,
+//! which cost most.
 //!
-//! A thread never waits for anything but epoll: a client that has to wait (WAIT, a paused write) is parked, and
-//! what others must tell a thread comes through its [`Mailbox`].
+//! A thread never waits for anything but epoll: a client that has to wait (WAIT, a paused write) is
+//! parked, and what others must tell a thread comes through its [`Mailbox`].
 
 mod batch;
 mod conn;

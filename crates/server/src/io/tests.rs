@@ -55,7 +55,7 @@ fn turn_at(thread: &mut IoThread, unix: Millis, steady: Millis) {
     thread.turn();
 }
 
-/// What has come; `None` where the connection has ended.
+/// The bytes that have come; `None` if the connection has ended.
 fn received(far: &mut UnixStream) -> Option<Vec<u8>> {
     let mut bytes = vec![0; 1 << 20];
     match far.read(&mut bytes) {
@@ -105,7 +105,8 @@ fn who_sets_the_clock_does_not_make_clients_idle() {
 fn a_client_that_does_not_read_leaves_the_others_their_turns() {
     const VALUE: usize = 100_000;
     const GETS: usize = 2000;
-    /// What is made for one client in a turn: 64 times 256 KiB, to which the last value of each may add.
+    /// The output made for one client in a turn: 64 times 256 KiB, to which the last value of each
+    /// may add.
     const SHARE: usize = 64 * ((256 << 10) + 2 * VALUE);
     let mut thread = thread(Config::default());
     let set = format!("SET key {}\r\nPING\r\n", "x".repeat(60_000));

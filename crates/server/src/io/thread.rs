@@ -28,10 +28,11 @@ pub(super) const EVENTS: usize = 256;
 const ACCEPTS: usize = 64;
 /// How long nothing is accepted after that has failed, milliseconds.
 const ACCEPT_REST: u64 = 100;
-/// That it fails is logged again after this long, milliseconds.
+/// A failure is logged again after this long, in milliseconds.
 const ACCEPT_RELOG: u64 = 10_000;
-/// So many times 256 KiB of output is made in a turn, 16 MiB, for those clients that ask for so much: replies which nobody
-/// reads cost the thread's other clients milliseconds, however many such clients there are.
+/// This many times 256 KiB of output is made in a turn, 16 MiB, for the clients that ask for so
+/// much. Without the limit replies that are not read would cost the thread's other clients any
+/// time, the more such clients there are.
 const SHARES: u32 = 64;
 /// Bytes of requests longer than a buffer that are read in a turn.
 const READ_BUDGET: usize = 2 << 20;
@@ -53,8 +54,8 @@ pub(crate) struct IoThread {
     pub(super) conns: Conns,
     /// The turn's time, Unix ms: what commands go by.
     pub(super) now: Millis,
-    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who sets
-    /// the other clock ends it, or makes it last.
+    /// The turn's time by the monotonic clock: what patience is measured by, so that nobody who
+    /// sets the other clock ends it, or makes it last.
     pub(super) steady: Millis,
     pub(super) lists: Lists,
     pub(super) waiting: Waiting,
@@ -149,8 +150,8 @@ pub(super) struct Budget {
     read: usize,
     /// Turns in which not all could be read.
     turns: usize,
-    /// A connection has got so much input in this turn that the memory of clients is looked at before
-    /// it is run.
+    /// A connection has got so much input in this turn that the memory of clients is looked at
+    /// before it is run.
     much_input: bool,
 }
 
@@ -158,7 +159,7 @@ pub(super) struct Budget {
 #[derive(Default)]
 pub(super) struct Pace {
     pub(super) next_scan: Millis,
-    /// Not before this are clients chosen again to be evicted.
+    /// Clients are not chosen to be evicted again before this time.
     pub(super) next_eviction: Millis,
     /// The last round of giving memory back that this thread took part in.
     pub(super) purged: u64,
@@ -226,8 +227,8 @@ impl IoThread {
         }
     }
 
-    /// There is no descriptor, or no memory, for one more connection. It stays in the system's queue; asking for it all
-    /// the time would take all of this thread's.
+    /// There is no descriptor, or no memory, for one more connection. It stays in the system's
+    /// queue; asking for it all the time would take all of this thread's.
     fn rest_from_accepting(&mut self, why: rustix::io::Errno) {
         self.watch_listeners(EventFlags::empty());
         self.accepting.resume_at = Some(self.steady.plus(ACCEPT_REST));
@@ -268,7 +269,7 @@ impl IoThread {
             let node_timeout = self.settings.config.cluster.node_timeout;
             cluster.check_pulse(&self.server.engine, self.steady, node_timeout);
         }
-        // Whoever was not read from in this turn is the first in the next one.
+        // A client that was not read from in this turn is the first in the next one.
         if self.budget.read == 0 {
             self.budget.turns = self.budget.turns.wrapping_add(1);
             let first = self.budget.turns % events.len().max(1);
@@ -309,13 +310,14 @@ impl IoThread {
             }
             self.mark_dirty(index);
         }
-        // What a waiter is answered, another thread has written, which may not have fed the replicas yet.
+        // A waiter's answer was written by another thread, which may not have fed the replicas yet.
         let has_news = std::mem::take(&mut self.lists.answers_waiters);
         if has_news || self.server.engine.log.offset() != before {
             self.server.feed_replicas(self.index);
         }
         self.server.note_parked(self.index, self.waiting.parked.len());
-        // Replicas first: whoever has read an answer here and asks a replica next is to find it there.
+        // Replicas first: whoever has read an answer here and asks a replica next is to find it
+        // there.
         self.pump_feeds();
         for index in std::mem::take(&mut self.lists.dirty) {
             self.flush(index);
@@ -382,7 +384,7 @@ impl IoThread {
         if !flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
             return;
         }
-        // Without this what waits would grow. Of what is left unread, epoll tells again.
+        // Without this limit the queue would grow without bound. epoll reports unread bytes again.
         let is_large = conn.has_much_input();
         if conn.is_resting() || is_large && self.budget.read == 0 {
             return;
@@ -532,7 +534,8 @@ impl IoThread {
         self.lists.touched.push(index);
     }
 
-    /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by the other.
+    /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by
+    /// the other.
     pub(super) fn park(&mut self, mut park: Park, index: ConnId) {
         if let Park::Blocked { deadline: Some(deadline) }
         | Park::Acknowledged { deadline: Some(deadline), .. } = &mut park
@@ -569,7 +572,7 @@ impl IoThread {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
         let is_closing = conn.phase == Phase::Closing;
-        // What a turn has answered counts as it is, even if the socket would take it all.
+        // A turn's answers count as they are, even if the socket would take them all.
         let is_over = conn.feed.is_none() && conn.is_over_limit(&self.settings.config, self.steady);
         let done = is_over || conn.flush(&mut self.spare, self.steady);
         conn.note_feed(&mut self.spare);
@@ -606,14 +609,16 @@ impl IoThread {
         }
     }
 
-    /// Closes a connection. Its descriptor leaves epoll by being closed. Another thread may still be sending a
-    /// replica's stream: until it lets go of its copy of the descriptor, an event of this socket may find the next
-    /// connection with this index, which then reads and finds nothing.
+    /// Closes a connection. Its descriptor leaves epoll by being closed. Another thread may still
+    /// be sending a replica's stream: until it lets go of its copy of the descriptor, an event of
+    /// this socket may find the next connection with this index, which then reads and finds
+    /// nothing.
     pub(super) fn close(&mut self, index: ConnId) {
         drop(self.forget(index));
     }
 
-    /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the end of the stream and not a reset.
+    /// Closes a connection whose peer may be in the middle of a command, so that the peer sees the
+    /// end of the stream and not a reset.
     pub(super) fn close_in_order(&mut self, index: ConnId) {
         if let Some(conn) = self.forget(index) {
             self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.steady);
@@ -654,8 +659,8 @@ impl IoThread {
     }
 }
 
-/// How many bytes of commands a client may have waiting: `client-query-buffer-limit`, or less before it has said who
-/// it is.
+/// How many bytes of commands a client may have waiting: `client-query-buffer-limit`, or less
+/// before it has said who it is.
 fn query_limit(conn: &Conn, config: &Config) -> u64 {
     const UNAUTHENTICATED: u64 = 1 << 20;
     let limit = config.network.client_query_buffer_limit.0;

@@ -1,8 +1,8 @@
 //! The processor's counter: time by which commands of one batch are told apart.
 //!
 //! Reading it takes some 20 cycles, a tenth of what the system's clock takes. Its rate is not known
-//! here, and need not be: a batch's time is measured by the system's clock, and shared out among its
-//! commands by their ticks.
+//! here, and need not be: a batch's time is measured by the system's clock, and shared out among
+//! its commands by their ticks.
 
 /// The counter, in ticks of a constant rate. Processors of one machine may differ a little.
 #[inline]

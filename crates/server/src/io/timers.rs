@@ -1,4 +1,4 @@
-//! What a thread does by the clock: who waits, who is idle, who was killed.
+//! The timers of a thread: clients that wait, are idle, or were killed.
 
 use super::conn::Phase;
 use super::thread::IoThread;
@@ -124,14 +124,15 @@ impl IoThread {
             self.waiting.deadlines.pop_first();
             let Some(conn) = self.conns.get_mut(index) else { continue };
             let info = Arc::clone(conn.info());
-            // Nothing: it is being served just now, and that answer is on its way.
+            // No answer: it is being served just now, and that answer is on its way.
             if let Some(answer) = self.server.engine.time_out(self.index, &info) {
                 self.answer(index, answer);
             }
         }
     }
 
-    /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft part.
+    /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft
+    /// part.
     pub(super) fn scan(&mut self) {
         self.pace.next_scan = self.steady.plus(SCAN_PERIOD);
         self.server.purge.take_part(&mut self.pace.purged);
@@ -155,8 +156,9 @@ impl IoThread {
         self.lingering.end_late(self.steady);
     }
 
-    /// Disconnects those clients that take most memory, where all together take more than `maxmemory-clients`: before long commands run, and when
-    /// the output of the turn is sent and who is over its own limit is gone.
+    /// Disconnects those clients that take most memory, where all together take more than
+    /// `maxmemory-clients`: before long commands run, and when the output of the turn is sent and
+    /// who is over its own limit is gone.
     pub(super) fn look_at_client_memory(&mut self) {
         // A CONFIG SET of this very turn counts.
         self.load_config();
@@ -182,12 +184,12 @@ impl IoThread {
         self.disconnect_killed();
     }
 
-    /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed, whether or not their peers read
-    /// what is still to be sent.
+    /// Closes the connections that CLIENT KILL, or a change of role, wants to be closed, whether or
+    /// not their peers read what is still to be sent.
     pub(super) fn disconnect_killed(&mut self) {
         for index in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            // Who has killed itself still gets its answer, if it takes it.
+            // A client that has killed itself still gets its answer, if it takes it.
             let is_leaving = conn.phase == Phase::Closing && !conn.wants_write;
             // Nor is an answer lost that is on its way to it: an element may be in it.
             let is_served =

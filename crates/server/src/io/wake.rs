@@ -1,8 +1,9 @@
 //! The protocol by which a thread is woken once for many reasons.
 //!
-//! Whoever has something for the thread does it first and then raises the flag; only who finds it lowered
-//! writes the event. The thread reads the event, lowers the flag and then looks at everything. Both are exchanges: who
-//! finds the flag raised wrote no event, so the exchange that lowers it must acquire what was done before.
+//! A thread that has something for this one does it first and then raises the flag; it writes the
+//! event only if it finds the flag lowered. The thread reads the event, lowers the flag and then
+//! looks at everything. Both are exchanges: a thread that finds the flag raised wrote no event, so
+//! the exchange that lowers it must acquire what was done before.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

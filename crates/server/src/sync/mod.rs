@@ -24,7 +24,8 @@ use tessera_rdb::{Checksum, Version, Writer};
 use tessera_replication::Contents;
 use tessera_store::{Snapshot, SnapshotSink};
 
-/// A replica that has taken nothing for so long does not hold back the others that share its snapshot.
+/// A replica that has taken nothing for so long does not hold back the others that share its
+/// snapshot.
 const STALL: Duration = Duration::from_secs(5);
 /// Bytes collected before they are given to the pipes.
 const CHUNK: usize = 64 << 10;
@@ -38,7 +39,8 @@ pub(crate) struct SyncService {
 }
 
 impl SyncService {
-    /// Asks for a snapshot. `eof_capable`: the replica needs no length first. `contents`: what is to be in it. `replica`: its version, if it said so.
+    /// Asks for a snapshot. `eof_capable`: the replica needs no length first. `contents`: what is
+    /// to be in it. `replica`: its version, if it said so.
     pub(crate) fn request(
         &self,
         eof_capable: bool,

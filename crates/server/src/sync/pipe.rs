@@ -1,7 +1,7 @@
 //! The way of a payload from the snapshot thread to one replica's connection.
 //!
-//! A pipe is bounded: the walk waits for its replica, but not for ever while others wait. Of a replica
-//! that must know the payload's length first it holds nothing but the finished file.
+//! A pipe is bounded: the walk waits for its replica, but not for ever while others wait. Of a
+//! replica that must know the payload's length first it holds nothing but the finished file.
 
 use super::sink::Patience;
 use super::spool::Spooled;
@@ -175,8 +175,9 @@ impl Pipe {
     }
 }
 
-/// The newest version of the format that every replica of this version reads: 11, which has the times at which consumers of streams were active,
-/// since 7.2. Redis 7.0 does not say its version, and reads no more than 10.
+/// The newest version of the format that every replica of this version reads: 11, which has the
+/// times at which consumers of streams were active, since 7.2. Redis 7.0 does not say its version,
+/// and reads no more than 10.
 fn newest_read_by(replica: Option<[u8; 3]>) -> Version {
     match replica {
         Some(replica) if replica >= [7, 2, 0] => Version::V11,

@@ -1,8 +1,8 @@
 //! The payload for replicas that must know its length before its first byte.
 //!
-//! It is written to a file in the server's directory, once for all of them, and read back when it is complete. So
-//! such a replica takes no memory, however much data there is and however slowly it reads. The file has no name: it is
-//! gone when its last reader is, or the process.
+//! It is written to a file in the server's directory, once for all of them, and read back when it
+//! is complete. So such a replica takes no memory, however much data there is and however slowly it
+//! reads. The file has no name: it is gone when its last reader is, or the process.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Result, Write};

@@ -24,7 +24,8 @@ impl Cluster {
         Cluster::start_as(TESSERA.as_ref(), 1, config)
     }
 
-    /// The same with another program, which gets the server's arguments, and so many replicas for each primary.
+    /// The same with another program, which gets the server's arguments, and so many replicas for
+    /// each primary.
     #[track_caller]
     pub(crate) fn start_as(program: &Path, replicas: u16, config: &[&str]) -> Cluster {
         let dir = tempfile::tempdir().expect("a directory");
@@ -60,7 +61,7 @@ impl Cluster {
         log(&self.dir_of(port))
     }
 
-    /// Where a node runs and keeps its files.
+    /// The directory in which a node runs and keeps its files.
     pub(crate) fn dir_of(&self, port: u16) -> PathBuf {
         self.dir.path().join("cluster").join(port.to_string())
     }
@@ -104,8 +105,8 @@ impl Cluster {
         });
     }
 
-    /// Waits until all of these nodes agree on who serves which slots, and no slot has two owners; gives the
-    /// shards.
+    /// Waits until all of these nodes agree on who serves which slots, and no slot has two owners;
+    /// gives the shards.
     #[track_caller]
     pub(crate) fn await_agreement(&self, ports: &[u16]) -> Vec<Shard> {
         eventually("the nodes agree on the slots", || {

@@ -28,7 +28,8 @@ pub(crate) struct Write {
     pub(crate) replicas: i64,
 }
 
-/// A thread that writes keys of one hash tag one after the other, each followed by WAIT 1 on the same connection.
+/// A thread that writes keys of one hash tag one after the other, each followed by WAIT 1 on the
+/// same connection.
 pub(crate) struct Writer {
     stop: Arc<AtomicBool>,
     writes: Arc<Mutex<Vec<Write>>>,
@@ -181,7 +182,7 @@ pub(crate) fn assert_holds<'a>(port: u16, writes: impl IntoIterator<Item = &'a W
     );
 }
 
-/// Those that a replica had.
+/// The writes that a replica had.
 pub(crate) fn acknowledged(writes: &[Write]) -> Vec<Write> {
     writes.iter().filter(|write| write.replicas >= 1).cloned().collect()
 }

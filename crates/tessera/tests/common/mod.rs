@@ -1,5 +1,5 @@
-//! What the end-to-end tests share: real processes that die with their test, ports, and waiting for a
-//! condition instead of sleeping.
+//! Helpers of the end-to-end tests: real processes that die with their test, ports, and waiting for
+//! a condition instead of sleeping.
 //!
 //! Every test binary uses a part of this.
 #![allow(dead_code, reason = "each test binary uses a part")]
@@ -47,13 +47,14 @@ pub(crate) fn await_halted(pid: u32) {
     });
 }
 
-/// The first of `count` consecutive ports that are free, with their bus ports 10,000 above. All are below
-/// those that the system gives to outgoing connections.
+/// The first of `count` consecutive ports that are free, with their bus ports 10,000 above. All are
+/// below those that the system gives to outgoing connections.
 pub(crate) fn free_ports(count: u16) -> u16 {
     const FIRST: u16 = 11_000;
     const SPAN: u16 = 9_900;
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    // Not by listening: a process that another test starts just then would keep that socket until it is the new program.
+    // It does not listen: a process that another test starts just then would keep that socket until
+    // it is the new program.
     let is_free = |port: u16| {
         TcpStream::connect(("127.0.0.1", port))
             .is_err_and(|error| error.kind() == ErrorKind::ConnectionRefused)
@@ -83,8 +84,8 @@ pub(crate) fn print_tail(log: &Path) {
     }
 }
 
-/// The path of a program that a test needs and this machine may lack: says that the test is skipped, or fails
-/// where CI promises the program.
+/// The path of a program that a test needs and this machine may lack: says that the test is
+/// skipped, or fails where CI promises the program.
 pub(crate) fn installed(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| p.is_file());
@@ -99,7 +100,7 @@ pub(crate) fn valkey_server() -> Option<PathBuf> {
 
 fn skipped(what: &str) -> Option<PathBuf> {
     assert!(std::env::var_os("CI").is_none(), "{what} must be installed under CI");
-    // Not by println: of a test that passes nobody would see that.
+    // It does not use println: the output of a test that passes is not shown.
     let _ = writeln!(std::io::stderr(), "skipped: {what} is not installed");
     None
 }

@@ -23,7 +23,7 @@ pub(crate) fn start(more: &[&str]) -> (TempDir, Server) {
 pub(crate) struct Server {
     /// Its port on 127.0.0.1.
     pub(crate) port: u16,
-    /// Where it runs and keeps its files.
+    /// The directory in which it runs and keeps its files.
     pub(crate) dir: PathBuf,
     program: PathBuf,
     args: Vec<String>,
@@ -107,12 +107,12 @@ impl Server {
         self.child.id()
     }
 
-    /// Where it writes what it has to say.
+    /// The file of its log.
     pub(crate) fn log(&self) -> PathBuf {
         self.dir.join("log")
     }
 
-    /// What it has written.
+    /// The text of its log.
     pub(crate) fn log_text(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(self.log()).unwrap_or_default()).into_owned()
     }
@@ -159,7 +159,7 @@ impl Drop for Server {
     }
 }
 
-/// What a server that does not start says, and with which status it ends.
+/// The output of a server that does not start, and its exit status.
 pub(crate) fn run_to_end(args: &[&str], dir: &Path) -> (ExitStatus, String) {
     let mut command = Command::new(TESSERA);
     command.arg("server").args(args).current_dir(dir).stdin(Stdio::null());

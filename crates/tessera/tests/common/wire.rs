@@ -1,4 +1,5 @@
-//! A small client whose every byte a test can see: RESP2 and RESP3 replies as text, pipelines, half commands.
+//! A small client whose every byte a test can see: RESP2 and RESP3 replies as text, pipelines, half
+//! commands.
 
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

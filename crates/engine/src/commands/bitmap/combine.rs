@@ -19,7 +19,8 @@ pub(super) const BITOP: Command = Command::new("bitop", -4, bitop)
         "<AND|OR|XOR|NOT> destkey key [key ...]",
     );
 
-/// Bytes of the result that are made at once from all sources: they stay in the first-level cache meanwhile.
+/// Bytes of the result that are made at once from all sources: they stay in the first-level cache
+/// meanwhile.
 const BLOCK: usize = 16 << 10;
 /// The first argument that is a source.
 const FIRST_SOURCE: usize = 3;
@@ -90,8 +91,8 @@ fn combine(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation) -> Result<
     Ok(result)
 }
 
-/// The result as far as its first block, which is nearly always all of it, followed by zeros up to its length. Counts hits and
-/// misses.
+/// The result as far as its first block, which is nearly always all of it, followed by zeros up to
+/// its length. Counts hits and misses.
 fn first_block(db: &mut Db<'_, '_>, args: Args<'_>, operation: Operation) -> Result<Vec<u8>, Fail> {
     let (mut result, mut len) = (Vec::new(), 0);
     for (at, key) in args.from(FIRST_SOURCE).enumerate() {

@@ -9,7 +9,7 @@ pub(super) enum Kind {
     Unsigned(u32),
 }
 
-/// What becomes of a result that does not fit.
+/// The treatment of a result that does not fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Overflow {
     /// Its lowest bits.
@@ -67,7 +67,7 @@ impl Kind {
         }
     }
 
-    /// What SET writes.
+    /// The value that SET writes.
     pub(super) fn assign(self, value: i64, overflow: Overflow) -> Option<i64> {
         let value = match self {
             Kind::Signed(_) => i128::from(value),
@@ -77,7 +77,7 @@ impl Kind {
         self.fit(value, overflow)
     }
 
-    /// What INCRBY writes.
+    /// The value that INCRBY writes.
     pub(super) fn add(self, old: i64, increment: i64, overflow: Overflow) -> Option<i64> {
         self.fit(i128::from(old) + i128::from(increment), overflow)
     }

@@ -49,7 +49,7 @@ fn bitfield_use(args: Args<'_>) -> KeyUse {
     KeyUse::RO_ACCESS
 }
 
-/// What is done with a field.
+/// The action on a field.
 #[derive(Clone, Copy)]
 enum Action {
     Get,

@@ -1,8 +1,9 @@
 //! Bitmaps: the bits of strings, counted from the highest bit of the first byte.
 //!
-//! How it works: `words.rs` counts, finds and combines bits of byte slices, in steps of eight bytes and more; `range.rs` reads
-//! the ranges of BITCOUNT and BITPOS; `field.rs` reads and writes integers of 1 to 64 bits at any bit. None of these three
-//! knows a key or a command. Reads work on the value where it lies; writes edit it there.
+//! How it works: `words.rs` counts, finds and combines bits of byte slices, in steps of eight bytes
+//! and more; `range.rs` reads the ranges of BITCOUNT and BITPOS; `field.rs` reads and writes
+//! integers of 1 to 64 bits at any bit. None of these three knows a key or a command. Reads work on
+//! the value where it lies; writes edit it there.
 
 mod bit;
 mod combine;
@@ -33,8 +34,8 @@ pub(super) const COMMANDS: &[Command] = &[
     fields::BITFIELD_RO,
 ];
 
-/// The position of a bit: not negative, and within a string of `proto-max-bulk-len` bytes. What the primary sends is taken as
-/// it is.
+/// The position of a bit: not negative, and within a string of `proto-max-bulk-len` bytes. An
+/// argument from the primary is taken as it is.
 fn bit_offset(cx: &Cx<'_>, arg: &[u8]) -> Result<u64, Fail> {
     integer(arg)
         .ok()
@@ -51,7 +52,8 @@ fn bad_offset() -> Fail {
     Fail::text("ERR bit offset is not an integer or out of range")
 }
 
-/// Edits a string of which the first `len` bytes must be there, in these ranges: bytes that are missing are added as zeros.
+/// Edits a string of which the first `len` bytes must be there, in these ranges: bytes that are
+/// missing are added as zeros.
 fn edit_grown<R>(
     lookup: Lookup<'_, '_, '_>,
     len: usize,

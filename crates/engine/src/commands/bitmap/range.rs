@@ -1,11 +1,11 @@
-//! The range of bits that BITCOUNT and BITPOS look at: `start end BYTE|BIT`, both ends included, negative ones counted from the
-//! end of the string.
+//! The range of bits that BITCOUNT and BITPOS look at: `start end BYTE|BIT`, both ends included,
+//! negative ones counted from the end of the string.
 
 use crate::arguments::integer;
 use crate::{Args, Fail};
 use std::ops::Range;
 
-/// What positions count.
+/// The unit of positions.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Unit {
     Byte,
@@ -25,8 +25,8 @@ impl Asked {
     /// Reads the arguments from number `at` on: none, `start`, `start end`, or these with a unit.
     ///
     /// # Errors
-    /// If there are more, or they are not integers and a unit. Faults are found in the order in which Valkey finds them:
-    /// `start`, unit, `end`.
+    /// If there are more, or they are not integers and a unit. Faults are found in the order in
+    /// which Valkey finds them: `start`, unit, `end`.
     pub(super) fn parse(args: Args<'_>, at: usize) -> Result<Asked, Fail> {
         if args.len() > at + 3 {
             return Err(Fail::Syntax);
@@ -42,13 +42,14 @@ impl Asked {
         Ok(Asked { start, end, unit })
     }
 
-    /// Whether an end was given: beyond it nothing is looked at, not even the zeros that follow any string.
+    /// Whether an end was given: beyond it nothing is looked at, not even the zeros that follow any
+    /// string.
     pub(super) fn has_end(self) -> bool {
         self.end.is_some()
     }
 
-    /// Whether both ends are negative and the wrong way round. For BITCOUNT that is an empty range whatever the length; BITPOS
-    /// looks at what remains of it.
+    /// Whether both ends are negative and the wrong way round. For BITCOUNT that is an empty range
+    /// whatever the length; BITPOS looks at what remains of it.
     pub(super) fn is_reversed(self) -> bool {
         self.start < 0 && self.end.is_some_and(|end| end < 0 && self.start > end)
     }

@@ -1,10 +1,11 @@
-//! Bits of byte slices: counted, found and combined, a word or a block of words at a time. The bit with number 0 is the highest
-//! of the first byte.
+//! Bits of byte slices: counted, found and combined, a word or a block of words at a time. The bit
+//! with number 0 is the highest of the first byte.
 
 use crate::wide;
 use std::ops::Range;
 
-/// Bytes that are looked at in one step of a search: long enough for the machine's widest registers.
+/// Bytes that are looked at in one step of a search: long enough for the machine's widest
+/// registers.
 const BLOCK: usize = 64;
 
 /// The number of set bits in a range of bits, which lies within the bytes.
@@ -14,9 +15,10 @@ pub(super) fn count_ones(bytes: &[u8], range: Range<u64>) -> u64 {
     u64::from(ends) + wide::count_ones(cut.middle)
 }
 
-/// The position of the first bit in a range of bits, which lies within the bytes, that is as wanted.
+/// The position of the first bit in a range of bits, which lies within the bytes, that is as
+/// wanted.
 pub(super) fn find(bytes: &[u8], range: Range<u64>, wanted: bool) -> Option<u64> {
-    // What is looked for is the first set bit after this.
+    // After this the first set bit is looked for.
     let flip = if wanted { 0 } else { 0xff };
     let cut = Cut::of(bytes, &range);
     let at = (range.start / 8) as usize;
@@ -42,8 +44,8 @@ fn first_other(bytes: &[u8], same: u8) -> Option<(usize, u8)> {
     Some((skipped + offset, bytes[skipped + offset]))
 }
 
-/// A range of bits as whole bytes and what is left of a byte at either end. A mask of zero: that end is whole, or the other end
-/// is the same byte.
+/// A range of bits as whole bytes and what is left of a byte at either end. A mask of zero: that
+/// end is whole, or the other end is the same byte.
 struct Cut<'a> {
     first: u8,
     first_mask: u8,
@@ -77,7 +79,7 @@ impl<'a> Cut<'a> {
     }
 }
 
-/// `into` and `other`, byte by byte. Where `other` has ended there are zeros.
+/// `into` and `other`, byte by byte. Behind the end of `other` there are zeros.
 pub(super) fn and(into: &mut [u8], other: &[u8]) {
     zip(into, other, |a, b| a & b);
     into[other.len()..].fill(0);
@@ -98,7 +100,8 @@ pub(super) fn not(into: &mut [u8]) {
     into.iter_mut().for_each(|byte| *byte = !*byte);
 }
 
-/// Over slices of the same length, so that the compiler takes as many bytes at once as a register holds.
+/// Over slices of the same length, so that the compiler takes as many bytes at once as a register
+/// holds.
 fn zip(into: &mut [u8], other: &[u8], combine: impl Fn(u8, u8) -> u8) {
     into.iter_mut().zip(other).for_each(|(a, b)| *a = combine(*a, *b));
 }

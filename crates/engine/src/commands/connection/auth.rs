@@ -1,4 +1,4 @@
-//! Who the client is, and which protocol it speaks: AUTH, HELLO, RESET.
+//! The client's identity and protocol: AUTH, HELLO, RESET.
 
 use super::{ALWAYS, set_protocol};
 use crate::arguments::integer;
@@ -72,7 +72,7 @@ fn auth(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What HELLO asks for.
+/// The requests of HELLO.
 #[derive(Default)]
 struct Hello<'a> {
     protocol: Option<Protocol>,

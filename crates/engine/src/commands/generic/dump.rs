@@ -26,7 +26,7 @@ pub(super) const DUMP: Command = Command::new("dump", 2, dump)
     );
 pub(super) const RESTORE: Command =
     restore_command("restore", "2.6.0").flags(WRITE.or(Flags::DENYOOM));
-/// What MIGRATE of Redis sends to a node that is importing the slot.
+/// The command that MIGRATE of Redis sends to a node that is importing the slot.
 pub(super) const RESTORE_ASKING: Command =
     restore_command("restore-asking", "3.0.0").flags(WRITE.or(Flags::DENYOOM).or(Flags::ASKING));
 

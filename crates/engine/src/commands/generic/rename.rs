@@ -47,7 +47,7 @@ fn move_entry(
         };
         vacant.insert(NewValue::Owned(value), expiry, access);
         cx.changed(1);
-        // What the new name held was deleted: to the world it is a new key either way.
+        // The old value of the new name was deleted: to the world it is a new key either way.
         cx.notify_new(to.bytes);
         cx.notify(EventClass::Generic, "rename_from", from.bytes);
         cx.notify(EventClass::Generic, "rename_to", to.bytes);

@@ -38,13 +38,13 @@ pub(super) const SCAN: Command = Command::new("scan", -2, scan)
 fn keys(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let filter = Filter { pattern: element_scan::pattern(args.at(1)), kind: None };
     let mut found = Found::default();
-    // Those whose time has come are left to others: all slots together may hold any number of them.
+    // Expired keys are left to other commands: all slots together may hold any number of them.
     walk(db, ScanCursor::default(), usize::MAX, &filter, &mut found, |_| {})?;
     found.become_answer(cx.reply);
     Ok(())
 }
 
-/// Which keys are answered.
+/// The keys that are answered.
 #[derive(Default)]
 struct Filter<'a> {
     pattern: Option<Glob>,
@@ -99,8 +99,8 @@ impl Found {
     }
 }
 
-/// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown those of the keys
-/// that match whose time has come.
+/// Walks on from `cursor` through the database, each slot under its own lock. `due` is shown those
+/// of the keys that match whose time has come.
 ///
 /// # Errors
 /// If somebody has a slot locked for longer than the thread waits.
@@ -191,8 +191,8 @@ fn first_key(db: &mut Db<'_, '_>, cx: &mut Cx<'_>) -> Done {
     }
 }
 
-/// A slot with keys of the database. Where most slots have some, any will do; else they are counted, so that a
-/// sparse database is picked from evenly too.
+/// A slot with keys of the database. If most slots have some, any will do; otherwise they are
+/// counted, so that a sparse database is picked from evenly too.
 fn random_slot(db: &mut Db<'_, '_>, cx: &Cx<'_>) -> Result<Option<Slot>, Busy> {
     let index = db.index;
     for _ in 0..LUCK {

@@ -1,9 +1,10 @@
 //! SORT: the elements of a list, set or sorted set in order.
 //!
-//! Locks: the keys that BY and GET name depend on the elements, so they are not among the command's keys. In cluster mode their
-//! patterns must lie in the slot of the command's key, which is locked. Otherwise they may be anywhere: such a call has the
-//! world alone ([`Command::alone_if`]), since slots that are known only while others are locked cannot be locked in
-//! order. Calls without such patterns lock the slots of their keys, as any command.
+//! Locks: the keys that BY and GET name depend on the elements, so they are not among the command's
+//! keys. In cluster mode their patterns must lie in the slot of the command's key, which is locked.
+//! Otherwise they may be anywhere: such a call has the world alone ([`Command::alone_if`]), since
+//! slots that are known only while others are locked cannot be locked in order. Calls without such
+//! patterns lock the slots of their keys, as any command.
 
 mod order;
 mod pattern;
@@ -152,7 +153,8 @@ fn options<'a>(cx: &Cx<'_>, args: Args<'a>, may_store: bool) -> Result<Options<'
     Ok(options)
 }
 
-/// In cluster mode: fails unless all keys that a pattern can name are in the slot of the command's key.
+/// In cluster mode: fails unless all keys that a pattern can name are in the slot of the command's
+/// key.
 fn check_slot(cx: &Cx<'_>, args: Args<'_>, pattern: &Pattern<'_>, option: &str) -> Done {
     let slot = tessera_slot::Slot::of_key(args.at(1));
     if !cx.config.cluster.enabled || pattern.slot() == Some(slot) {
@@ -163,7 +165,7 @@ fn check_slot(cx: &Cx<'_>, args: Args<'_>, pattern: &Pattern<'_>, option: &str) 
     )))
 }
 
-/// Which elements in order are asked for, of so many.
+/// The range of elements that is asked for, among this many in order.
 fn wanted((offset, count): (i64, i64), len: usize) -> Range<usize> {
     let start = usize::try_from(offset).unwrap_or(0).min(len);
     let end = match usize::try_from(count) {

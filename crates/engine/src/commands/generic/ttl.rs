@@ -36,7 +36,8 @@ pub(super) const PERSIST: Command = Command::new("persist", 2, persist)
     .uses(&[KeyUse::RW_UPDATE])
     .doc(GENERIC, "2.2.0", "O(1)", "Removes a key's expiry.", "key");
 
-/// Answers what `show` makes of the expiry (Unix ms) and the time: -2 without key, -1 without expiry.
+/// Answers what `show` makes of the expiry (Unix ms) and the time: -2 without key, -1 without
+/// expiry.
 fn answer(
     db: &mut Db<'_, '_>,
     cx: &mut Cx<'_>,

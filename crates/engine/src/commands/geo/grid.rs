@@ -1,8 +1,8 @@
-//! Geohashes: the map cut into 2^step by 2^step cells, numbered by the interleaved bits of their latitude and longitude; and
-//! distances on a sphere.
+//! Geohashes: the map cut into 2^step by 2^step cells, numbered by the interleaved bits of their
+//! latitude and longitude; and distances on a sphere.
 //!
-//! The scores must be those of Redis bit for bit, and a search must meet the same members, so every formula is calculated in the same
-//! order of operations.
+//! The scores must be those of Redis bit for bit, and a search must meet the same members, so every
+//! formula is calculated in the same order of operations.
 
 use std::cmp::Ordering;
 
@@ -109,7 +109,8 @@ impl Position {
         }
     }
 
-    /// The geohash of the place as others write it, with latitudes from -90 to 90: eleven letters, the last of which means nothing.
+    /// The geohash of the place as others write it, with latitudes from -90 to 90: eleven letters,
+    /// the last of which means nothing.
     pub(super) fn letters(self) -> [u8; 11] {
         const ALPHABET: &[u8; 32] = b"0123456789bcdefghjkmnpqrstuvwxyz";
         let bits = self.cell(STEPS, (-90.0, 90.0)).bits;
@@ -150,7 +151,8 @@ impl Cell {
         }
     }
 
-    /// The neighbour so many cells to the east and to the north; around the end of the map it goes on at the other end.
+    /// The neighbour so many cells to the east and to the north; around the end of the map it goes
+    /// on at the other end.
     fn neighbour(self, east: i32, north: i32) -> Cell {
         let mask = u64::MAX >> (64 - 2 * self.step);
         let moved = |own: u64, step: i32| {
@@ -171,7 +173,7 @@ impl Cell {
     }
 }
 
-/// What is searched.
+/// The region that is searched.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(super) enum Shape {
     /// All places up to so many units away.
@@ -247,7 +249,8 @@ impl Region {
         reach * self.unit
     }
 
-    /// The step whose cells are so large that the centre's cell and its neighbours should cover the region.
+    /// The step whose cells are so large that the centre's cell and its neighbours should cover the
+    /// region.
     fn step(&self) -> u32 {
         let (mut reach, mut step) = (self.reach(), 1i32);
         if reach == 0.0 {
@@ -294,7 +297,7 @@ impl Region {
                 || east < 0 && no_west
                 || east > 0 && no_east;
             let cell = centre.neighbour(east, north);
-            // Where the map has few cells, neighbours on both sides are the same.
+            // If the map has few cells, neighbours on both sides are the same.
             if !needless && !cells.contains(&cell) {
                 cells.push(cell);
             }
@@ -303,8 +306,8 @@ impl Region {
     }
 }
 
-/// The bits of a score that ZADD may have given, however far it is from a place: numbers of 64 bits and more have none, as
-/// Redis on x86-64 has it.
+/// The bits of a score that ZADD may have given, however far it is from a place: numbers of 64 bits
+/// and more have none, as Redis on x86-64 has it.
 fn bits_of(score: f64) -> u64 {
     const TWO_TO_63: f64 = 9_223_372_036_854_775_808.0;
     match score {

@@ -1,4 +1,4 @@
-//! What GEOSEARCH, GEORADIUS and their relatives are asked for.
+//! The options of GEOSEARCH, GEORADIUS and their relatives.
 
 use super::grid::{Position, Region, Shape};
 use super::{position, unit};
@@ -6,7 +6,7 @@ use crate::arguments::integer;
 use crate::{Args, Fail};
 use tessera_collections::{SortedSet, parse_double};
 
-/// Which of the commands it is.
+/// The command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
     /// GEORADIUS: around a position.
@@ -26,7 +26,7 @@ pub(super) enum Form {
 }
 
 impl Form {
-    /// Where the options begin.
+    /// The position of the first option.
     pub(super) fn options_at(self) -> usize {
         match self {
             Form::Radius { .. } => 6,
@@ -56,10 +56,10 @@ pub(super) enum Order {
     Farthest,
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Query {
-    /// Where; `None`: the key is not there, and so neither is the member in the middle.
+    /// The region; `None`: the key is not there, and so neither is the member in the middle.
     pub(super) region: Option<Region>,
     pub(super) with_distance: bool,
     pub(super) with_hash: bool,
@@ -69,7 +69,7 @@ pub(super) struct Query {
     pub(super) count: Option<usize>,
     /// Whether the first so many members that are found will do.
     pub(super) any: bool,
-    /// Where the key for the result stands.
+    /// The position of the key for the result.
     pub(super) store: Option<usize>,
     /// Whether distances are stored instead of positions.
     pub(super) store_distances: bool,
@@ -216,7 +216,7 @@ impl Reader {
         }
     }
 
-    /// What must hold of all options together.
+    /// Checks the rules about all options together.
     fn check(&self, args: Args<'_>, form: Form) -> Result<(), Fail> {
         let stores = self.store.is_some() || form == Form::SearchStore;
         if stores && (self.with_distance || self.with_hash || self.with_position) {
@@ -272,7 +272,7 @@ impl Query {
             (Some(centre), Some((shape, unit))) => Some(Region { centre, shape, unit }),
             _ => None,
         };
-        // Which members are the first so many only an order can say.
+        // The first so many members are known only in an order.
         let unsaid =
             if reader.count.is_some() && !reader.any { Order::Nearest } else { Order::Any };
         Ok(Query {

@@ -32,7 +32,8 @@ pub(super) const GEOHASH: Command =
         "key [member [member ...]]",
     );
 
-/// Answers what `show` writes for each of the members asked for, and `missing` for those which are not there.
+/// Answers what `show` writes for each of the members asked for, and `missing` for those which are
+/// not there.
 fn each(
     db: &mut Db<'_, '_>,
     cx: &mut Cx<'_>,

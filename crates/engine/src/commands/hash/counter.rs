@@ -31,7 +31,8 @@ pub(super) const HINCRBYFLOAT: Command = Command::new("hincrbyfloat", 4, hincrby
         "key field increment-float",
     );
 
-/// Puts in the place of a field's value what `change` makes of it; gives the new value's text and whether the field expires.
+/// Puts in the place of a field's value what `change` makes of it; gives the new value's text and
+/// whether the field expires.
 fn change(
     db: &mut Db<'_, '_>,
     cx: &mut Cx<'_>,

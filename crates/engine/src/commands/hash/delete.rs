@@ -65,7 +65,8 @@ fn delete_all(
     as_of: u64,
 ) -> usize {
     let fields = args.from(2);
-    // A snapshot sees an edit as a change: the first field that is there decides whether there is one.
+    // A snapshot sees an edit as a change: the first field that is there decides whether there is
+    // one.
     let missing = {
         let hash = found.get();
         fields.clone().take_while(|field| hash.get(field, as_of).is_none()).count()
@@ -80,8 +81,9 @@ fn delete_all(
     count
 }
 
-/// HDEL of a hash that may have fields which have expired: those stay until they are swept. Replicas still see them, so they are
-/// told of the fields that were removed instead of the command.
+/// HDEL of a hash that may have fields which have expired: those stay until they are swept.
+/// Replicas still see them, so they are told of the fields that were removed instead of the
+/// command.
 fn delete_some(
     cx: &mut Cx<'_>,
     mut found: FoundAs<'_, '_, Hash>,

@@ -49,7 +49,7 @@ pub(super) const HPEXPIREAT: Command = command(
     "key unix-time-milliseconds [NX|XX|GT|LT] FIELDS numfields field [field ...]",
 );
 
-/// What is answered of a field.
+/// The answers about a field.
 const MISSING: i64 = -2;
 const REFUSED: i64 = 0;
 const SET: i64 = 1;

@@ -58,7 +58,7 @@ fn mismatch() -> Fail {
     Fail::text("ERR numfields should be greater than 0 and match the provided number of fields")
 }
 
-/// Where the word FIELDS stands, from argument `from` on. What stands before it are options.
+/// The position of the word FIELDS, from argument `from` on. Options stand before it.
 pub(super) fn fields_word(args: Args<'_>, from: usize) -> Result<usize, Fail> {
     (from..args.len().saturating_sub(1)).find(|&at| args.is(at, "fields")).ok_or_else(mismatch)
 }

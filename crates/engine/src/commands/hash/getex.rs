@@ -24,7 +24,7 @@ pub(super) const HGETEX: Command = Command::new("hgetex", -5, hgetex)
          FIELDS numfields field [field ...]",
     ).touches(Touches::Value);
 
-/// What is done to the fields.
+/// The change of the fields' expiry.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Change {
     None,

@@ -24,7 +24,7 @@ pub(super) const HSETEX: Command = Command::new("hsetex", -6, hsetex)
     )
     .touches(Touches::Value);
 
-/// What must be there, or must not.
+/// The condition: fields or key must be there, or must not.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wanted {
     Any,

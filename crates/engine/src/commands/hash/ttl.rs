@@ -40,7 +40,7 @@ pub(super) const HPERSIST: Command = Command::new("hpersist", -5, hpersist)
     .doc(HASH, "7.4.0", COST, "Removes the expiry of fields of a hash.", SYNTAX)
     .touches(Touches::Member(4));
 
-/// What is answered of a field that is not there, and of one that does not expire.
+/// The answers about a field that is not there, and one that does not expire.
 const MISSING: i64 = -2;
 const FOR_EVER: i64 = -1;
 

@@ -24,7 +24,7 @@ pub(super) const HVALS: Command = Command::new("hvals", 2, hvals)
     .tips(TIPS)
     .doc(HASH, "2.0.0", COST, "Gets the values of all fields of a hash.", "key");
 
-/// Which parts of a field are answered.
+/// The parts of a field that are answered.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Parts {
     Names,

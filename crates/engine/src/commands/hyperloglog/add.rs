@@ -51,7 +51,7 @@ fn pfadd(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
             (changed + 1, done)
         }
     };
-    // What was added before something went wrong has been added, here and on replicas.
+    // Elements that were added before the fault stay, here and on replicas.
     cx.changed(changed);
     if changed > 0 {
         cx.notify(EventClass::String, "pfadd", args.at(1));

@@ -27,7 +27,7 @@ fn pfcount(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What may be done with an estimate that was counted anew.
+/// The use of an estimate that was counted anew.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keep {
     /// Keep it in the key, and tell replicas.

@@ -1,4 +1,4 @@
-//! What developers look at.
+//! PFDEBUG: registers and encodings, for developers.
 
 use super::{HYPERLOGLOG, WRITE, edit, make_raw, view};
 use crate::command::{Command, Flags, KeyUse};
@@ -112,7 +112,8 @@ fn check(hll: Hll<'_>, model: &Registers, truth: u64) -> Done {
     if count != model.count() {
         return failed(format!("Estimates of both encodings differ after {truth} elements"));
     }
-    // Six times the standard error is as good as never; with few elements a shared register weighs more.
+    // Six times the standard error is as good as never; with few elements a shared register weighs
+    // more.
     let allowed = (STANDARD_ERROR * 6.0 * truth as f64).ceil() as u64 + 1;
     if count.abs_diff(truth) > allowed {
         return failed(format!("Too big error. card:{truth} abserr:{}", count.abs_diff(truth)));

@@ -1,6 +1,7 @@
 //! HyperLogLog: how many different elements have been added to a key, estimated.
 //!
-//! The strings and what can be done with them are in `crate::hll`; here are the keys, the replies, and what replicas are told.
+//! The strings and what can be done with them are in `crate::hll`; here are the keys, the replies,
+//! and what replicas are told.
 
 mod add;
 mod count;
@@ -37,7 +38,8 @@ fn view<R>(entry: &Entry, read: impl FnOnce(Hll<'_>) -> Result<R, HllError>) -> 
     Ok(read(Hll::open(text(value, &mut buffer))?)?)
 }
 
-/// Makes the string one that is changed in place: its encoding is `raw` from now on, as Redis has it even where nothing changes.
+/// Makes the string one that is changed in place: its encoding is `raw` from now on, as Redis has
+/// it even where nothing changes.
 fn make_raw(found: &mut Found<'_, '_>) -> Result<(), Fail> {
     if found.entry().is_raw() { Ok(()) } else { edit(found, |_| Ok(())) }
 }

@@ -107,7 +107,7 @@ struct Move {
     destination: Box<[u8]>,
     /// The command that does it without waiting, but for the keys.
     verb: &'static [u8],
-    /// What stands behind the keys.
+    /// The arguments behind the keys.
     rest: &'static [&'static [u8]],
 }
 

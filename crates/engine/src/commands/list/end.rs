@@ -190,9 +190,9 @@ pub(super) fn pop_many(
     count
 }
 
-/// What LMPOP and its like are asked for, beside keys.
+/// The options of LMPOP and its like.
 pub(super) struct Many {
-    /// Where they take elements.
+    /// The end from which they take elements.
     pub(super) end: End,
     /// How many.
     pub(super) count: usize,
@@ -211,7 +211,7 @@ pub(super) fn counted_keys(args: Args<'_>, at: usize) -> Result<Range<usize>, Fa
     Ok(at + 1..end.ok_or(Fail::Syntax)?)
 }
 
-/// What stands behind the keys.
+/// The arguments behind the keys.
 pub(super) fn many(args: Args<'_>, mut at: usize) -> Result<Many, Fail> {
     let end = end_of(args, at)?;
     let mut count = None;

@@ -61,8 +61,9 @@ pub(super) fn move_element(
     if db.find_as::<List>(source)?.is_none() {
         return Ok(false);
     }
-    // Before anything is changed: the destination must be able to take it. The error is a text here, since it concerns a client that
-    // waits for the source, whereas one about the source's type means that it goes on waiting.
+    // Before anything is changed: the destination must be able to take it. The error is a text
+    // here, since it concerns a client that waits for the source, whereas one about the source's
+    // type means that it goes on waiting.
     if let Err(fail) = db.find_as::<List>(destination) {
         return Err(Fail::text(fail.to_string()));
     }

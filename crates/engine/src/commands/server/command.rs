@@ -159,7 +159,7 @@ fn describe(reply: &mut Reply, command: &Command, parent: Option<&Command>) {
     command.subcommands.iter().for_each(|sub| describe(reply, sub, Some(command)));
 }
 
-/// Where keys are found and how they are used: one entry for keys of the same use.
+/// The places of keys and their uses: one entry for keys of the same use.
 fn key_specs(reply: &mut Reply, command: &Command) {
     match command.keys {
         Keys::None => reply.set(0),
@@ -306,10 +306,10 @@ fn getkeysandflags(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done 
     Ok(())
 }
 
-/// Which commands COMMAND LIST names.
+/// The commands that COMMAND LIST names.
 enum Filter {
     All,
-    /// Of a module: there are none.
+    /// Commands of a module: there are none.
     Module,
     Category(String),
     Pattern(Glob),

@@ -47,7 +47,8 @@ fn dbsize(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Empties one database or all. What was there is freed in the background, with SYNC too: the world is not held for it.
+/// Empties one database or all. The old data is freed in the background, with SYNC too: the world
+/// is not held for it.
 fn flush(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>, index: Option<usize>) -> Done {
     match args.len() {
         1 => {}

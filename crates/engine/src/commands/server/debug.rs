@@ -334,7 +334,7 @@ fn sleep(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     let seconds = std::str::from_utf8(args.at(2)).ok().and_then(|text| text.parse().ok());
     let time = Duration::try_from_secs_f64(seconds.unwrap_or(0.0)).unwrap_or_default();
     cx.engine.host().stall(time)?;
-    // What follows in the same turn (the rest of a transaction, clients that waited) is that much later.
+    // The rest of the turn (of a transaction, clients that waited) is that much later.
     db.now = db.now.plus(time.as_millis() as u64);
     cx.reply.ok();
     Ok(())

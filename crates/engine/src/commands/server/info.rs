@@ -41,7 +41,7 @@ impl Lines {
     }
 }
 
-/// Which sections are asked for.
+/// The sections that are asked for.
 fn wanted(args: Args<'_>) -> impl Fn(&Section) -> bool {
     let any = |word: &str| (1..args.len()).any(|at| args.is(at, word));
     let all = any("all") || any("everything");

@@ -14,7 +14,7 @@ pub(super) const LOLWUT: Command =
         "[VERSION version] [columns] [rows]",
     );
 
-/// What a tile may look like.
+/// The shapes of a tile.
 const TILES: [char; 6] = ['◢', '◣', '◤', '◥', '■', '□'];
 const COLUMNS_MAX: i64 = 64;
 const ROWS_MAX: i64 = 32;

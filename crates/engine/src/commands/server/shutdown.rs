@@ -46,7 +46,7 @@ fn parse(args: Args<'_>) -> Result<ShutdownMode, Fail> {
     if mode.abort && args.len() > 2 {
         return Err(Fail::Syntax);
     }
-    // Who asks for it relies on it; FORCE says to go on whatever cannot be done.
+    // A client that asks for a save relies on it; FORCE says to go on without it.
     if mode.save == Some(true) && !mode.force {
         return Err(not_available("shutdown save"));
     }

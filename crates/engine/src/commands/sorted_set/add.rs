@@ -46,7 +46,7 @@ pub(crate) struct Condition {
     pub(crate) increment: bool,
 }
 
-/// What was done.
+/// The outcome.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tally {
     /// Members added.
@@ -59,7 +59,8 @@ fn not_a_number() -> Fail {
     Fail::text("ERR resulting score is not a number (NaN)")
 }
 
-/// Gives a member a score, as far as the condition allows: its score then, unless the condition forbade it.
+/// Gives a member a score, as far as the condition allows: its score then, unless the condition
+/// forbade it.
 ///
 /// # Errors
 /// If the sum of an increment is none.
@@ -101,7 +102,7 @@ struct Options {
     condition: Condition,
     /// CH: changed scores are counted, too.
     changed: bool,
-    /// Where the first score stands.
+    /// The position of the first score.
     first: usize,
 }
 

@@ -11,8 +11,8 @@ pub(super) fn scores(min: &[u8], max: &[u8]) -> Result<ScoreRange, Fail> {
     Ok(ScoreRange { min, min_excluded, max, max_excluded })
 }
 
-/// A score, and whether it is excluded. It is read as leniently as by C's `strtod`: there may be spaces before it, nothing is zero,
-/// and what lies beyond the format is infinite.
+/// A score, and whether it is excluded. It is read as leniently as by C's `strtod`: there may be
+/// spaces before it, nothing is zero, and what lies beyond the format is infinite.
 fn end(arg: &[u8]) -> Option<(f64, bool)> {
     let (text, excluded) = match arg {
         [b'(', rest @ ..] => (rest, true),

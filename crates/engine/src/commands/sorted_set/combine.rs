@@ -93,7 +93,7 @@ pub(super) const ZDIFFSTORE: Command = Command {
     )
 };
 
-/// What is made of the inputs.
+/// The operation on the inputs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Operation {
     Union,
@@ -120,14 +120,14 @@ fn with_destination(args: Args<'_>, command: &'static str) -> Result<Vec<usize>,
 /// The options behind the keys.
 #[derive(Default)]
 struct Options {
-    /// Where the first weight stands.
+    /// The position of the first weight.
     weights: Option<usize>,
     aggregate: Aggregate,
     with_scores: bool,
     limit: usize,
 }
 
-/// Which options a command has.
+/// The options that a command has.
 #[derive(Clone, Copy, Default)]
 struct Allowed {
     weights: bool,
@@ -188,7 +188,8 @@ fn inputs<'g>(
         .collect()
 }
 
-/// Reads inputs and options. A value of the wrong type comes before a mistake in the options, as in Redis.
+/// Reads inputs and options. A value of the wrong type comes before a mistake in the options, as in
+/// Redis.
 fn prepare<'g>(
     db: &'g mut Db<'_, '_>,
     args: Args<'_>,

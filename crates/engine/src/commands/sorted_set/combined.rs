@@ -72,7 +72,7 @@ pub(super) struct Input<'a> {
     pub(super) weight: f64,
 }
 
-/// What becomes of the scores of one member.
+/// The aggregation of one member's scores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) enum Aggregate {
     /// They are added.
@@ -84,7 +84,8 @@ pub(super) enum Aggregate {
     Max,
 }
 
-/// A score, or 0 where there is none: of infinities with different signs, and of zero times infinity.
+/// A score, or 0 where there is none: of infinities with different signs, and of zero times
+/// infinity.
 fn number(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
@@ -122,7 +123,8 @@ fn text(member: Element<'_>) -> Cow<'_, [u8]> {
 }
 
 impl<'a> Combined<'a> {
-    /// The members of any input. Their scores are aggregated from the smallest input to the largest, as Redis does.
+    /// The members of any input. Their scores are aggregated from the smallest input to the
+    /// largest, as Redis does.
     pub(super) fn union(inputs: &'a mut [Input<'_>], aggregate: Aggregate) -> Combined<'a> {
         inputs.sort_by_key(|input| input.source.len());
         let inputs = &*inputs;

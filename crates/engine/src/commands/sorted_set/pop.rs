@@ -161,7 +161,7 @@ pub(super) fn many_keys(args: Args<'_>, at: usize) -> Result<std::ops::Range<usi
     })
 }
 
-/// What ZMPOP and BZMPOP take: the end and the number behind the keys.
+/// The options of ZMPOP and BZMPOP behind the keys: the end and the number.
 pub(super) fn end_and_count(args: Args<'_>, mut at: usize) -> Result<(End, usize), Fail> {
     let end = match () {
         () if args.is(at, "min") => End::Min,

@@ -26,7 +26,7 @@ fn draw(engine: &Engine, below: usize) -> usize {
     ((u128::from(engine.random()) * below as u128) >> 64) as usize
 }
 
-/// So many different ranks of `len`; `count` is at most `len`.
+/// This many different ranks of `len`; `count` is at most `len`.
 fn distinct(engine: &Engine, count: usize, len: usize) -> Vec<usize> {
     if count * 3 < len {
         // Robert Floyd's: each new number is drawn at most once.

@@ -84,7 +84,7 @@ pub(super) const ZRANGESTORE: Command =
         "dst-key src-key min max [BYSCORE|BYLEX] [REV] [LIMIT offset count]",
     );
 
-/// What a range is a range of.
+/// The dimension of a range.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Rank,
@@ -92,12 +92,12 @@ enum By {
     Lex,
 }
 
-/// What the command's name says; what it leaves open is an option.
+/// The form that the command's name fixes; the rest are options.
 #[derive(Clone, Copy, Default)]
 struct Form {
     by: Option<By>,
     reverse: Option<bool>,
-    /// Where the key stands.
+    /// The position of the key.
     key: usize,
     stores: bool,
 }

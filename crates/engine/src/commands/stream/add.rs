@@ -33,7 +33,7 @@ struct Options {
     no_make: bool,
     trim: Option<Trim>,
     id: NewId,
-    /// Where the id stands; fields and values are behind it.
+    /// The position of the id; fields and values are behind it.
     id_at: usize,
 }
 

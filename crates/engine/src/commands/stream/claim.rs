@@ -51,7 +51,7 @@ struct Terms {
     time: i64,
     /// How often they count as delivered; `None`: once more, unless only ids are answered.
     count: Option<u64>,
-    /// Those which nobody has are taken too.
+    /// Entries that are not pending are taken too.
     force: bool,
     just_id: bool,
 }
@@ -66,7 +66,7 @@ struct Claim<'a> {
     told: Told,
 }
 
-/// What became of an entry that was to be claimed.
+/// The fate of an entry that was to be claimed.
 #[derive(PartialEq, Eq)]
 enum Fate {
     /// It was, and is answered.

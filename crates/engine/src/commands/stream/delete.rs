@@ -89,7 +89,7 @@ fn xtrim(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What XSETID sets.
+/// The values that XSETID sets.
 struct History {
     last: StreamId,
     added: Option<u64>,

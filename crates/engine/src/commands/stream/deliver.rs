@@ -26,12 +26,12 @@ pub(super) const XREADGROUP: Command = Command {
     "GROUP <group consumer> [COUNT count] [BLOCK milliseconds] [NOACK] STREAMS key... id...",
 );
 
-/// What a consumer wants of a stream.
+/// The entries that a consumer wants of a stream.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
     /// `>`: what nobody has had yet.
     New,
-    /// What it has not acknowledged, behind this id.
+    /// The entries that it has not acknowledged, behind this id.
     Again(StreamId),
 }
 
@@ -56,7 +56,7 @@ impl Wish {
     }
 }
 
-/// Who reads, and how.
+/// The reading consumer, and its options.
 struct Reader {
     group: Box<[u8]>,
     consumer: Box<[u8]>,
@@ -164,7 +164,8 @@ impl Reader {
         Ok(Served::Yes)
     }
 
-    /// Reads one stream, whose group is there. False: there was nothing to be answered, and nothing was.
+    /// Reads one stream, whose group is there. False: there was nothing to be answered, and nothing
+    /// was.
     fn read(
         &self,
         db: &mut Db<'_, '_>,

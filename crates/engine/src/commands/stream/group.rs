@@ -80,7 +80,7 @@ fn show_help(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, _: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What stands behind the id.
+/// The options behind the id.
 #[derive(Default)]
 struct Options {
     make_stream: bool,
@@ -208,7 +208,7 @@ fn destroy(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
         found.edit().groups.remove(args.at(3));
         cx.changed(1);
         notify(cx, "xgroup-destroy", key);
-        // Those who wait for entries of this group are told that it is gone.
+        // Clients that wait for entries of this group learn that it is gone.
         cx.ready(key);
     }
     cx.reply.integer(i64::from(is_there));

@@ -90,7 +90,7 @@ pub(super) enum NewId {
 }
 
 impl NewId {
-    /// What was written: `*`, `ms-*`, `ms` or `ms-seq`.
+    /// Reads an id in one of its forms: `*`, `ms-*`, `ms` or `ms-seq`.
     pub(super) fn parse(text: &[u8]) -> Result<NewId, Fail> {
         if text == b"*" {
             return Ok(NewId::Auto);

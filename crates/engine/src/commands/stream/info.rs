@@ -85,7 +85,7 @@ pub(super) fn reply_named_id(reply: &mut Reply, name: &str, id: StreamId) {
     reply_id(reply, id);
 }
 
-/// What a group has read: three parts of an answer.
+/// A group's progress: three parts of an answer.
 pub(super) fn reply_progress(reply: &mut Reply, entries: &Entries, group: &Group) {
     reply_named_id(reply, "last-delivered-id", group.last_id);
     reply.bulk(b"entries-read");
@@ -151,7 +151,7 @@ fn stream(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What both forms begin with: seven parts of an answer.
+/// The beginning of both forms: seven parts of an answer.
 pub(super) fn reply_common(reply: &mut Reply, entries: &Entries) {
     let nodes = entries.nodes() as u64;
     reply_number(reply, "length", entries.len());

@@ -27,7 +27,7 @@ pub(super) const XREAD: Command = Command {
     "[COUNT count] [BLOCK milliseconds] STREAMS key... id...",
 );
 
-/// Where the keys stand: behind STREAMS, as many as ids.
+/// The positions of the keys: behind STREAMS, as many as ids.
 pub(super) fn key_positions(args: Args<'_>) -> Range<usize> {
     let mut at = 1;
     while at < args.len() {
@@ -46,7 +46,7 @@ pub(super) fn key_positions(args: Args<'_>) -> Range<usize> {
     0..0
 }
 
-/// What XREAD and XREADGROUP are asked for.
+/// The options of XREAD and XREADGROUP.
 #[derive(Default)]
 pub(super) struct Question<'a> {
     /// Entries of each stream, at most.
@@ -57,7 +57,7 @@ pub(super) struct Question<'a> {
     pub(super) group: Option<(&'a [u8], &'a [u8])>,
     /// Entries need not be acknowledged.
     pub(super) noack: bool,
-    /// Where the keys stand; the ids follow.
+    /// The positions of the keys; the ids follow.
     pub(super) keys: Range<usize>,
 }
 
@@ -78,7 +78,7 @@ impl<'a> Question<'a> {
                 question.block = Some(deadline_in_ms(args.at(at + 1), now)?);
                 at += 2;
             } else if args.is(at, "count") && more > 0 {
-                // None and less stand for all.
+                // Zero and less stand for all.
                 question.count = match limit(integer(args.at(at + 1))?) {
                     0 => usize::MAX,
                     count => count,

@@ -1,4 +1,4 @@
-//! What replicas are told of deliveries: not to read, but what became of it.
+//! The propagation of deliveries: replicas receive the outcome, not the read.
 
 use crate::Cx;
 use crate::db::Key;
@@ -14,13 +14,14 @@ fn text(number: impl ToString) -> Vec<u8> {
 }
 
 impl Told {
-    /// Nothing yet.
+    /// No commands yet.
     pub(super) fn new(cx: &Cx<'_>) -> Told {
         let is_read = cx.engine.log.is_active() && !cx.session.is_primary;
         Told { commands: is_read.then(Vec::new) }
     }
 
-    /// An entry is a consumer's now, in this way; if it is gone from the stream, it is not pending any more.
+    /// An entry is a consumer's now, in this way; if it is gone from the stream, it is not pending
+    /// any more.
     pub(super) fn claimed(
         &mut self,
         key: Key<'_>,
@@ -49,7 +50,7 @@ impl Told {
         ]);
     }
 
-    /// What a group has read last.
+    /// Propagates the id that a group has read last.
     pub(super) fn moved(&mut self, key: Key<'_>, name: &[u8], group: &Group) {
         let Some(commands) = &mut self.commands else { return };
         let read = group.entries_read.map_or(-1, |read| read as i64);

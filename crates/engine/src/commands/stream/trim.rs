@@ -5,7 +5,7 @@ use crate::arguments::integer;
 use crate::{Args, Cx, Fail};
 use tessera_collections::{Entries, Keep, StreamId};
 
-/// What is to be kept.
+/// The entries that are to be kept.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Trim {
     keep: Keep,
@@ -13,7 +13,7 @@ pub(super) struct Trim {
     about: bool,
     /// Entries that may go; 0: any number.
     limit: u64,
-    /// Where the number or id stands; before it, if `about`, the `~`.
+    /// The position of the number or id; before it, if `about`, the `~`.
     value_at: usize,
     limit_at: Option<usize>,
 }
@@ -122,7 +122,8 @@ impl Trim {
         self.about
     }
 
-    /// Argument number `at` as others are told it, so that they keep the same entries; `None`: it is left out.
+    /// Argument number `at` as others are told it, so that they keep the same entries; `None`: it
+    /// is left out.
     pub(super) fn exactly(&self, at: usize, arg: &[u8], kept: &Kept) -> Option<Vec<u8>> {
         if !self.about {
             return Some(arg.to_vec());
@@ -142,14 +143,14 @@ impl Trim {
     }
 }
 
-/// What was kept.
+/// The entries that were kept.
 pub(super) struct Kept {
     len: u64,
     first: StreamId,
 }
 
 impl Kept {
-    /// What is there now.
+    /// The entries that are there now.
     pub(super) fn of(entries: &Entries) -> Kept {
         let first = entries.first_with_deleted().unwrap_or(StreamId::MAX);
         Kept { len: entries.len(), first }

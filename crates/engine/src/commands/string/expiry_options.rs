@@ -48,7 +48,8 @@ impl TimeForm {
         self.at(number, now).ok_or(Fail::InvalidExpire(command))
     }
 
-    /// The moment `number` units from the origin, if 64 bits hold it. Moments before 1970 are 1970: both have long passed.
+    /// The moment `number` units from the origin, if 64 bits hold it. Moments before 1970 are 1970:
+    /// both have long passed.
     pub(crate) fn at(self, number: i64, now: Millis) -> Option<Millis> {
         let ms = match self {
             TimeForm::Ex | TimeForm::ExAt => number.checked_mul(1000)?,
@@ -62,10 +63,11 @@ impl TimeForm {
     }
 }
 
-/// What an option says about the expiry. Options of different kinds exclude each other; of several of one kind the last counts.
+/// An option about the expiry. Options of different kinds exclude each other; the last one of
+/// several of one kind counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ExpiryOption<'a> {
-    /// Nothing was said.
+    /// No option.
     Unsaid,
     /// KEEPTTL (of SET), PERSIST (of GETEX).
     Word,
@@ -74,8 +76,8 @@ pub(crate) enum ExpiryOption<'a> {
 }
 
 impl<'a> ExpiryOption<'a> {
-    /// Takes the argument at `at`, if it is `word` or a time that agrees with what was said before. Gives how many arguments
-    /// it took.
+    /// Takes the argument at `at`, if it is `word` or a time that agrees with what was said before.
+    /// Gives how many arguments it took.
     pub(crate) fn take(&mut self, args: Args<'a>, at: usize, word: &str) -> Option<usize> {
         if args.is(at, word) && matches!(self, ExpiryOption::Unsaid | ExpiryOption::Word) {
             *self = ExpiryOption::Word;

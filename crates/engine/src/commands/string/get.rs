@@ -35,7 +35,7 @@ fn get(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// What GETEX does with the expiry.
+/// The change that GETEX makes to the expiry.
 enum Change {
     None,
     Persist,

@@ -102,7 +102,8 @@ impl Table {
         self.lengths[a * self.width + b]
     }
 
-    /// The common runs from the last to the first. Where both ways are as good, the first string is kept.
+    /// The common runs from the last to the first. If both ways are as good, the first string is
+    /// kept.
     fn matches(&self, a: &[u8], b: &[u8]) -> Vec<Match> {
         let (mut i, mut j) = (a.len(), b.len());
         let mut matches: Vec<Match> = Vec::new();

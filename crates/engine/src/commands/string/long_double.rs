@@ -1,12 +1,15 @@
-//! Numbers as INCRBYFLOAT counts with them: the 80-bit format of the x87, which Redis uses where it has it.
+//! Numbers as INCRBYFLOAT counts with them: the 80-bit format of the x87, which Redis uses where it
+//! has it.
 //!
-//! A number is read correctly rounded, added correctly rounded to a mantissa of 64 bits, and written with 17 digits behind the
-//! point, trailing zeros removed: each digit as Redis on x86-64 writes it. Hexadecimal numbers are not read.
+//! A number is read correctly rounded, added correctly rounded to a mantissa of 64 bits, and
+//! written with 17 digits behind the point, trailing zeros removed: each digit as Redis on x86-64
+//! writes it. Hexadecimal numbers are not read.
 
 use super::natural::Natural;
 use std::cmp::Ordering;
 
-/// A number: `mantissa` · 2^`exponent`. The mantissa's highest bit is set, except of zero and at the smallest exponent.
+/// A number: `mantissa` · 2^`exponent`. The mantissa's highest bit is set, except of zero and at
+/// the smallest exponent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Finite {
     negative: bool,
@@ -83,7 +86,8 @@ impl LongDouble {
     }
 }
 
-/// The digits of a decimal number without its sign, without leading zeros, and the power of ten of the last.
+/// The digits of a decimal number without its sign, without leading zeros, and the power of ten of
+/// the last.
 fn decimal(text: &[u8]) -> Option<(Vec<u8>, i64)> {
     let mark = text.iter().position(|byte| byte.eq_ignore_ascii_case(&b'e'));
     let (number, exponent) = match mark {
@@ -110,7 +114,7 @@ fn exponent(text: &[u8]) -> Option<i64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    // What is far too large stays so, and does not overflow.
+    // A number that is far too large stays so, and does not overflow.
     let size =
         digits.iter().fold(0i64, |size, digit| (size * 10 + i64::from(digit - b'0')).min(1 << 40));
     Some(if negative { -size } else { size })
@@ -144,7 +148,8 @@ fn from_decimal(negative: bool, digits: &[u8], power: i64) -> Option<Finite> {
     (finite.mantissa != 0).then_some(finite)
 }
 
-/// The number nearest to `bits` · 2^`exponent`, or a little more if `inexact`; of two the even one. `None`: too large.
+/// The number nearest to `bits` · 2^`exponent`, or a little more if `inexact`; of two the even one.
+/// `None`: too large.
 fn rounded(negative: bool, bits: u128, exponent: i32, inexact: bool) -> Option<Finite> {
     let length = 128 - bits.leading_zeros() as i32;
     let target = (exponent + length - 64).max(EXPONENT_MIN);
@@ -172,7 +177,8 @@ fn rounded(negative: bool, bits: u128, exponent: i32, inexact: bool) -> Option<F
 fn sum(a: Finite, b: Finite) -> Option<Finite> {
     let (large, small) =
         if (a.exponent, a.mantissa) >= (b.exponent, b.mantissa) { (a, b) } else { (b, a) };
-    // Both in units of the larger one's last bit / 2^62; what the smaller one loses by that only tells which way to round.
+    // Both in units of the larger one's last bit / 2^62; what the smaller one loses by that only
+    // tells which way to round.
     const ROOM: u32 = 62;
     let distance = (large.exponent - small.exponent) as u32;
     let wide = u128::from(small.mantissa) << ROOM;

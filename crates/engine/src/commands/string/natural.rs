@@ -1,4 +1,5 @@
-//! Natural numbers of any size, as far as reading and writing long floating point numbers needs them.
+//! Natural numbers of any size, as far as reading and writing long floating point numbers needs
+//! them.
 
 use std::cmp::Ordering;
 

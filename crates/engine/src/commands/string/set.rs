@@ -160,8 +160,8 @@ fn set(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     Ok(())
 }
 
-/// Sets the string of the command's only key until a moment. If that has passed already, the key is deleted. `as_is`: the
-/// command says just that, and replicas get it as it came.
+/// Sets the string of the command's only key until a moment. If that has passed already, the key is
+/// deleted. `as_is`: the command says just that, and replicas get it as it came.
 fn put_until(
     db: &mut Db<'_, '_>,
     cx: &mut Cx<'_>,

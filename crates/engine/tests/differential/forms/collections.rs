@@ -1,4 +1,5 @@
-//! Forms of commands on lists, sets, hashes and sorted sets: what fills them, and combinations of options.
+//! Forms of commands on lists, sets, hashes and sorted sets: what fills them, and combinations of
+//! options.
 
 pub(super) const LISTS: &[&str] = &[
     "RPUSH %k %v %v %v %v %v",

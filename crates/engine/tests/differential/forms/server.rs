@@ -1,4 +1,5 @@
-//! Forms of commands on the server and the connection. The grammar does not speak for these: most of them would end the run.
+//! Forms of commands on the server and the connection. The grammar does not speak for these: most
+//! of them would end the run.
 
 pub(super) const FORMS: &[&str] = &[
     "COMMAND INFO setbit",

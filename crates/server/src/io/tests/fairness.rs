@@ -1,4 +1,4 @@
-//! What some of a thread's clients cost the others.
+//! The cost of some of a thread's clients for the others.
 
 use super::{client, received, thread};
 use crate::io::{Conn, IoThread};
@@ -15,7 +15,7 @@ fn step(thread: &mut IoThread) {
     thread.step(&mut Vec::with_capacity(256)).expect("epoll waits");
 }
 
-/// What waits for all clients together.
+/// The output that waits for all clients together.
 fn pending(thread: &mut IoThread) -> usize {
     let conns = thread.conns.ids();
     conns
@@ -40,8 +40,8 @@ fn many_clients_that_do_not_read_leave_the_others_their_turns() {
     let requests = "GET key\r\n".repeat(GETS);
     let mut hogs: Vec<UnixStream> =
         (0..HOGS).map(|_| client(&mut thread, requests.as_bytes())).collect();
-    // When 200 clients ask for 4 GB and do not read, then a turn makes 16 MiB of it and, as long as they are not
-    // known to be behind, little more than each one's first share.
+    // When 200 clients ask for 4 GB and do not read, then a turn makes 16 MiB of it and, as long as
+    // they are not known to be behind, little more than each one's first share.
     let first = HOGS * (MUCH + 2 * VALUE);
     let each = 64 * (MUCH + 2 * VALUE);
     let mut before = 0;

@@ -4,7 +4,7 @@ use super::{client, received, step, thread};
 use std::io::Write;
 use tessera_config::Config;
 
-/// What is answered to these bytes, and whether the connection has ended then.
+/// The answer to these bytes, and whether the connection has ended then.
 fn answered(sent: &[u8]) -> (String, bool, Option<String>) {
     let mut thread = thread(Config::default());
     let mut far = client(&mut thread, sent);
@@ -52,7 +52,7 @@ fn the_body_of_an_http_request_is_not_run() {
             assert!(has_ended && answer.starts_with("+PONG\r\n"), "{head}{body}: {answer}");
         }
     }
-    // What only looks like it is a command like any other.
+    // A request that only looks like it is a command like any other.
     let (answer, has_ended, _) = answered(b"SET host: POST\r\nGET host:\r\nECHO HTTP/1.1\r\n");
     assert_eq!((&answer[..], has_ended), ("+OK\r\n$4\r\nPOST\r\n$8\r\nHTTP/1.1\r\n", false));
 }

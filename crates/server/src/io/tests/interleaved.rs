@@ -1,8 +1,9 @@
-//! What a client is answered does not depend on the bytes that other clients send in between.
+//! A client's answers do not depend on the bytes that other clients send in between.
 //!
-//! Clients of one thread send requests: good and malformed ones, pipelined, cut anywhere, in any order. Each
-//! client must get the answers, byte by byte, that it gets where nobody else sends anything. A batch holds
-//! requests of many clients, so whatever one client leaves behind in it would reach the next one.
+//! Clients of one thread send requests: good and malformed ones, pipelined, cut anywhere, in any
+//! order. Each client must get the answers, byte by byte, that it gets where nobody else sends
+//! anything. A batch holds requests of many clients, so whatever one client leaves behind in it
+//! would reach the next one.
 //!
 //! `TESSERA_INTERLEAVED_SECONDS=3600` tries new cases for so long.
 
@@ -27,7 +28,8 @@ const PASSWORD: &str = "sesame";
 /// How one client's bytes come: pieces, each of which is sent as a whole.
 type Pieces = Vec<Vec<u8>>;
 
-/// A case: what each client sends, and in which order (each number chooses among those with pieces left).
+/// A case: what each client sends, and in which order (each number chooses among those with pieces
+/// left).
 #[derive(Clone, Debug)]
 struct Case {
     password: bool,
@@ -37,8 +39,8 @@ struct Case {
     turns: Vec<bool>,
 }
 
-/// A command as its words. Keys stand in a database of the client's own, so that only the answers could
-/// tell of the others. What goes by time, chance or a client's id is left out.
+/// A command as its words. Keys stand in a database of the client's own, so that only the answers
+/// could tell of the others. Commands that depend on time, chance or a client's id are left out.
 fn words() -> impl Strategy<Value = Vec<String>> {
     const LINES: &[&str] = &[
         "PING",
@@ -141,7 +143,7 @@ enum Damage {
     Byte(prop::sample::Index, u8),
     /// One byte is missing.
     Missing(prop::sample::Index),
-    /// What follows is missing: the next request begins in the middle of this one.
+    /// The rest is missing: the next request begins in the middle of this one.
     Cut(prop::sample::Index),
     /// Something stands before it.
     Before(&'static [u8]),
@@ -229,7 +231,7 @@ fn case() -> impl Strategy<Value = Case> {
 /// A client as the test sees it.
 struct Peer {
     far: UnixStream,
-    /// What waits for room in the socket.
+    /// Output that waits for room in the socket.
     unsent: VecDeque<u8>,
     got: Vec<u8>,
     has_ended: bool,
@@ -286,7 +288,7 @@ impl Servers {
         Servers([server(""), server(PASSWORD)])
     }
 
-    /// So many clients, each of which has a database of its own if there are few.
+    /// Connects this many clients, each of which has a database of its own if there are few.
     fn connect(&mut self, password: bool, clients: usize) -> (&mut IoThread, Vec<Peer>) {
         let thread = &mut self.0[usize::from(password)];
         let peers = (0..clients).map(|at| Peer::connect(thread, at % DATABASES)).collect();
@@ -320,7 +322,8 @@ fn settle(thread: &mut IoThread, peers: &mut [Peer]) {
     }
 }
 
-/// What the clients are answered, and whose connection has ended. All of them leave, and so does their data.
+/// The clients' answers, and whether their connections have ended. All of them leave, and so does
+/// their data.
 fn outcome(thread: &mut IoThread, peers: Vec<Peer>) -> Vec<(String, bool)> {
     let text = |peer: Peer| (without_ids(&peer.got.escape_ascii().to_string()), peer.has_ended);
     let outcome = peers.into_iter().map(text).collect();

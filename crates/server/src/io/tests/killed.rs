@@ -7,7 +7,8 @@ use std::os::unix::net::UnixStream;
 use tessera_config::Config;
 use tessera_config::value::{Bytes, BytesOrPercent};
 
-/// What waits, what would serve it, what is asked afterwards, and the answer if nothing was lost.
+/// The waiting command, one that would serve it, a question afterwards, and its answer if nothing
+/// was lost.
 const WAITS: &[(&str, &str, &str, &str)] = &[
     ("BLPOP q 0", "RPUSH q x", "LLEN q", ":1\r\n"),
     ("BRPOP q 0", "RPUSH q x", "LLEN q", ":1\r\n"),

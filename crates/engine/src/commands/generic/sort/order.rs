@@ -1,4 +1,4 @@
-//! What elements are sorted by, and in which order.
+//! The weights that elements are sorted by, and the order.
 
 use super::pattern::Pattern;
 use super::weight::weight;
@@ -12,7 +12,7 @@ pub(super) struct Row {
     weight: Weight,
 }
 
-/// What an element is sorted by.
+/// The weight that an element is sorted by.
 enum Weight {
     /// Itself, as text.
     Element,
@@ -81,10 +81,11 @@ pub(super) fn weigh(
 fn compare(a: &Row, b: &Row) -> Ordering {
     match (&a.weight, &b.weight) {
         (Weight::Number(x), Weight::Number(y)) => {
-            // Weights are never NaN. Equal ones are told apart by the elements, so that the order is the same everywhere.
+            // Weights are never NaN. Equal ones are told apart by the elements, so that the order
+            // is the same everywhere.
             x.partial_cmp(y).unwrap_or(Ordering::Equal).then_with(|| a.element.cmp(&b.element))
         }
-        // What is missing comes first.
+        // A missing weight comes first.
         (Weight::Text(x), Weight::Text(y)) => x.cmp(y),
         _ => a.element.cmp(&b.element),
     }
@@ -96,8 +97,8 @@ pub(super) fn sort(rows: &mut [Row], wanted: Range<usize>, sorting: Sorting, is_
         let ordering = compare(a, b);
         if sorting.descending { ordering.reverse() } else { ordering }
     };
-    // Texts that BY names may be equal, and then the elements stay in the order that they had: only a whole stable sort
-    // keeps that.
+    // Texts that BY names may be equal, and then the elements stay in the order that they had: only
+    // a whole stable sort keeps that.
     let ties = sorting.alpha && is_by;
     if ties || wanted.len() == rows.len() {
         rows.sort_by(order);

@@ -5,10 +5,10 @@ use crate::commands::string::text;
 use tessera_collections::{Digits, Hash};
 use tessera_slot::{Slot, crc16};
 
-/// What BY or GET asks for.
+/// The pattern of BY or GET.
 pub(super) struct Pattern<'a> {
     text: &'a [u8],
-    /// Where the element goes, and what stands around it; `None`: the pattern names no key.
+    /// The text around the element's place; `None`: the pattern names no key.
     key: Option<Around<'a>>,
 }
 
@@ -20,7 +20,8 @@ struct Around<'a> {
 }
 
 impl<'a> Pattern<'a> {
-    /// `#` is the element itself; otherwise the first `*` stands for it, and `->` before a field's name asks for that field.
+    /// `#` is the element itself; otherwise the first `*` stands for it, and `->` before a field's
+    /// name asks for that field.
     pub(super) fn of(text: &'a [u8]) -> Pattern<'a> {
         let key = text.iter().position(|&byte| byte == b'*').map(|star| {
             let (before, rest) = (&text[..star], &text[star + 1..]);
@@ -67,8 +68,9 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Shows what it stands for with this element; `None`: there is no such value. Where the outcome is stored (`is_stored`), a field that
-    /// has expired is removed first: replicas, which run the command too, would still see it.
+    /// Shows the value that it stands for with this element; `None`: there is no such value. If the
+    /// outcome is stored (`is_stored`), a field that has expired is removed first: replicas, which
+    /// run the command too, would still see it.
     pub(super) fn value(
         &self,
         db: &mut Db<'_, '_>,

@@ -18,7 +18,8 @@ pub(super) fn all(collection: &AnyCollection) -> Vec<Row> {
     }
 }
 
-/// Some elements of a list or sorted set, in its order or, if `reverse`, in that order counted from the end.
+/// Some elements of a list or sorted set, in its order or, if `reverse`, in that order counted from
+/// the end.
 pub(super) fn part(collection: &AnyCollection, range: Range<usize>, reverse: bool) -> Vec<Row> {
     match collection {
         AnyCollection::List(list) => part_of_list(list, range, reverse),

@@ -2,8 +2,8 @@
 
 use tessera_collections::parse_double;
 
-/// The number that a text is, read as leniently as by C's `strtod`: there may be blanks before it, and nothing is zero. `None`: it
-/// is no number.
+/// The number that a text is, read as leniently as by C's `strtod`: there may be blanks before it,
+/// and nothing is zero. `None`: it is no number.
 pub(super) fn weight(text: &[u8]) -> Option<f64> {
     if text.is_empty() {
         return Some(0.0);

@@ -1,7 +1,8 @@
 //! DEBUG DIGEST, DIGEST-VALUE and POPULATE: for tests that compare the data of two servers.
 //!
-//! The digests are those of Valkey: SHA-1s, joined by exclusive or where the order must not matter, and chained where it does. How a
-//! value is kept does not matter. So data can be compared with other servers' too (Redis 7.0 writes some scores differently).
+//! The digests are those of Valkey: SHA-1s, joined by exclusive or where the order must not matter,
+//! and chained where it does. How a value is kept does not matter. So data can be compared with
+//! other servers' too (Redis 7.0 writes some scores differently).
 
 use super::check_allowed;
 use crate::arguments::integer;
@@ -159,8 +160,8 @@ pub(super) fn digest_value(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>)
     }
     Ok(())
 }
-/// Keys `prefix:0`, `prefix:1` …, each with the value `value:0` and so on, cut or filled with zeros to a size. What is there
-/// already stays, and replicas are told nothing.
+/// Keys `prefix:0`, `prefix:1` …, each with the value `value:0` and so on, cut or filled with zeros
+/// to a size. Existing keys stay, and nothing is propagated.
 pub(super) fn populate(db: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     if args.len() > 5 {

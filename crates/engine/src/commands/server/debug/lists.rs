@@ -8,7 +8,8 @@ use tessera_config::value::{Bytes, Kind, Setting};
 /// The largest threshold, as in Valkey: 4 GiB less 1 MiB.
 const THRESHOLD_MAX: u64 = (1 << 32) - (1 << 20) - 1;
 
-/// Sets the length from which an element has a node for itself; 0: what follows from the configuration.
+/// Sets the length from which an element has a node for itself; 0: what follows from the
+/// configuration.
 pub(super) fn packed_threshold(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Done {
     check_allowed(cx)?;
     let bytes = Bytes::parse(&Bytes(0), &[args.at(2).to_vec()], &Kind::Memory(0, THRESHOLD_MAX));

@@ -1,5 +1,5 @@
-//! DEBUG RELOAD: all data is written as RDB, dropped, and read back. Everything is in memory and with
-//! the world locked: for tests.
+//! DEBUG RELOAD: all data is written as RDB, dropped, and read back. Everything is in memory and
+//! with the world locked: for tests.
 
 use super::check_allowed;
 use crate::{Args, Cx, Db, Done, Fail};

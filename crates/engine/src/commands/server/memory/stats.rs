@@ -1,7 +1,8 @@
 //! MEMORY STATS, DOCTOR and MALLOC-STATS: where the memory is.
 //!
-//! The fields are those of Valkey 8.1. Some have no subject here, since there are no scripts yet, a table is never rehashed, and mimalloc does not tell
-//! how its pages are filled: those say what they would where there is nothing.
+//! The fields are those of Valkey 8.1. Some have no subject here, since there are no scripts yet, a
+//! table is never rehashed, and mimalloc does not tell how its pages are filled: those have the
+//! value that stands for nothing.
 
 use crate::{Args, Cx, Db, Done};
 use std::fmt::Write;
@@ -11,7 +12,7 @@ use tessera_resp::Reply;
 const ENTRY_HEADER: u64 = 8;
 const ENTRY_EXPIRY: u64 = 8;
 
-/// What the keys of one database take beside themselves.
+/// The memory that the keys of one database take beside themselves.
 struct DbOverhead {
     index: usize,
     keys: u64,
@@ -23,7 +24,7 @@ struct DbOverhead {
     expires: u64,
 }
 
-/// Where the memory is, in bytes.
+/// The uses of memory, in bytes.
 struct Overhead {
     peak: u64,
     used: u64,
@@ -31,7 +32,7 @@ struct Overhead {
     /// The process' resident memory.
     resident: u64,
     backlog: u64,
-    /// What replicas that are behind keep of the history beyond the backlog.
+    /// The history beyond the backlog that is kept for replicas that are behind.
     replicas: u64,
     clients: u64,
     databases: Vec<DbOverhead>,
