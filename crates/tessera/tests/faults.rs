@@ -68,15 +68,14 @@ fn clients_are_promised_no_more_than_the_system_has_descriptors_for() {
     assert!((50..200).contains(&possible), "{possible}");
 
     // And that many are taken.
-    assert_eq!(server.say(&format!("CONFIG SET maxclients {possible}")).text(), "OK");
-    let mut first = server.wire();
+    assert_eq!(control.say(&format!("CONFIG SET maxclients {possible}")).text(), "OK");
     // The server has seen the end of the connections before this one.
-    eventually("nobody else is connected", || match first.info("clients", "connected_clients") {
+    eventually("nobody else is connected", || match control.info("clients", "connected_clients") {
         count if count == "1" => Ok(()),
         count => Err(count),
     });
     let mut wires: Vec<_> = (1..possible).map(|_| server.wire()).collect();
-    for wire in wires.iter_mut().chain([&mut first]) {
+    for wire in wires.iter_mut().chain([&mut control]) {
         assert_eq!(wire.say("PING").text(), "PONG");
     }
 }
