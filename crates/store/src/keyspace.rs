@@ -5,7 +5,7 @@ use crate::discard::Discards;
 use crate::entry::Entry;
 use crate::hash::{KeyHash, MemberHash};
 use crate::held::{Held, Outside};
-use crate::patience::{Busy, Counted, Counts, Patience, WORLD_WAIT, WantedStates};
+use crate::patience::{Busy, Counted, Counts, LONG_WORLD_WAIT, Patience, WORLD_WAIT, WantedStates};
 use crate::rest::Rest;
 use crate::sample::NoneExpires;
 use crate::slot::{ManySlots, SlotCell, SlotGuard, SlotHint};
@@ -55,8 +55,11 @@ pub struct Keyspace {
     cells: Box<[SlotCell]>,
     hints: Box<[SlotHint]>,
     world: Box<[CachePadded<Shard>]>,
-    /// Held while somebody gathers all shards, so that no two take them from each other.
+    /// Held while a thread gathers all shards, so that no two take them from each other.
     turnstile: Mutex<()>,
+    /// All shards are being gathered: a thread that would begin a batch waits at the turnstile, so
+    /// that all batches under way come to their end at the same time.
+    is_closed: AtomicBool,
     wanted_states: WantedStates,
     counts: Counts,
     hasher: KeyHasher,
@@ -79,6 +82,7 @@ impl Keyspace {
             hints: (0..SLOT_COUNT).map(|_| SlotHint::default()).collect(),
             world: (0..options.threads.max(1)).map(|_| CachePadded::default()).collect(),
             turnstile: Mutex::default(),
+            is_closed: AtomicBool::new(false),
             wanted_states: WantedStates::default(),
             counts: Counts::default(),
             hasher: KeyHasher::new(options.seed),
@@ -140,7 +144,12 @@ impl Keyspace {
     pub fn enter(&self, thread: usize) -> World<'_> {
         let shard = &self.world[thread % self.world.len()];
         let lock = match shard.is_interrupted.load(Relaxed) {
-            false => shard.lock.read(),
+            false => {
+                if self.is_closed.load(Relaxed) {
+                    drop(self.turnstile.lock());
+                }
+                shard.lock.read()
+            }
             // Who waits for the world alone waits for this thread, which must not wait for it.
             true => shard.lock.read_recursive(),
         };
@@ -164,7 +173,7 @@ impl Keyspace {
             // Nothing else is held while this one is waited for: only its own thread stands still.
             let first = self.world[slowest].lock.write();
             let turnstile = self.turnstile.lock();
-            match self.gather(slowest, Some(first), WORLD_WAIT) {
+            match self.gather(slowest, Some(first), LONG_WORLD_WAIT) {
                 Ok(shards) => return self.alone(shards),
                 Err(busy) => slowest = busy,
             }
@@ -194,21 +203,25 @@ impl Keyspace {
         }
     }
 
-    /// Takes all shards of the world lock, of which `held` is the one with the number `at`. If one
-    /// is not to be had soon, all are given back, and its number is the error.
+    /// Takes, behind the turnstile, all shards of the world lock, of which `held` is the one with
+    /// the number `at`. If one is not to be had soon, all are given back, and its number is the
+    /// error.
     fn gather<'k>(
         &'k self,
         at: usize,
         mut held: Option<RwLockWriteGuard<'k, ()>>,
         wait: Duration,
     ) -> Result<Vec<RwLockWriteGuard<'k, ()>>, usize> {
+        self.is_closed.store(true, Relaxed);
         let shards = self.world.iter().enumerate();
-        shards
+        let gathered = shards
             .map(|(index, shard)| match held.take_if(|_| index == at) {
                 Some(shard) => Ok(shard),
                 None => shard.lock.try_write_for(wait).ok_or(index),
             })
-            .collect()
+            .collect();
+        self.is_closed.store(false, Relaxed);
+        gathered
     }
 
     fn alone<'k>(&'k self, shards: Vec<RwLockWriteGuard<'k, ()>>) -> WorldExclusive<'k> {

@@ -25,6 +25,8 @@ pub(crate) const WAIT: Duration = Duration::from_micros(200);
 /// How long a shard of the world lock is waited for while others are held. All threads stand still
 /// meanwhile.
 pub(crate) const WORLD_WAIT: Duration = Duration::from_micros(500);
+/// The same for a thread that has waited for the slowest one first: it comes seldom.
+pub(crate) const LONG_WORLD_WAIT: Duration = Duration::from_millis(2);
 /// How often a thread waits in vain in one turn: for a millisecond in all.
 const WAITS_IN_VAIN: u32 = 5;
 

@@ -102,6 +102,41 @@ fn who_wants_the_world_alone_does_not_stop_others_behind_a_long_command() {
 }
 
 #[test]
+fn who_wants_the_world_alone_gets_it_from_many_busy_threads() {
+    // Batches of three milliseconds, one directly after the other: never are none under way.
+    const BUSY: usize = 64;
+    const TIMES: usize = 5;
+    let placement = Placement::Cluster;
+    let keyspace =
+        Keyspace::new(KeyspaceOptions { databases: 1, placement, seed: 3, threads: BUSY + 1 });
+    let (stop, inside) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let started = Instant::now();
+    std::thread::scope(|scope| {
+        for thread in 0..BUSY {
+            let (keyspace, stop, inside) = (&keyspace, &stop, &inside);
+            scope.spawn(move || {
+                while !stop.load(SeqCst) {
+                    let world = keyspace.enter(thread);
+                    inside.fetch_add(1, SeqCst);
+                    std::thread::sleep(Duration::from_millis(3));
+                    inside.fetch_sub(1, SeqCst);
+                    drop(world);
+                }
+            });
+        }
+        for _ in 0..TIMES {
+            let alone = keyspace.enter_exclusive();
+            assert_eq!(inside.load(SeqCst), 0, "alone means alone");
+            drop(alone);
+        }
+        stop.store(true, SeqCst);
+    });
+    let each = started.elapsed() / TIMES as u32;
+    // Some milliseconds; 0.2 s where batches begin while others are waited for.
+    assert!(each < Duration::from_millis(100), "it took {each:?} each time");
+}
+
+#[test]
 fn a_thread_in_the_middle_of_a_command_may_enter_again() {
     let keyspace = keyspace();
     let done = AtomicBool::new(false);
