@@ -117,7 +117,8 @@ impl IoThread {
         match outcome {
             Outcome::Close | Outcome::Foreign => conn.phase = super::conn::Phase::Closing,
             Outcome::Wait(park) => self.park(park, index),
-            Outcome::Next | Outcome::Rim => self.lists.ready.push(index),
+            Outcome::Next => self.lists.ready.push(index),
+            Outcome::Rim => unreachable!("the rim's commands take no time in the engine"),
         }
         self.lists.touched.push(index);
         self.mark_dirty(index);

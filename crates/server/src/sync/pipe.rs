@@ -102,18 +102,24 @@ impl Pipe {
             self.room.notify_one();
             return PipeContent::Chunk(chunk);
         }
-        match state.spooled.as_mut().map(Spooled::next) {
-            Some(Ok(Some(piece))) => return PipeContent::Chunk(Arc::new(piece)),
-            Some(Err(error)) => {
-                tracing::error!("The payload for a replica cannot be read back: {error}");
-                return PipeContent::Failed;
-            }
-            Some(Ok(None)) | None => {}
-        }
-        match (state.failed, state.ended) {
+        let is_over = match (state.failed, state.ended) {
             (true, _) => PipeContent::Failed,
             (false, true) => PipeContent::End,
             (false, false) => PipeContent::Empty,
+        };
+        let Some(mut spooled) = state.spooled.take() else { return is_over };
+        // Reading may block. Only this replica's connection reads, and only it closes the pipe.
+        drop(state);
+        match spooled.next() {
+            Ok(None) => is_over,
+            Ok(Some(piece)) => {
+                self.state.lock().spooled = Some(spooled);
+                PipeContent::Chunk(Arc::new(piece))
+            }
+            Err(error) => {
+                tracing::error!("The payload for a replica cannot be read back: {error}");
+                PipeContent::Failed
+            }
         }
     }
 
