@@ -9,7 +9,10 @@ use crate::entry::Entry;
 use crate::keyspace::Flushed;
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Acquire, Relaxed, Release},
+};
 
 /// A value of more allocations is left to the background; Redis' number.
 const MANY: usize = 64;
@@ -103,8 +106,9 @@ impl Discards {
 
     fn free(&self, parcel: Parcel) {
         let done = |objects: usize| {
-            self.pending.fetch_sub(objects as u64, Relaxed);
             self.freed.fetch_add(objects as u64, Relaxed);
+            // Who sees that nothing waits any more sees what was freed, too.
+            self.pending.fetch_sub(objects as u64, Release);
         };
         match parcel {
             Parcel::Entry(entry, bytes) => {
@@ -130,7 +134,7 @@ impl Discards {
 
     /// How many objects wait to be freed; a flushed database counts as its keys.
     pub fn pending(&self) -> u64 {
-        self.pending.load(Relaxed)
+        self.pending.load(Acquire)
     }
 
     /// About how many bytes of single values wait to be freed.
@@ -194,7 +198,15 @@ mod tests {
         // Without a worker nothing is left for later.
         keyspace.discards().flushed(flushed);
         assert_eq!((keyspace.discards().pending(), keyspace.discards().freed()), (0, 0));
+        /// Ends the worker, also if the test fails.
+        struct Close<'k>(&'k Keyspace);
+        impl Drop for Close<'_> {
+            fn drop(&mut self) {
+                self.0.discards().close();
+            }
+        }
         std::thread::scope(|scope| {
+            let close = Close(&keyspace);
             let worker = scope.spawn(|| keyspace.discards().work());
             while keyspace.discards().queue.lock().workers == 0 {
                 std::thread::yield_now();
@@ -208,7 +220,7 @@ mod tests {
             assert_eq!(keyspace.discards().freed(), 1000);
             keyspace.discards().reset_freed();
             assert_eq!(keyspace.discards().freed(), 0);
-            keyspace.discards().close();
+            drop(close);
             worker.join().expect("it ends when it is told to");
         });
     }
