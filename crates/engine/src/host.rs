@@ -159,6 +159,10 @@ pub trait Host: Send + Sync {
     ) -> Result<Outcome, Fail>;
     /// The state of replication.
     fn replication(&self) -> Replication;
+    /// Has the thread of a client that waits for replicas answer it: its wait was cut
+    /// ([`ClientInfo::cut_ack_wait`]).
+    fn end_wait(&self, client: &ClientInfo);
+
     /// How many replicas have acknowledged the offset. Asks them for it if there are fewer than
     /// `wanted`.
     fn acknowledged(&self, offset: Offset, wanted: usize) -> usize;

@@ -236,6 +236,8 @@ fn client_unblock_ends_waiting_for_replicas() {
     // The first one who asks has it.
     assert_eq!(client.run(&format!("client unblock {id} ERROR")), ":1");
     assert_eq!(client.run(&format!("client unblock {id}")), ":0");
+    let end = format!("end wait {id}");
+    assert_eq!(*client.host.calls.lock().unwrap(), [end], "its thread answers it, once");
     assert_eq!(own.end_ack_wait(), AckWait::Fail);
     assert_eq!(client.run(&format!("client unblock {id}")), ":0");
 }

@@ -1,8 +1,9 @@
 //! Listening sockets, and who may come in.
 
 use crate::server::Server;
+use crate::socket::ClientSocket;
 use anyhow::{Context, Result};
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -38,7 +39,7 @@ impl Drop for Place {
 
 /// A connection on its way to the thread that will serve it.
 pub(crate) struct Accepted {
-    pub(crate) fd: OwnedFd,
+    pub(crate) socket: ClientSocket,
     pub(crate) place: Place,
     pub(crate) peer: String,
     pub(crate) local: String,
@@ -272,26 +273,26 @@ fn welcome(
     config: &Config,
 ) -> Option<Accepted> {
     let stats = server.engine.stats.thread(0);
-    let refuse = |text: &str| {
+    let refuse = |socket: Socket, text: &str| {
         stats.bump(|stats| &stats.rejected_connections, 1);
-        let _ = rustix::net::send(&socket, text.as_bytes(), rustix::net::SendFlags::NOSIGNAL);
+        let _ = ClientSocket::from(socket).send(text.as_bytes());
     };
     let Some(place) = server.places.take(config.network.maxclients as usize) else {
-        refuse("-ERR max number of clients reached\r\n");
+        refuse(socket, "-ERR max number of clients reached\r\n");
         return None;
     };
     if let Some(file) = &listener.unix {
         let name = format!("{}:0", file.name);
         let (peer, local) = (name.clone(), name);
-        let fd = socket.into();
-        return Some(Accepted { fd, place, peer, local, is_local: true, is_unix: true });
+        let socket = socket.into();
+        return Some(Accepted { socket, place, peer, local, is_local: true, is_unix: true });
     }
     let peer = socket.peer_addr().ok()?.as_socket()?;
     let local = socket.local_addr().ok()?.as_socket()?;
     let is_local = peer.ip().to_canonical().is_loopback();
     let open = config.general.requirepass.reveal().is_none() && config.network.protected_mode;
     if open && !is_local {
-        refuse(PROTECTED);
+        refuse(socket, PROTECTED);
         return None;
     }
     let _ = socket.set_tcp_nodelay(true);
@@ -299,7 +300,7 @@ fn welcome(
     let name =
         |addr: SocketAddr| SocketAddr::new(addr.ip().to_canonical(), addr.port()).to_string();
     let (peer, local) = (name(peer), name(local));
-    Some(Accepted { fd: socket.into(), place, peer, local, is_local, is_unix: false })
+    Some(Accepted { socket: socket.into(), place, peer, local, is_local, is_unix: false })
 }
 
 const PROTECTED: &str = "-DENIED Redis is running in protected mode because protected mode is enabled and no \

@@ -7,11 +7,10 @@
 use crate::io::Conn;
 use crate::logging::limited;
 use crate::server::Server;
+use crate::socket::ClientSocket;
 use crate::stream::{Progress, Sent, Stream, StreamState};
 use crate::sync::{Pipe, PipeContent};
-use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 use std::sync::Arc;
 use tessera_config::Config;
 use tessera_engine::ClientKind;
@@ -65,11 +64,11 @@ impl Feed {
         server: &Server,
         client: u64,
         thread: usize,
-        fd: impl AsFd,
+        socket: &ClientSocket,
     ) -> Result<bool, Errno> {
         match std::mem::replace(&mut self.stage, Stage::Talk) {
             Stage::Stream(reader) => {
-                self.stage = Stage::Shared(server.streams.add(client, thread, fd, reader)?);
+                self.stage = Stage::Shared(server.streams.add(client, thread, socket, reader)?);
                 Ok(true)
             }
             stage => {
@@ -134,20 +133,20 @@ impl Feed {
     /// Why the connection is to be closed.
     pub(crate) fn send(
         &mut self,
-        fd: impl AsFd,
+        socket: &ClientSocket,
         held: Option<&mut StreamState>,
         now: Millis,
     ) -> Result<bool, String> {
-        if !self.send_own(&fd, now)? {
+        if !self.send_own(socket, now)? {
             return Ok(false);
         }
         let Some(held) = held else { return Ok(true) };
         held.is_open = true;
-        Ok(held.send(&fd, TURN_BYTES)? == Progress::All)
+        Ok(held.send(socket, TURN_BYTES)? == Progress::All)
     }
 
     /// As [`Feed::send`], but for a stream that others may send.
-    fn send_own(&mut self, fd: impl AsFd, now: Millis) -> Result<bool, String> {
+    fn send_own(&mut self, socket: &ClientSocket, now: Millis) -> Result<bool, String> {
         let mut budget = TURN_BYTES;
         loop {
             let bytes = if self.outbox_sent < self.outbox.len() {
@@ -177,16 +176,11 @@ impl Feed {
                 return Ok(false);
             }
             let bytes = &bytes[..bytes.len().min(budget)];
-            match rustix::net::send(&fd, bytes, SendFlags::NOSIGNAL) {
-                Ok(count) => {
-                    budget -= count;
-                    self.sent.add(count);
-                    self.advance(count);
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(false),
-                Err(error) => return Err(error.to_string()),
-            }
+            let sent = socket.send(bytes).map_err(|error| error.to_string())?;
+            let Some(count) = sent else { return Ok(false) };
+            budget -= count;
+            self.sent.add(count);
+            self.advance(count);
         }
     }
 
@@ -394,7 +388,7 @@ fn carry_out(
             }
             SessionEffect::Close(fault) => {
                 limited!(warn, "Disconnecting replica {addr}: {fault}");
-                conn.phase = crate::io::Phase::Closing;
+                conn.state = crate::io::State::Closing;
             }
         }
         effects.extend(more);
@@ -402,11 +396,10 @@ fn carry_out(
     note_status(server, conn, now);
 }
 
-/// From now on the connection is a replica's. Its thread keeps it among its feeds.
+/// From now on the connection is a replica's.
 fn become_replica(server: &Server, conn: &mut Conn, thread: usize) {
     if conn.info().kind() != ClientKind::Replica {
         conn.info().set_kind(ClientKind::Replica);
-        conn.new_feed = true;
         server.note_feeder(thread, true);
     }
 }

@@ -181,6 +181,11 @@ impl Host for Rim {
         server.acknowledged(offset, wanted)
     }
 
+    fn end_wait(&self, client: &ClientInfo) {
+        let server = self.server();
+        server.end_wait(client);
+    }
+
     fn followed(&self) -> ReplicaOf {
         let server = self.server();
         server.followed()

@@ -25,6 +25,7 @@ mod purge;
 mod rates;
 mod server;
 mod settings;
+mod socket;
 mod start;
 mod stream;
 mod sync;

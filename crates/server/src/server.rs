@@ -196,18 +196,28 @@ impl Server {
     /// this node's own to write.
     pub(crate) fn acknowledged(&self, offset: Offset, wanted: usize) -> usize {
         let reached = self.replicas.acknowledged(offset);
-        let may_ask =
-            !self.log_closed.load(Ordering::Acquire) && !self.engine.mode().any(Mode::REPLICA);
-        if reached < wanted && may_ask && self.has_feeders() {
-            let end = self.engine.log.offset();
-            let asked = self.asked_until.load(Ordering::Acquire);
-            if end.0 != asked || asked == 0 {
-                let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
-                self.asked_until.store(end.0, Ordering::Release);
-                self.feed_replicas(usize::MAX);
-            }
+        if reached < wanted {
+            self.ask_acknowledgements(offset);
         }
         reached
+    }
+
+    /// Asks the replicas how far they are, if they were not asked since the log had this offset. To
+    /// be called with the world entered.
+    pub(crate) fn ask_acknowledgements(&self, offset: Offset) {
+        let is_own =
+            !self.log_closed.load(Ordering::Acquire) && !self.engine.mode().any(Mode::REPLICA);
+        if !is_own || !self.has_feeders() {
+            return;
+        }
+        let asked = Offset(self.asked_until.load(Ordering::Acquire));
+        // Beyond the end: that was asked in another history.
+        let is_asked = asked > offset && asked <= self.engine.log.offset();
+        if !is_asked {
+            let end = self.engine.log.append_control(&["REPLCONF", "GETACK", "*"]);
+            self.asked_until.store(end.0, Ordering::Release);
+            self.feed_replicas(usize::MAX);
+        }
     }
 
     /// Has the thread of a client, whose flag is set, disconnect it.
@@ -221,6 +231,13 @@ impl Server {
     pub(crate) fn answer(&self, client: &ClientInfo, answer: tessera_engine::Answer) {
         if let Some(mailbox) = self.mailboxes.get(client.thread) {
             mailbox.send(Message::Answer { client: client.id, answer });
+        }
+    }
+
+    /// Has the thread of a client that waits for replicas answer it: its wait was cut.
+    pub(crate) fn end_wait(&self, client: &ClientInfo) {
+        if let Some(mailbox) = self.mailboxes.get(client.thread) {
+            mailbox.send(Message::EndWait { client: client.id });
         }
     }
 
@@ -358,9 +375,21 @@ impl Replicas {
         self.0.lock().values().cloned().collect()
     }
 
-    fn acknowledged(&self, offset: Offset) -> usize {
+    /// How many replicas have acknowledged an offset.
+    pub(crate) fn acknowledged(&self, offset: Offset) -> usize {
         let replicas = self.0.lock();
         replicas.values().filter(|entry| entry.online && entry.status.offset >= offset).count()
+    }
+
+    /// The offset that so many replicas have acknowledged; `None`: there are fewer. Any offset is
+    /// acknowledged by none.
+    pub(crate) fn acknowledged_by(&self, count: usize) -> Option<Offset> {
+        let Some(rank) = count.checked_sub(1) else { return Some(Offset(u64::MAX)) };
+        let replicas = self.0.lock();
+        let online = replicas.values().filter(|entry| entry.online);
+        let mut offsets: Vec<Offset> = online.map(|entry| entry.status.offset).collect();
+        offsets.sort_unstable_by(|one, other| other.cmp(one));
+        offsets.get(rank).copied()
     }
 
     fn good(&self, max_lag: u64) -> usize {

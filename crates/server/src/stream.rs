@@ -11,11 +11,10 @@
 //!
 //! Not here: how a replica comes to be fed (`feed.rs`), and the offset that it has acknowledged.
 
+use crate::socket::ClientSocket;
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, MutexGuard};
-use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::SendFlags;
 use std::sync::Arc;
 use tessera_log::Reader;
 
@@ -29,7 +28,7 @@ pub(crate) struct Stream {
     client: u64,
     /// The I/O thread that owns the connection.
     thread: usize,
-    socket: OwnedFd,
+    socket: ClientSocket,
     /// A leaf but for the log, which readers lock to find their next chunk. Held while a socket is
     /// written to that does not block.
     state: Mutex<StreamState>,
@@ -87,7 +86,11 @@ impl StreamState {
     ///
     /// # Errors
     /// Why the connection is to be closed.
-    pub(crate) fn send(&mut self, fd: impl AsFd, mut budget: usize) -> Result<Progress, String> {
+    pub(crate) fn send(
+        &mut self,
+        socket: &ClientSocket,
+        mut budget: usize,
+    ) -> Result<Progress, String> {
         let progress = loop {
             let bytes = self.reader.peek().map_err(|error| error.to_string())?;
             if bytes.is_empty() {
@@ -97,16 +100,11 @@ impl StreamState {
                 break Progress::Enough;
             }
             let bytes = &bytes[..bytes.len().min(budget)];
-            match rustix::net::send(&fd, bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT) {
-                Ok(count) => {
-                    budget -= count;
-                    self.sent.add(count);
-                    self.reader.advance(count);
-                }
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => break Progress::Full,
-                Err(error) => return Err(error.to_string()),
-            }
+            let sent = socket.send(bytes).map_err(|error| error.to_string())?;
+            let Some(count) = sent else { break Progress::Full };
+            budget -= count;
+            self.sent.add(count);
+            self.reader.advance(count);
         };
         self.is_full = progress == Progress::Full;
         Ok(progress)
@@ -150,7 +148,7 @@ impl Stream {
 pub(crate) struct Streams(ArcSwap<Vec<Arc<Stream>>>);
 
 impl Streams {
-    /// Adds the stream of a client of this thread, whose socket `fd` is.
+    /// Adds the stream of a client of this thread, and of its socket.
     ///
     /// # Errors
     /// If there is no descriptor for it.
@@ -158,10 +156,10 @@ impl Streams {
         &self,
         client: u64,
         thread: usize,
-        fd: impl AsFd,
+        socket: &ClientSocket,
         reader: Reader,
     ) -> Result<Arc<Stream>, Errno> {
-        let socket = rustix::io::fcntl_dupfd_cloexec(&fd, 0)?;
+        let socket = socket.share()?;
         let state = Mutex::new(StreamState {
             reader,
             is_open: false,
@@ -204,6 +202,7 @@ impl Streams {
 mod tests {
     use super::*;
     use std::io::{ErrorKind, Read};
+    use std::os::fd::OwnedFd;
     use std::os::unix::net::UnixStream;
     use tessera_log::{Log, ReplId};
 
@@ -217,6 +216,7 @@ mod tests {
         near.set_nonblocking(true).expect("a socket can");
         far.set_nonblocking(true).expect("a socket can");
         let streams = Streams::default();
+        let near = OwnedFd::from(near).into();
         let stream = streams.add(7, 0, &near, reader).expect("there are descriptors");
         (log, streams, stream, far)
     }
@@ -278,6 +278,7 @@ mod tests {
         // When the owner has met the full socket too, then it is not woken each time.
         let (fill, _other) = UnixStream::pair().expect("two sockets");
         let mut held = stream.hold();
+        let fill = OwnedFd::from(fill).into();
         while held.send(&fill, usize::MAX) == Ok(Progress::All) {
             log.append_control(&["PING", &big]);
         }

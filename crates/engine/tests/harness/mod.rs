@@ -102,6 +102,9 @@ impl Host for FakeHost {
     fn replication(&self) -> Replication {
         Replication::default()
     }
+    fn end_wait(&self, client: &ClientInfo) {
+        self.note(format!("end wait {}", client.id));
+    }
     fn acknowledged(&self, offset: Offset, _: usize) -> usize {
         self.awaited.lock().unwrap().push(offset);
         self.replicas.load(Relaxed)

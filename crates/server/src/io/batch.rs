@@ -1,9 +1,11 @@
 //! Batches: requests of all ready connections are parsed and looked up, what they will touch is
 //! prefetched, and only then they are run.
 
-use super::conn::{Conn, Parsed, Phase, Spare};
+use super::conn::{Conn, State};
 use super::conns::ConnId;
+use super::input::Parsed;
 use super::long::Long;
+use super::spare::Spare;
 use super::thread::IoThread;
 use super::ticks;
 use crate::logging::limited;
@@ -48,8 +50,7 @@ impl Request {
     fn set_aside(&self, conn: &mut Conn, spans: &[Span]) -> Long {
         let (bytes, _, _) = conn.parts(self.start, self.len);
         let (bytes, spans) = (bytes.to_vec(), self.args.of(spans).to_vec());
-        conn.rewind();
-        conn.held = true;
+        conn.hold_up(State::Held);
         Long { conn: self.conn, bytes, spans, prepared: self.prepared }
     }
 
@@ -57,8 +58,7 @@ impl Request {
     fn leave_to_rim(&self, conn: &mut Conn) {
         conn.executed(self.end());
         // The following bytes are not for the command table, or must wait.
-        conn.rewind();
-        conn.held = true;
+        conn.hold_up(State::Held);
     }
 
     /// The client waits, with all that it has sent after this.
@@ -66,8 +66,7 @@ impl Request {
         if !park.runs_again() {
             conn.executed(self.end());
         }
-        conn.waiting = Some(park);
-        conn.rewind();
+        conn.hold_up(State::Waiting(park));
     }
 
     /// The connection ends after what has been answered.
@@ -82,7 +81,7 @@ impl Request {
             );
         }
         conn.executed(self.end());
-        conn.phase = Phase::Closing;
+        conn.state = State::Closing;
     }
 }
 
@@ -112,7 +111,7 @@ impl Output<'_> {
         }
         *self.shares = self.shares.saturating_sub(1);
         if is_over || conn.has_had_its_share() || *self.shares == 0 {
-            conn.rest();
+            conn.hold_up(State::Resting);
             self.resting.push(index);
         }
     }
@@ -150,7 +149,7 @@ impl Batch {
                 Ok(Parsed::Nothing) => return false,
                 Ok(Parsed::Command { start, len, args }) => {
                     if args.is_empty() {
-                        conn.passed_over(start, len);
+                        conn.pass_over(start, len);
                         continue;
                     }
                     let (bytes, _, _) = conn.parts(start, len);
@@ -224,7 +223,7 @@ impl IoThread {
                 taken += 1;
                 let Some(conn) = self.conns.get_mut(index) else { continue };
                 if self.budget.shares == 0 && conn.is_behind() && conn.may_parse() {
-                    conn.rest();
+                    conn.hold_up(State::Resting);
                     self.budget.passed_over.push(index);
                 } else if self.batch.fill(index, conn, &self.server.engine, max_bulk) {
                     more.push(index);
@@ -274,7 +273,7 @@ impl IoThread {
                 self.long.queue.push_back(request.set_aside(conn, spans));
                 continue;
             }
-            conn.take_reply_buffer(&mut self.spare);
+            conn.output.take_buffer(&mut self.spare);
             let (bytes, session, reply) = conn.parts(request.start, request.len);
             let mut turn = Turn {
                 thread: self.index,
@@ -295,7 +294,7 @@ impl IoThread {
             match outcome {
                 Outcome::Next => {
                     conn.executed(request.end());
-                    if conn.has_much_output() {
+                    if conn.output.is_much() {
                         let mut output = Output {
                             server: &self.server,
                             config: &self.settings.config,
@@ -332,9 +331,10 @@ impl IoThread {
     fn run_rim(&mut self) {
         for (index, command) in std::mem::take(&mut self.lists.rim) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            conn.held = false;
+            conn.go_on();
+            let was_replica = conn.is_replica();
             crate::feed::command(&self.server, conn, self.index, self.steady, &command);
-            if std::mem::take(&mut conn.new_feed) {
+            if conn.is_replica() && !was_replica {
                 self.lists.feeds.push(index);
             }
             if conn.may_parse() {

@@ -10,6 +10,10 @@ use std::collections::HashMap;
 pub(super) struct ConnId(usize);
 
 impl ConnId {
+    /// The lowest and the highest.
+    pub(super) const FIRST: ConnId = ConnId(0);
+    pub(super) const LAST: ConnId = ConnId(usize::MAX);
+
     /// As epoll tells it.
     pub(super) fn from_token(token: u64) -> ConnId {
         ConnId(token as usize)

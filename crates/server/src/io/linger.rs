@@ -5,10 +5,9 @@
 //! the end of the stream, and what it still sends is read and thrown away, for a while and up to an
 //! amount.
 
+use crate::socket::{ClientSocket, Received};
 use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::fd::OwnedFd;
-use rustix::io::Errno;
-use rustix::net::Shutdown;
 use std::collections::HashMap;
 use tessera_slot::Millis;
 
@@ -25,7 +24,7 @@ const MOST: usize = 64;
 const CHUNK: usize = 16 << 10;
 
 struct Peer {
-    fd: OwnedFd,
+    socket: ClientSocket,
     left: usize,
     until: Millis,
 }
@@ -46,13 +45,19 @@ impl Lingering {
 
     /// Takes a connection whose descriptor stands in `epoll`; its events will come with
     /// `first_token` and further.
-    pub(super) fn add(&mut self, epoll: &OwnedFd, first_token: u64, fd: OwnedFd, now: Millis) {
-        if self.peers.len() >= self.most || rustix::net::shutdown(&fd, Shutdown::Write).is_err() {
+    pub(super) fn add(
+        &mut self,
+        epoll: &OwnedFd,
+        first_token: u64,
+        socket: ClientSocket,
+        now: Millis,
+    ) {
+        if self.peers.len() >= self.most || socket.end_sending().is_err() {
             return;
         }
         let token = EventData::new_u64(first_token + self.next);
-        if epoll::modify(epoll, &fd, token, EventFlags::IN).is_ok() {
-            let peer = Peer { fd, left: MOST_BYTES, until: now.plus(PATIENCE) };
+        if epoll::modify(epoll, &socket, token, EventFlags::IN).is_ok() {
+            let peer = Peer { socket, left: MOST_BYTES, until: now.plus(PATIENCE) };
             self.peers.insert(self.next, peer);
             self.next += 1;
         }
@@ -75,13 +80,13 @@ impl Lingering {
 impl Peer {
     /// False: there is nothing to wait for any more.
     fn discard(&mut self) -> bool {
-        let mut scratch = [0; CHUNK];
+        let mut scratch = Vec::with_capacity(CHUNK);
         for _ in 0..TURN_BYTES / CHUNK {
-            match rustix::io::read(&self.fd, &mut scratch) {
-                Ok(0) => return false,
-                Ok(bytes) => self.left = self.left.saturating_sub(bytes),
-                Err(Errno::AGAIN | Errno::INTR) => return true,
-                Err(_) => return false,
+            scratch.clear();
+            match self.socket.receive(&mut scratch) {
+                Received::Bytes(bytes) => self.left = self.left.saturating_sub(bytes),
+                Received::Nothing => return true,
+                Received::Gone => return false,
             }
             if self.left == 0 {
                 return false;
@@ -112,7 +117,7 @@ mod tests {
         let near = OwnedFd::from(near);
         let epoll = epoll::create(CreateFlags::CLOEXEC).expect("a descriptor");
         epoll::add(&epoll, &near, EventData::new_u64(1), EventFlags::IN).expect("it is new");
-        lingering.add(&epoll, 7, near, Millis(1000));
+        lingering.add(&epoll, 7, near.into(), Millis(1000));
         far
     }
 

@@ -10,7 +10,7 @@
 //!
 //! Not here: what such a command does, and how often it lets others run.
 
-use super::conn::Conn;
+use super::conn::{Conn, State};
 use super::conns::ConnId;
 use super::thread::IoThread;
 use std::cell::RefCell;
@@ -41,6 +41,14 @@ pub(super) struct LongCommands {
     pub(super) is_running: bool,
 }
 
+impl LongCommands {
+    /// A connection is closed: its command does not run. Its number may be another one's by the
+    /// time that the queue goes on.
+    pub(super) fn forget(&mut self, conn: ConnId) {
+        self.queue.retain(|long| long.conn != conn);
+    }
+}
+
 impl IoThread {
     /// Runs the commands that have to run by themselves, one after another.
     pub(super) fn run_long(&mut self) {
@@ -51,7 +59,7 @@ impl IoThread {
             let index = long.conn;
             let Some(mut conn) = self.conns.take(index) else { continue };
             let outcome = self.run_one_long(&mut conn, &long);
-            conn.held = false;
+            conn.go_on();
             let is_killed = conn.info().is_killed();
             self.conns.put_back(index, conn);
             self.settle(index, long.bytes.len(), outcome);
@@ -88,7 +96,7 @@ impl IoThread {
             &mut conn.session,
             long.prepared,
             args,
-            &mut conn.reply,
+            &mut conn.output.reply,
         );
         drop(world);
         self.long.is_running = false;
@@ -115,7 +123,7 @@ impl IoThread {
             stats.bump(|stats| &stats.commands, 1);
         }
         match outcome {
-            Outcome::Close | Outcome::Foreign => conn.phase = super::conn::Phase::Closing,
+            Outcome::Close | Outcome::Foreign => conn.state = State::Closing,
             Outcome::Wait(park) => self.park(park, index),
             Outcome::Next => self.lists.ready.push(index),
             Outcome::Rim => unreachable!("the rim's commands take no time in the engine"),

@@ -28,6 +28,11 @@ pub(crate) enum Message {
         /// Its answer.
         answer: Answer,
     },
+    /// Answer a client that waits for replicas: its wait was cut.
+    EndWait {
+        /// The client's id.
+        client: u64,
+    },
     /// Listen on these sockets instead.
     Listen(Vec<Listener>),
     /// Stop serving.

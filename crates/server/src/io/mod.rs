@@ -10,15 +10,20 @@
 mod batch;
 mod conn;
 mod conns;
+mod gates;
+mod input;
 mod linger;
 mod long;
 mod mailbox;
+mod output;
+mod spare;
 mod thread;
 mod ticks;
 mod timers;
+mod waiting;
 mod wake;
 
-pub(crate) use conn::{Conn, Phase};
+pub(crate) use conn::{Conn, State};
 pub(crate) use mailbox::{Mailbox, Message};
 pub(crate) use thread::IoThread;
 

@@ -1,7 +1,7 @@
 //! An I/O thread that a test drives turn by turn, with its clocks.
 
+use super::Mailbox;
 use super::thread::IoThread;
-use super::{Conn, Mailbox};
 use crate::accept::Accepted;
 use crate::server::Server;
 use std::io::{ErrorKind, Read, Write};
@@ -39,7 +39,8 @@ fn client_from(thread: &mut IoThread, peer: &str, sent: &[u8]) -> UnixStream {
     let local = if peer == "waiter" { "here" } else { "local" }.to_owned();
     let peer = peer.to_owned();
     let place = thread.server.places.take(usize::MAX).expect("there is room");
-    thread.serve(Accepted { fd: near.into(), place, peer, local, is_local: true, is_unix: true });
+    let socket = std::os::fd::OwnedFd::from(near).into();
+    thread.serve(Accepted { socket, place, peer, local, is_local: true, is_unix: true });
     far.write_all(sent).expect("there is room");
     far
 }
@@ -83,6 +84,23 @@ fn who_sets_the_clock_neither_ends_nor_prolongs_a_wait() {
         // When five seconds are over, then it waits no more.
         turn_at(&mut thread, Millis(unix.0 - HOUR), steady.plus(5000));
         assert_eq!(received(&mut far).as_deref(), Some(answer.as_bytes()), "{command}");
+    }
+}
+
+#[test]
+fn who_waits_again_and_again_does_not_leave_a_buffer_each_time() {
+    let mut thread = thread(Config::default());
+    let mut far = client(&mut thread, b"");
+    for round in 0..50 {
+        far.write_all(b"WAIT 1 10\r\n").expect("there is room");
+        step(&mut thread);
+        let (unix, steady) = (thread.now.plus(10), thread.steady.plus(10));
+        turn_at(&mut thread, unix, steady);
+        assert_eq!(received(&mut far).as_deref(), Some(&b":0\r\n"[..]));
+        far.write_all(b"PING\r\n").expect("there is room");
+        step(&mut thread);
+        assert_eq!(received(&mut far).as_deref(), Some(&b"+PONG\r\n"[..]));
+        assert!(thread.spare.count() <= 2, "{} buffers after {round} rounds", thread.spare.count());
     }
 }
 
@@ -147,7 +165,7 @@ fn a_client_that_does_not_read_leaves_the_others_their_turns() {
 fn pending(thread: &mut IoThread) -> usize {
     let conns = thread.conns.ids();
     conns
-        .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
+        .filter_map(|index| thread.conns.get_mut(index).map(|conn| conn.output.pending()))
         .max()
         .unwrap_or(0)
 }

@@ -1,26 +1,26 @@
 //! The epoll loop of an I/O thread.
 
 use super::batch::Batch;
-use super::conn::{Conn, Phase, ReadOutcome, Spare, TurnSent};
+use super::conn::{Conn, Flushed, State};
 use super::conns::{ConnId, Conns};
 use super::linger::Lingering;
 use super::long::LongCommands;
 use super::mailbox::{Mailbox, Message};
+use super::spare::{Spare, TurnSent};
+use super::waiting::Waiting;
 use crate::accept::{Accepted, Listener, accept};
 use crate::logging::{Limit, limited};
 use crate::server::Server;
+use crate::socket::Received;
 use crate::time;
 use rustix::event::epoll;
 use rustix::event::epoll::{CreateFlags, EventData, EventFlags};
 use rustix::fd::OwnedFd;
 use rustix::time::Timespec;
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Answer, ClientInfo, Park, Session, client_memory_limit};
+use tessera_engine::{ClientInfo, Session, client_memory_limit};
 use tessera_slot::Millis;
-use tessera_store::Patience;
 
 /// Events taken from epoll at a time.
 pub(super) const EVENTS: usize = 256;
@@ -112,29 +112,6 @@ pub(super) struct Lists {
     pub(super) feeds: Vec<ConnId>,
     /// A client that waited has got its answer in this turn.
     pub(super) answers_waiters: bool,
-}
-
-/// Connections that wait for something.
-pub(super) struct Waiting {
-    /// For something that the thread looks at.
-    pub(super) parked: Vec<ConnId>,
-    /// In blocking commands and not for ever, by the end of their patience.
-    pub(super) deadlines: BTreeSet<(Millis, ConnId)>,
-    /// When commands that need the world alone try again.
-    pub(super) retry_world_at: Millis,
-    /// How long this thread still waits, in this turn, for what others have locked.
-    pub(super) patience: Patience,
-}
-
-impl Default for Waiting {
-    fn default() -> Waiting {
-        Waiting {
-            parked: Vec::new(),
-            deadlines: BTreeSet::new(),
-            retry_world_at: Millis(0),
-            patience: Patience::for_turn(),
-        }
-    }
 }
 
 /// What a turn may take, for all clients of the thread together.
@@ -302,8 +279,8 @@ impl IoThread {
         }
         self.run_ready();
         // Before the look: whoever changes after it what is waited for knows that somebody waits.
-        self.server.note_parked(self.index, self.waiting.parked.len());
-        self.look_at_parked();
+        self.server.note_parked(self.index, self.waiting.count());
+        self.look_at_waiting();
         for index in std::mem::take(&mut self.lists.touched) {
             if let Some(conn) = self.conns.get_mut(index) {
                 conn.finish_input(&mut self.spare);
@@ -315,7 +292,7 @@ impl IoThread {
         if has_news || self.server.engine.log.offset() != before {
             self.server.feed_replicas(self.index);
         }
-        self.server.note_parked(self.index, self.waiting.parked.len());
+        self.server.note_parked(self.index, self.waiting.count());
         // Replicas first: whoever has read an answer here and asks a replica next is to find it
         // there.
         self.pump_feeds();
@@ -353,7 +330,7 @@ impl IoThread {
         let first = std::mem::take(&mut self.budget.passed_over);
         for index in first.into_iter().chain(std::mem::take(&mut self.budget.resting)) {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            conn.wake_up();
+            conn.go_on();
             self.lists.ready.push(index);
             self.lists.touched.push(index);
         }
@@ -386,7 +363,7 @@ impl IoThread {
         }
         // Without this limit the queue would grow without bound. epoll reports unread bytes again.
         let is_large = conn.has_much_input();
-        if conn.is_resting() || is_large && self.budget.read == 0 {
+        if conn.state == State::Resting || is_large && self.budget.read == 0 {
             return;
         }
         let before = conn.input_bytes();
@@ -395,15 +372,15 @@ impl IoThread {
             let read = conn.input_bytes().saturating_sub(before);
             self.budget.read = self.budget.read.saturating_sub(read);
         }
-        if let ReadOutcome::Some(bytes) = outcome {
+        if let Received::Bytes(bytes) = outcome {
             let stats = self.server.engine.stats.thread(self.index);
             stats.bump(|stats| &stats.net_in, bytes as u64);
             stats.bump(|stats| &stats.reads, 1);
         }
         match outcome {
-            ReadOutcome::Nothing => {}
-            ReadOutcome::Gone => self.close(index),
-            ReadOutcome::Some(_)
+            Received::Nothing => {}
+            Received::Gone => self.close(index),
+            Received::Bytes(_)
                 if (conn.input_bytes() + conn.session.queued_bytes()) as u64
                     > query_limit(conn, &self.settings.config) =>
             {
@@ -413,7 +390,7 @@ impl IoThread {
                 limited!(warn, "Closing client that reached max query buffer length: {client}");
                 self.close_in_order(index);
             }
-            ReadOutcome::Some(_) => {
+            Received::Bytes(_) => {
                 conn.note_active(self.now, self.steady);
                 if conn.has_much_input() {
                     conn.note_input();
@@ -456,7 +433,7 @@ impl IoThread {
                 Message::Disconnect => somebody_is_killed = true,
                 Message::Complete { client, answer } => {
                     if let Some(index) = self.conns.of_client(client) {
-                        self.complete(index, |conn| conn.reply.value(&answer));
+                        self.complete(index, |conn| conn.output.reply.value(&answer));
                     }
                 }
                 Message::Answer { client, answer } => {
@@ -465,6 +442,11 @@ impl IoThread {
                         self.answer(index, answer);
                         let conn = self.conns.get_mut(index);
                         somebody_is_killed |= conn.is_some_and(|conn| conn.info().is_killed());
+                    }
+                }
+                Message::EndWait { client } => {
+                    if let Some(index) = self.conns.of_client(client) {
+                        self.end_cut_wait(index);
                     }
                 }
                 Message::Listen(listeners) => {
@@ -485,15 +467,14 @@ impl IoThread {
     pub(super) fn serve(&mut self, accepted: Accepted) {
         let clients = &self.server.engine.clients;
         let id = clients.next_id();
-        let fd = rustix::fd::AsRawFd::as_raw_fd(&accepted.fd);
-        let mut info =
-            ClientInfo::new(id, accepted.peer, accepted.local, fd, self.index, self.now.0);
+        let (fd, thread) = (accepted.socket.number(), self.index);
+        let mut info = ClientInfo::new(id, accepted.peer, accepted.local, fd, thread, self.now.0);
         info.local = accepted.is_local;
         info.unix = accepted.is_unix;
         let info = Arc::new(info);
         let authenticated = self.settings.config.general.requirepass.reveal().is_none();
         let session = Session::new(Arc::clone(&info), authenticated);
-        let conn = Conn::new(accepted.fd, accepted.place, session, self.steady);
+        let conn = Conn::new(accepted.socket, accepted.place, session, self.steady);
         let index = self.conns.add(conn);
         let conn = self.conns.get_mut(index).expect("just added");
         let token = EventData::new_u64(index.token());
@@ -506,107 +487,57 @@ impl IoThread {
         self.server.engine.stats.thread(self.index).bump(|stats| &stats.connections, 1);
     }
 
-    /// Gives a client that waited in a blocking command its answer.
-    pub(super) fn answer(&mut self, index: ConnId, answer: Answer) {
-        self.complete(index, |conn| {
-            conn.reply.buf.extend_from_slice(&answer.bytes);
-            conn.session.last_write = answer.offset;
-            if answer.close {
-                conn.phase = Phase::Closing;
-            }
-        });
-    }
-
-    /// Answers a client that waited, and lets it go on.
-    pub(super) fn complete(&mut self, index: ConnId, answer: impl FnOnce(&mut Conn)) {
-        let Some(conn) = self.conns.get_mut(index) else { return };
-        let Some(park) = conn.waiting.take() else { return };
-        self.unpark(park, index);
-        let Some(conn) = self.conns.get_mut(index) else { return };
-        conn.info().end_ack_wait();
-        let start = conn.reply.buf.len();
-        answer(conn);
-        if !park.runs_again() {
-            conn.session.settle_reply(&mut conn.reply, start);
-            conn.info().commands.fetch_add(1, Relaxed);
-        }
-        self.lists.ready.push(index);
-        self.lists.touched.push(index);
-    }
-
-    /// Has a connection wait. The time until which it does is told by the Unix clock, and kept by
-    /// the other.
-    pub(super) fn park(&mut self, mut park: Park, index: ConnId) {
-        if let Park::Blocked { deadline: Some(deadline) }
-        | Park::Acknowledged { deadline: Some(deadline), .. } = &mut park
-        {
-            *deadline = self.steady.plus(deadline.since(self.now));
-        }
-        let Some(conn) = self.conns.get_mut(index) else { return };
-        conn.waiting = Some(park);
-        if let Park::Acknowledged { .. } = park {
-            conn.info().begin_ack_wait();
-        }
-        match park {
-            Park::Blocked { deadline: Some(deadline) } => {
-                self.waiting.deadlines.insert((deadline, index));
-            }
-            Park::Blocked { deadline: None } => {}
-            _ => self.waiting.parked.push(index),
-        }
-    }
-
-    /// A connection does not wait any more.
-    fn unpark(&mut self, park: Park, index: ConnId) {
-        match park {
-            Park::Blocked { deadline: Some(deadline) } => {
-                self.waiting.deadlines.remove(&(deadline, index));
-            }
-            Park::Blocked { deadline: None } => {}
-            _ => self.waiting.parked.retain(|&parked| parked != index),
-        }
-    }
-
     /// Sends what a connection has to send, and closes it where that is due.
     pub(super) fn flush(&mut self, index: ConnId) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         conn.dirty = false;
-        let is_closing = conn.phase == Phase::Closing;
         // A turn's answers count as they are, even if the socket would take them all.
-        let is_over = conn.feed.is_none() && conn.is_over_limit(&self.settings.config, self.steady);
-        let done = is_over || conn.flush(&mut self.spare, self.steady);
+        if conn.feed.is_none() && conn.is_over_limit(&self.settings.config, self.steady) {
+            return self.close_over_limit(index);
+        }
+        let mut flushed = conn.flush(&mut self.spare, self.steady);
         conn.note_feed(&mut self.spare);
         conn.note_taken(self.now, self.steady);
-        if conn.share_stream(&self.server, self.index) {
-            self.mailbox.wake();
+        match conn.share_stream(&self.server, self.index) {
+            Ok(true) => self.mailbox.wake(),
+            Ok(false) => {}
+            Err(_) => flushed = Flushed::End,
         }
-        if is_over || conn.is_over_limit(&self.settings.config, self.steady) {
-            let stats = self.server.engine.stats.thread(self.index);
-            stats.bump(|stats| &stats.output_limit_disconnections, 1);
-            let client = conn.info().line(self.now.0);
-            limited!(
-                warn,
-                "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."
-            );
-            conn.phase = Phase::Dead;
+        if conn.is_over_limit(&self.settings.config, self.steady) {
+            return self.close_over_limit(index);
         }
-        if conn.phase == Phase::Dead {
-            return match is_closing && !is_over {
+        if flushed == Flushed::End {
+            return match conn.state == State::Closing {
                 true => self.close_in_order(index),
                 false => self.close(index),
             };
         }
         self.server.engine.clients.account(conn.info());
-        if done == conn.wants_write {
-            conn.wants_write = !done;
+        let wants_write = flushed == Flushed::Part;
+        if wants_write != conn.wants_write {
+            conn.wants_write = wants_write;
             let mut flags = EventFlags::IN;
-            flags.set(EventFlags::OUT, !done);
+            flags.set(EventFlags::OUT, wants_write);
             let token = EventData::new_u64(index.token());
             if let Err(error) = epoll::modify(&self.epoll, conn.fd(), token, flags) {
                 tracing::warn!("epoll_ctl: {error}");
                 self.close(index);
             }
         }
+    }
+
+    /// Closes a connection whose output is beyond its limit.
+    #[cold]
+    fn close_over_limit(&mut self, index: ConnId) {
+        let Some(conn) = self.conns.get_mut(index) else { return };
+        let client = conn.info().line(self.now.0);
+        limited!(
+            warn,
+            "Client {client} scheduled to be closed ASAP for overcoming of output buffer limits."
+        );
+        let stats = self.server.engine.stats.thread(self.index);
+        stats.bump(|stats| &stats.output_limit_disconnections, 1);
+        self.close(index);
     }
 
     /// Closes a connection. Its descriptor leaves epoll by being closed. Another thread may still
@@ -621,21 +552,23 @@ impl IoThread {
     /// end of the stream and not a reset.
     pub(super) fn close_in_order(&mut self, index: ConnId) {
         if let Some(conn) = self.forget(index) {
-            self.lingering.add(&self.epoll, LINGERING, conn.into_fd(), self.steady);
+            self.lingering.add(&self.epoll, LINGERING, conn.into_socket(), self.steady);
         }
     }
 
     /// Forgets all about a connection, which is to be closed.
     fn forget(&mut self, index: ConnId) -> Option<Box<Conn>> {
         let mut conn = self.conns.remove(index)?;
-        if conn.is_resting() {
+        if conn.state == State::Resting {
             // The next turn's client with this index is another one.
             self.budget.resting.retain(|&resting| resting != index);
             self.budget.passed_over.retain(|&resting| resting != index);
         }
         self.server.engine.clients.remove(conn.info());
-        if let Some(park) = conn.waiting {
-            self.unpark(park, index);
+        match conn.state {
+            State::Waiting(park) => self.unpark(park, index),
+            State::Held => self.long.forget(index),
+            State::Open | State::Resting | State::Closing => {}
         }
         self.server.engine.forget(self.index, &mut conn.session);
         if conn.feed.is_some() {

@@ -1,22 +1,17 @@
-//! The timers of a thread: clients that wait, are idle, or were killed.
+//! The timers of a thread, and clients that are idle, take too much memory, or were killed.
 
-use super::conn::Phase;
+use super::conn::State;
 use super::thread::IoThread;
+use super::waiting::RETRY;
 use crate::logging::limited;
-use std::sync::Arc;
-use tessera_engine::{AckWait, ClientKind, Mode, Park, UNBLOCKED};
-use tessera_store::Busy;
+use tessera_engine::{ClientKind, Park};
 
 /// How often all connections are looked at, milliseconds.
 const SCAN_PERIOD: u64 = 1000;
 /// How long no clients are chosen to be evicted after it was of no use, milliseconds.
 const FUTILE_EVICTION_PERIOD: u64 = 100;
-/// After how long a command tries again whose slot somebody had locked, milliseconds.
-const RETRY: u64 = 1;
-/// The same for one that needs the world alone, for which all threads stop for a moment.
-const RETRY_WORLD: u64 = 20;
 /// The longest sleep while clients wait for something that nobody announces, milliseconds.
-const PARKED_WAIT: u64 = 100;
+pub(super) const PARKED_WAIT: u64 = 100;
 
 impl IoThread {
     /// How long epoll may wait, in milliseconds.
@@ -27,28 +22,7 @@ impl IoThread {
         }
         let mut wait = self.pace.next_scan.since(now).min(SCAN_PERIOD);
         wait = self.accepting.resume_at.map_or(wait, |at| wait.min(at.since(now)));
-        if !self.waiting.parked.is_empty() {
-            wait = wait.min(PARKED_WAIT);
-            let unix = crate::time::unix();
-            let pause = self.server.engine.pause_end(unix);
-            wait = pause.map_or(wait, |end| wait.min(end.since(unix)));
-        }
-        for index in &self.waiting.parked {
-            let Some(conn) = self.conns.get_mut(*index) else { continue };
-            match conn.waiting {
-                Some(Park::Acknowledged { deadline: Some(deadline), .. }) => {
-                    wait = wait.min(deadline.since(now));
-                }
-                Some(Park::Locked(Busy::Slot(_))) => wait = wait.min(RETRY),
-                Some(Park::Locked(Busy::World)) => {
-                    wait = wait.min(self.waiting.retry_world_at.since(now).max(RETRY));
-                }
-                _ => {}
-            }
-        }
-        if let Some((deadline, _)) = self.waiting.deadlines.first() {
-            wait = wait.min(deadline.since(now));
-        }
+        wait = self.wait_for_waiting(now).map_or(wait, |longest| wait.min(longest));
         if !self.lists.feeds.is_empty() {
             wait = wait.min(PARKED_WAIT);
         }
@@ -56,79 +30,6 @@ impl IoThread {
             wait = wait.min(RETRY);
         }
         wait
-    }
-
-    /// Lets clients go on whose condition has come true.
-    pub(super) fn look_at_parked(&mut self) {
-        let may_retry_world = self.steady >= self.waiting.retry_world_at;
-        for index in self.waiting.parked.clone() {
-            let Some(conn) = self.conns.get_mut(index) else { continue };
-            match conn.waiting {
-                Some(Park::Acknowledged { .. }) if self.server.engine.mode().any(Mode::REPLICA) => {
-                    self.complete(index, |conn| {
-                        conn.reply.error(
-                            "UNBLOCKED force unblock from blocking operation, instance state changed \
-                             (master -> replica?)",
-                        );
-                        conn.phase = Phase::Closing;
-                    });
-                }
-                Some(Park::Acknowledged { replicas, offset, deadline }) => {
-                    let world = self.server.engine.keyspace.enter(self.index);
-                    let reached = self.server.acknowledged(offset, replicas);
-                    drop(world);
-                    let is_late = deadline.is_some_and(|at| at <= self.steady);
-                    let is_cut = conn.info().ack_wait() != AckWait::Waiting;
-                    if reached >= replicas || is_late || is_cut {
-                        let end = conn.info().end_ack_wait();
-                        self.complete(index, |conn| match end {
-                            AckWait::Fail => conn.reply.error(UNBLOCKED),
-                            _ => conn.reply.integer(reached as i64),
-                        });
-                    }
-                }
-                Some(Park::WritesPaused) => {
-                    let engine = &self.server.engine;
-                    if !engine.mode().any(Mode::WRITES_PAUSED)
-                        && engine.pause_end(self.now).is_none()
-                    {
-                        // The command itself is still in the input, and runs now.
-                        self.complete(index, |_| {});
-                    }
-                }
-                Some(Park::Locked(Busy::Slot(slot))) => {
-                    if self.server.engine.keyspace.is_free(slot) {
-                        self.complete(index, |_| {});
-                    }
-                }
-                Some(Park::Locked(Busy::World)) => {
-                    if may_retry_world {
-                        self.waiting.retry_world_at = self.steady.plus(RETRY_WORLD);
-                        self.complete(index, |_| {});
-                    }
-                }
-                Some(Park::Elsewhere | Park::Blocked { .. }) | None => {}
-            }
-        }
-        self.look_at_deadlines();
-        if !self.lists.ready.is_empty() {
-            self.run_ready();
-        }
-    }
-
-    /// Answers clients in blocking commands whose time is up.
-    fn look_at_deadlines(&mut self) {
-        while let Some(&(deadline, index)) = self.waiting.deadlines.first()
-            && deadline <= self.steady
-        {
-            self.waiting.deadlines.pop_first();
-            let Some(conn) = self.conns.get_mut(index) else { continue };
-            let info = Arc::clone(conn.info());
-            // No answer: it is being served just now, and that answer is on its way.
-            if let Some(answer) = self.server.engine.time_out(self.index, &info) {
-                self.answer(index, answer);
-            }
-        }
     }
 
     /// Looks at all connections: idle ones (`timeout`), and those whose output limit has a soft
@@ -140,15 +41,12 @@ impl IoThread {
         for index in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             let idle = self.steady.since(conn.active_at);
-            let is_client = conn.info().kind() == ClientKind::Normal && conn.waiting.is_none();
+            let is_client = conn.info().kind() == ClientKind::Normal
+                && !matches!(conn.state, State::Waiting(_));
             if timeout > 0 && is_client && idle > timeout {
                 tracing::debug!("Closing idle client");
-                conn.phase = Phase::Dead;
-            }
-            if conn.is_over_limit(&self.settings.config, self.steady) {
-                conn.phase = Phase::Dead;
-            }
-            if conn.phase == Phase::Dead {
+                self.close(index);
+            } else if conn.is_over_limit(&self.settings.config, self.steady) {
                 self.close(index);
             }
         }
@@ -190,10 +88,10 @@ impl IoThread {
         for index in self.conns.ids() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
             // A client that has killed itself still gets its answer, if it takes it.
-            let is_leaving = conn.phase == Phase::Closing && !conn.wants_write;
+            let is_leaving = conn.state == State::Closing && !conn.wants_write;
             // Nor is an answer lost that is on its way to it: an element may be in it.
-            let is_served =
-                matches!(conn.waiting, Some(Park::Blocked { .. })) && !conn.info().is_waiting();
+            let is_served = matches!(conn.state, State::Waiting(Park::Blocked { .. }))
+                && !conn.info().is_waiting();
             if conn.info().is_killed() && !is_leaving && !is_served {
                 let _ = conn.send_replies(&mut self.spare);
                 self.close_in_order(index);

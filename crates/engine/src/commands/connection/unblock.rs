@@ -18,8 +18,8 @@ pub(super) fn unblock(_: &mut Db<'_, '_>, cx: &mut Cx<'_>, args: Args<'_>) -> Do
     };
     let id = integer(args.at(2))?;
     let client = u64::try_from(id).ok().and_then(|id| cx.engine.clients.get(id));
-    if client.as_ref().is_some_and(|client| client.cut_ack_wait(cut)) {
-        // Its thread looks at those who wait for replicas every 100 ms at the latest.
+    if let Some(client) = client.as_ref().filter(|client| client.cut_ack_wait(cut)) {
+        cx.engine.host().end_wait(client);
         cx.reply.integer(1);
         return Ok(());
     }

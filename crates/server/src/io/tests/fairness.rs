@@ -18,9 +18,7 @@ fn step(thread: &mut IoThread) {
 /// The output that waits for all clients together.
 fn pending(thread: &mut IoThread) -> usize {
     let conns = thread.conns.ids();
-    conns
-        .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
-        .sum()
+    conns.filter_map(|index| thread.conns.get_mut(index).map(|conn| conn.output.pending())).sum()
 }
 
 /// A thread with `key`, whose value has [`VALUE`] bytes, and a client.
@@ -61,7 +59,7 @@ fn many_clients_that_do_not_read_leave_the_others_their_turns() {
         step(&mut thread);
         let conns = thread.conns.ids();
         least = conns
-            .filter_map(|index| thread.conns.get_mut(index).map(|conn| Conn::pending_output(conn)))
+            .filter_map(|index| thread.conns.get_mut(index).map(|conn| conn.output.pending()))
             .filter(|&pending| pending > 0)
             .min()
             .unwrap_or(0);

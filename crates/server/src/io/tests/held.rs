@@ -1,7 +1,8 @@
 //! Slots that somebody holds for long: their clients wait, and nobody else does.
 
 use super::{client, received, step, thread};
-use crate::io::IoThread;
+use crate::accept::Accepted;
+use crate::io::{IoThread, Message};
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -170,4 +171,35 @@ fn who_is_killed_in_a_long_command_is_gone_when_it_is_through() {
         step(&mut thread);
     }
     assert_eq!(ask(&mut thread, &mut other, "EXISTS held"), ":0\r\n");
+}
+
+#[test]
+fn a_long_command_whose_client_has_left_is_not_run_for_the_next_one() {
+    let mut thread = thread_with_debug();
+    let mailbox = Arc::clone(&thread.server.mailboxes[0]);
+    let places = Arc::clone(&thread.server.places);
+    let mut long = client(&mut thread, b"DEBUG HOLD held 0.5\r\n");
+    let leaving = client(&mut thread, b"DEBUG HOLD free 0.01\r\n");
+    let meanwhile = std::thread::spawn(move || {
+        let turns = || std::thread::sleep(Duration::from_millis(100));
+        turns();
+        drop(leaving);
+        turns();
+        // It gets the number of the one that has left.
+        let (near, far) = UnixStream::pair().expect("two sockets");
+        near.set_nonblocking(true).expect("a socket can");
+        far.set_nonblocking(true).expect("a socket can");
+        let socket = std::os::fd::OwnedFd::from(near).into();
+        let place = places.take(usize::MAX).expect("there is room");
+        let (peer, local) = ("next".to_owned(), "local".to_owned());
+        let accepted = Accepted { socket, place, peer, local, is_local: true, is_unix: true };
+        mailbox.send(Message::Accept(accepted));
+        far
+    });
+    step(&mut thread);
+    let mut next = meanwhile.join().expect("it has come");
+    step(&mut thread);
+    assert_eq!(await_answer(&mut thread, &mut long), "+OK\r\n");
+    assert_eq!(answer(&mut next), "", "it has asked nothing");
+    assert_eq!(ask(&mut thread, &mut next, "ECHO own"), "$3\r\nown\r\n");
 }
