@@ -1,121 +1,54 @@
 //! The node's state and the calls of its contract.
+//!
+//! Each concern keeps its own state in a type of its own, and changes it itself. Where that takes
+//! more than one of them, its handler borrows those that it changes: [`Ownership`], [`Candidacy`],
+//! [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another. They give what
+//! follows as a value, and `consequences.rs` acts on that.
 
-use crate::bus::MessageType;
-use crate::election::Election;
-use crate::epochs::EpochLimit;
+use crate::attention::Attention;
+use crate::describe::Register;
+use crate::election::{Candidacy, Election};
+use crate::epochs::Epochs;
+use crate::failure::FailureDetection;
+use crate::forgotten::Forgotten;
+use crate::links::Links;
 use crate::lost_data::LostData;
 use crate::manual_failover::ManualFailover;
-use crate::node::{Node, Role, ShardId};
 use crate::nodes::Nodes;
-use crate::nodes_conf::{self, NodesConfError};
-use crate::outbox::{Outbox, Save};
+use crate::nodes_conf::{self, Loaded, NodesConfError};
+use crate::open_slots::OpenSlots;
+use crate::outbox::Save;
+use crate::ownership::Ownership;
+use crate::progress::Progress;
 use crate::rng::Rng;
 use crate::routing::Published;
 use crate::state::StateTracker;
-use crate::vote::Deferred;
-use crate::{Batch, ClusterConfig, Event, LinkId, LogLevel, LogTopic, NodesConf, Now, PrimaryLink};
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use tessera_slot::{Epoch, Millis, NodeId, Offset, Slot, SlotSet};
-
-/// How often the driver ticks at least, in milliseconds.
-pub(crate) const TICK: u64 = 100;
-
-/// The two epochs that are durable promises.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Epochs {
-    pub(crate) current: Epoch,
-    pub(crate) last_vote: Epoch,
-}
-
-/// Slots on the move.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct OpenSlots {
-    pub(crate) migrating: BTreeMap<Slot, NodeId>,
-    pub(crate) importing: BTreeMap<Slot, NodeId>,
-    /// Slots whose owner, by our table, no longer claims them: the new owner has not spoken yet.
-    pub(crate) disowned: SlotSet,
-}
-
-/// One connection of the bus.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Link {
-    pub(crate) node: Option<NodeId>,
-    /// The name by which its other end has spoken.
-    pub(crate) speaker: Option<NodeId>,
-    pub(crate) created: Millis,
-    pub(crate) up: bool,
-    /// The driver knows that the node is known.
-    pub(crate) trusted: bool,
-    pub(crate) peer: Option<IpAddr>,
-    pub(crate) local: Option<IpAddr>,
-}
-
-/// Packets by type, for CLUSTER INFO.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stats {
-    pub(crate) sent: [u64; MessageType::ALL.len()],
-    pub(crate) received: [u64; MessageType::ALL.len()],
-}
-
-/// When things that happen now and then happened last.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rhythm {
-    pub(crate) last_tick: Millis,
-    pub(crate) last_random_ping: Millis,
-    /// When others were last told at once of a change by command.
-    pub(crate) last_announcement: Option<Millis>,
-    /// No node is suspected before this time: this process itself did not run.
-    pub(crate) no_suspicion_before: Millis,
-    /// How high epochs may be that others speak of.
-    pub(crate) epoch_limit: EpochLimit,
-    /// When it ran last before that.
-    pub(crate) slept_since: Millis,
-}
-
-/// Steps to be taken before the current call returns.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Todo {
-    pub(crate) state: bool,
-    pub(crate) election: bool,
-    pub(crate) view: bool,
-    /// Others are to hear of a change by command. May stay for the next tick.
-    pub(crate) announce: bool,
-    /// A change of nodes.conf that may be written at leisure waits for the next tick: the file
-    /// names all nodes, and must not be made anew for each packet.
-    pub(crate) unsaved: bool,
-    /// It is to be written now.
-    pub(crate) write: bool,
-}
+use crate::surroundings::{Step, Surroundings};
+use crate::vote::{Voter, Voting};
+use crate::{Batch, ClusterConfig, Event, LogLevel, NodesConf, Now};
+use tessera_slot::{Millis, NodeId};
 
 /// A cluster node.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    pub(crate) config: ClusterConfig,
-    pub(crate) now: Now,
-    pub(crate) rng: Rng,
+    pub(crate) around: Surroundings,
     pub(crate) nodes: Nodes,
-    pub(crate) links: BTreeMap<LinkId, Link>,
-    pub(crate) next_link: u64,
+    pub(crate) links: Links,
+    pub(crate) forgotten: Forgotten,
+    pub(crate) attention: Attention,
     pub(crate) epochs: Epochs,
     pub(crate) open: OpenSlots,
-    /// Forgotten nodes, and until when gossip may not bring them back.
-    pub(crate) banned: BTreeMap<NodeId, Millis>,
     pub(crate) state: StateTracker,
+    pub(crate) progress: Progress,
     pub(crate) election: Election,
-    /// Requests for votes that wait for a better replica's.
-    pub(crate) deferred: Vec<Deferred>,
-    /// The primary that this node has replaced, and when.
-    pub(crate) predecessor: Option<(NodeId, Millis)>,
-    pub(crate) lost_data: LostData,
     pub(crate) manual: ManualFailover,
-    pub(crate) offset: Offset,
-    pub(crate) primary_link: PrimaryLink,
-    pub(crate) stats: Stats,
-    pub(crate) rhythm: Rhythm,
-    pub(crate) todo: Todo,
-    pub(crate) out: Outbox,
+    pub(crate) voting: Voting,
+    pub(crate) lost_data: LostData,
     pub(crate) published: Published,
+    /// When a node chosen at random was pinged last.
+    pub(crate) last_random_ping: Millis,
+    /// When others were last told at once of a change by command.
+    pub(crate) last_announcement: Option<Millis>,
 }
 
 impl Cluster {
@@ -134,48 +67,35 @@ impl Cluster {
         let mut rng = Rng::new(seed);
         let loaded = match nodes_conf {
             Some(text) if !text.is_empty() => nodes_conf::parse(text, &config, now, &mut rng)?,
-            _ => nodes_conf::Loaded::fresh(new_self(&mut rng, now.mono)),
+            _ => Loaded::fresh(&mut rng, now.mono),
         };
-        let fresh = loaded.fresh;
         let mut cluster = Cluster {
-            config,
-            now,
-            rng,
+            around: Surroundings::new(config, now, rng),
             nodes: loaded.nodes,
-            links: BTreeMap::new(),
-            next_link: 0,
+            links: Links::default(),
+            forgotten: Forgotten::default(),
+            attention: Attention::new(now.mono),
             epochs: loaded.epochs,
             open: loaded.open,
-            banned: BTreeMap::new(),
-            state: StateTracker::new(now.mono, fresh),
+            state: StateTracker::new(now.mono, loaded.fresh),
+            progress: Progress::none(),
             election: Election::default(),
-            deferred: Vec::new(),
-            predecessor: None,
-            lost_data: LostData::default(),
             manual: ManualFailover::default(),
-            offset: Offset(0),
-            primary_link: PrimaryLink::Down { since: None },
-            stats: Stats::default(),
-            rhythm: Rhythm {
-                last_tick: now.mono,
-                last_random_ping: now.mono,
-                last_announcement: None,
-                no_suspicion_before: now.mono,
-                epoch_limit: EpochLimit::new(now.mono, loaded.epochs.current),
-                slept_since: now.mono,
-            },
-            todo: Todo { state: true, view: true, ..Todo::default() },
-            out: Outbox::default(),
+            voting: Voting::default(),
+            lost_data: LostData::default(),
             published: Published::default(),
+            last_random_ping: now.mono,
+            last_announcement: None,
         };
         cluster.apply_own_config();
-        let name = cluster.id();
-        if fresh {
-            cluster.log(LogLevel::Notice, format!("No cluster configuration found, I'm {name}"));
+        let found = if loaded.fresh {
+            "No cluster configuration found"
         } else {
-            cluster.log(LogLevel::Notice, format!("Node configuration loaded, I'm {name}"));
-        }
-        cluster.out.save(Save::Durable);
+            "Node configuration loaded"
+        };
+        let text = format!("{found}, I'm {}", cluster.id());
+        cluster.around.log(LogLevel::Notice, text);
+        cluster.around.changed_durably();
         cluster.settle();
         Ok(cluster)
     }
@@ -187,21 +107,23 @@ impl Cluster {
 
     /// Takes an event. Drain [`Cluster::poll_batch`] afterwards.
     pub fn handle(&mut self, now: Now, event: Event) {
-        self.now = now;
+        self.around.set_now(now);
         match event {
             Event::LinkConnected { link, local } => self.link_connected(link, local),
-            Event::LinkAccepted { link, peer, local } => self.link_accepted(link, peer, local),
+            Event::LinkAccepted { link, peer, local } => {
+                self.links.accepted(link, peer, local, now.mono);
+            }
             Event::Packet { link, bytes } => self.receive(link, &bytes),
             Event::LinkDown { link, reason } => self.link_down(link, reason),
             Event::Tick => self.tick(),
             Event::ReplicationOffset(offset) => self.offset_moved(offset),
-            Event::PrimaryLink(state) => self.primary_link = state,
-            Event::StartedEmpty => self.started_empty(),
+            Event::PrimaryLink(state) => self.progress.set_link(state),
+            Event::StartedEmpty => self.lost_data.started_empty(&self.nodes, &self.around),
             Event::WritesPaused { offset } => self.writes_paused(offset),
             Event::ConfigChanged(config) => {
-                self.config = *config;
+                self.around.set_config(*config);
                 self.apply_own_config();
-                self.changed();
+                self.around.changed();
             }
             Event::Publish { channel, message, sharded } => {
                 self.publish(channel, message, sharded);
@@ -212,12 +134,12 @@ impl Cluster {
 
     /// The next batch of effects; `None` when there is no more.
     pub fn poll_batch(&mut self) -> Option<Batch> {
-        self.out.pop()
+        self.around.next_batch()
     }
 
     /// When [`Event::Tick`] is due at the latest, by the monotonic clock.
     pub fn next_timeout(&self) -> Millis {
-        let mut next = self.rhythm.last_tick.plus(TICK);
+        let mut next = self.attention.next_tick();
         if let Some(at) = self.election.due() {
             next = next.min(at);
         }
@@ -226,66 +148,25 @@ impl Cluster {
                 next = next.min(node.retry_at);
             }
         }
-        next.max(self.now.mono.plus(1))
-    }
-
-    /// Notes that something shown or stored has changed.
-    pub(crate) fn changed(&mut self) {
-        self.out.save(Save::Lazy);
-        self.todo.state = true;
-        self.todo.view = true;
-    }
-
-    /// Notes that a promise (vote, epoch, role, ownership) has changed: nothing may be sent before
-    /// it is on disk.
-    pub(crate) fn changed_durably(&mut self) {
-        self.changed();
-        self.out.save(Save::Durable);
-    }
-
-    pub(crate) fn log(&mut self, level: LogLevel, text: impl Into<String>) {
-        self.out.log(level, None, text.into());
-    }
-
-    /// A line that a stranger can cause.
-    pub(crate) fn log_limited(
-        &mut self,
-        topic: LogTopic,
-        level: LogLevel,
-        text: impl Into<String>,
-    ) {
-        self.out.log(level, Some(topic), text.into());
-    }
-
-    /// The name of a node as log lines give it: the id, then the human name in brackets.
-    pub(crate) fn name_of(&self, id: NodeId) -> String {
-        let human = self.nodes.get(id).map_or("", |node| node.human_name.as_str());
-        format!("{id} ({human})")
+        next.max(self.around.now().plus(1))
     }
 
     /// Takes the steps that the call has made necessary, then closes the batch.
     pub(crate) fn settle(&mut self) {
-        if std::mem::take(&mut self.todo.election) {
+        if self.around.take_wanted(Step::Election) {
             self.run_election();
         }
-        if std::mem::take(&mut self.todo.state) {
+        if self.around.take_wanted(Step::State) {
             self.update_state();
         }
         self.announce_if_due();
-        let changed = std::mem::take(&mut self.todo.view);
+        let changed = self.around.take_wanted(Step::View);
         if changed {
-            self.publish_slots();
-            self.publish_view();
-            self.publish_role();
+            let state = self.state.get();
+            self.published.publish(&self.nodes, &self.open, state, &mut self.around);
         }
-        let urgency = self.out.take_save();
-        self.todo.unsaved |= urgency != Save::No;
-        let save = if std::mem::take(&mut self.todo.write) || urgency == Save::Durable {
-            self.take_unsaved(urgency == Save::Durable)
-        } else {
-            None
-        };
-        self.out.close_batch(save);
+        let save = self.around.take_save().map(|urgency| self.nodes_conf(urgency == Save::Durable));
+        self.around.close_batch(save);
         if cfg!(debug_assertions) && changed {
             self.validate();
         }
@@ -293,23 +174,22 @@ impl Cluster {
 
     /// The port on which this node's bus listens, by its configuration.
     pub fn bus_port(&self) -> u16 {
-        self.config.bus_port()
+        self.around.config().bus_port()
     }
 
     /// nodes.conf, if it says something that was not given yet to be written at leisure. To be
     /// asked for at the end; before that it comes with a batch.
     pub fn last_save(&mut self) -> Option<NodesConf> {
-        self.take_unsaved(false)
+        self.around.take_unsaved().then(|| self.nodes_conf(false))
     }
 
-    fn take_unsaved(&mut self, durable: bool) -> Option<NodesConf> {
-        std::mem::take(&mut self.todo.unsaved)
-            .then(|| NodesConf { text: nodes_conf::write(self), durable })
+    fn nodes_conf(&self, durable: bool) -> NodesConf {
+        NodesConf { text: nodes_conf::write(self.register(), &self.epochs), durable }
     }
 
     /// Puts what the operator announces into this node's own record.
     fn apply_own_config(&mut self) {
-        let config = self.config.clone();
+        let config = self.around.config().clone();
         let me = self.nodes.me_mut();
         me.address.port = config.announced_port();
         me.address.tls_port = config.announced_tls_port();
@@ -320,6 +200,46 @@ impl Cluster {
         me.hostname = config.announce_hostname;
         me.human_name = config.announce_human_nodename;
         me.no_failover = config.replica_no_failover;
+    }
+
+    /// The nodes as lines of text.
+    pub(crate) fn register(&self) -> Register<'_> {
+        let now = self.around.clocks();
+        Register { nodes: &self.nodes, links: &self.links, open: &self.open, now }
+    }
+
+    pub(crate) fn ownership(&mut self) -> Ownership<'_> {
+        Ownership {
+            nodes: &mut self.nodes,
+            open: &mut self.open,
+            epochs: &mut self.epochs,
+            around: &mut self.around,
+        }
+    }
+
+    pub(crate) fn candidacy(&mut self) -> Candidacy<'_> {
+        Candidacy {
+            election: &mut self.election,
+            epochs: &mut self.epochs,
+            around: &mut self.around,
+            nodes: &self.nodes,
+            progress: &self.progress,
+            manual: &self.manual,
+        }
+    }
+
+    pub(crate) fn voter(&mut self) -> Voter<'_> {
+        Voter {
+            voting: &mut self.voting,
+            epochs: &mut self.epochs,
+            nodes: &mut self.nodes,
+            around: &mut self.around,
+            gives_way_since: self.lost_data.gives_way_since(),
+        }
+    }
+
+    pub(crate) fn detection(&mut self) -> FailureDetection<'_> {
+        FailureDetection { nodes: &mut self.nodes, around: &mut self.around }
     }
 
     /// Checks what must hold between any two calls.
@@ -333,23 +253,15 @@ impl Cluster {
         assert!(disjoint, "a slot has two owners");
         for node in self.nodes.iter() {
             assert!(node.slots.is_empty() || !node.is_replica(), "a replica owns slots: {node:?}");
-            assert!(node.config_epoch <= self.epochs.current, "an epoch beyond the current one");
+            assert!(node.config_epoch <= self.epochs.current(), "an epoch beyond the current one");
             for link in [node.link, node.inbound].into_iter().flatten() {
-                let owner = self.links.get(&link).and_then(|link| link.node);
+                let owner = self.links.node_of(link);
                 assert_eq!(owner, Some(node.id), "link {link:?} does not know its node");
             }
         }
-        assert!(self.epochs.last_vote <= self.epochs.current, "a vote in a future epoch");
+        assert!(self.epochs.last_vote() <= self.epochs.current(), "a vote in a future epoch");
         let me = self.nodes.me();
         assert_ne!(me.primary(), Some(me.id), "a node replicates itself");
         assert!(me.is_primary() || me.is_replica(), "this node has no role");
     }
-}
-
-/// A record for this node itself, with a random name.
-pub(crate) fn new_self(rng: &mut Rng, now: Millis) -> Node {
-    let mut me = Node::new(rng.node_id(), ShardId(rng.node_id()), now);
-    me.role = Role::Primary;
-    me.extensions = true;
-    me
 }

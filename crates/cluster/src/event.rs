@@ -13,6 +13,13 @@ pub struct Now {
     pub unix: Millis,
 }
 
+impl Now {
+    /// A moment of the monotonic clock as wall-clock time, to be shown.
+    pub(crate) fn unix_of(self, moment: Millis) -> Millis {
+        Millis(self.unix.0.saturating_sub(self.mono.since(moment)))
+    }
+}
+
 /// A TCP connection of the cluster bus. The two kinds have separate number spaces, so that the core
 /// may number the links it asks for and the driver those it accepts.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

@@ -1,7 +1,8 @@
 //! The node's state as plain data, for tests, simulation and metrics.
 
 use crate::core::Cluster;
-use crate::{ClusterState, ViewRole};
+use crate::{ClusterState, RoutingView, ViewRole};
+use std::sync::Arc;
 use tessera_slot::{Epoch, NodeId, SlotSet};
 
 /// One member of the cluster, as a node sees it.
@@ -69,7 +70,7 @@ impl Cluster {
             id: me.id,
             is_primary: me.is_primary(),
             config_epoch: me.config_epoch,
-            current_epoch: self.epochs.current,
+            current_epoch: self.epochs.current(),
             slots: me.slots.set(),
         }
     }
@@ -96,8 +97,8 @@ impl Cluster {
         Snapshot {
             id: self.id(),
             state: self.state.get(),
-            current_epoch: self.epochs.current,
-            last_vote_epoch: self.epochs.last_vote,
+            current_epoch: self.epochs.current(),
+            last_vote_epoch: self.epochs.last_vote(),
             members: members.collect(),
         }
     }
@@ -105,5 +106,16 @@ impl Cluster {
     /// `cluster_state`.
     pub fn state(&self) -> ClusterState {
         self.state.get()
+    }
+
+    /// The picture that commands are routed by now.
+    pub fn routing_view(&self) -> Option<Arc<RoutingView>> {
+        self.published.view().cloned()
+    }
+
+    /// Whether this node must not let others synchronise with it: a replica may still have the data
+    /// that it has lost.
+    pub fn withholds_data(&self) -> bool {
+        self.lost_data.withholds_data(&self.nodes)
     }
 }

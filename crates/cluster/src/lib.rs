@@ -11,9 +11,11 @@
 //!
 //! Deliberately not here: sockets, files, threads, any clock or random source, keys.
 
+mod attention;
 pub mod bus;
 mod command;
 mod config;
+mod consequences;
 mod core;
 mod describe;
 mod effect;
@@ -21,8 +23,10 @@ mod election;
 mod epochs;
 mod event;
 mod failure;
+mod forgotten;
 mod gossip;
 mod guests;
+mod hearsay;
 mod inspect;
 mod links;
 mod lost_data;
@@ -30,14 +34,18 @@ mod manual_failover;
 mod node;
 mod nodes;
 mod nodes_conf;
+mod open_slots;
 mod outbox;
 mod ownership;
+mod progress;
 mod receive;
 mod replica_migration;
 mod rng;
 mod routing;
+mod send;
 mod slot_sets;
 mod state;
+mod surroundings;
 mod tick;
 mod view;
 mod vote;

@@ -7,9 +7,9 @@
 //! of this is bounded in time: a cluster whose nodes have all lost their data must serve.
 
 use crate::LogLevel;
-use crate::bus::{Body, MessageFlags};
-use crate::core::Cluster;
 use crate::node::Node;
+use crate::nodes::Nodes;
+use crate::surroundings::Surroundings;
 use tessera_slot::{Millis, NodeId};
 
 /// The bounds of the time in which replicas are to show what they have, in ms; between them the
@@ -36,6 +36,14 @@ pub(crate) enum LostData {
     GivesWay { since: Millis, until: Millis, tell_at: Millis },
 }
 
+/// Whether the others are to hear that this node has failed, by its own word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum OwnFailure {
+    Untold,
+    Tell,
+}
+
 impl LostData {
     /// Since when this node wants to be replaced.
     pub(crate) fn gives_way_since(self) -> Option<Millis> {
@@ -44,77 +52,75 @@ impl LostData {
             LostData::No | LostData::Asking { .. } => None,
         }
     }
-}
 
-impl Cluster {
     /// Whether this node must not let others synchronise with it: a replica may still have the data
     /// that it has lost.
-    pub fn withholds_data(&self) -> bool {
-        self.lost_data != LostData::No && self.nodes.me().is_voter()
+    pub(crate) fn withholds_data(self, nodes: &Nodes) -> bool {
+        self != LostData::No && nodes.me().is_voter()
     }
 
-    pub(crate) fn started_empty(&mut self) {
-        if self.nodes.me().is_voter() {
-            let longest = self.config.node_timeout.clamp(MIN_ASKING, MAX_ASKING);
-            let has_replicas = self.nodes.replicas_of(self.id()).next().is_some();
+    pub(crate) fn started_empty(&mut self, nodes: &Nodes, around: &Surroundings) {
+        if nodes.me().is_voter() {
+            let longest = around.config().node_timeout.clamp(MIN_ASKING, MAX_ASKING);
+            let has_replicas = nodes.replicas_of(nodes.my_id()).next().is_some();
             let wait = if has_replicas { longest } else { MIN_ASKING };
-            self.lost_data = LostData::Asking { until: self.now.mono.plus(wait) };
+            *self = LostData::Asking { until: around.now().plus(wait) };
         }
     }
 
-    pub(crate) fn tick_lost_data(&mut self) {
-        let now = self.now.mono;
-        if !self.nodes.me().is_voter() {
+    pub(crate) fn tick(&mut self, nodes: &Nodes, around: &mut Surroundings) -> OwnFailure {
+        let now = around.now();
+        if !nodes.me().is_voter() {
             // Replaced, perhaps.
-            self.lost_data = LostData::No;
+            *self = LostData::No;
         }
-        match self.lost_data {
-            LostData::No => {}
-            LostData::Asking { until } => match self.replica_with_data() {
-                Some(replica) => self.give_way_to(replica),
-                None if now >= until || self.all_replicas_are_empty() => {
-                    self.lost_data = LostData::No;
-                }
+        if let LostData::Asking { until } = *self {
+            match replica_with_data(nodes) {
+                Some(replica) => self.give_way_to(replica, nodes, around),
+                None if now >= until || all_replicas_are_empty(nodes) => *self = LostData::No,
                 None => {}
-            },
+            }
+        }
+        match *self {
             LostData::GivesWay { until, .. } if now >= until => {
                 let text = "No replica has taken over. I serve without the data that I had.";
-                self.log(LogLevel::Warning, text);
-                self.lost_data = LostData::No;
+                around.log(LogLevel::Warning, text);
+                *self = LostData::No;
+                OwnFailure::Untold
             }
             LostData::GivesWay { since, until, tell_at } if now >= tell_at => {
-                let tell_at = now.plus(TELL_EVERY);
-                self.lost_data = LostData::GivesWay { since, until, tell_at };
-                self.broadcast(Body::Fail(self.id()), MessageFlags::default());
+                *self = LostData::GivesWay { since, until, tell_at: now.plus(TELL_EVERY) };
+                OwnFailure::Tell
             }
-            LostData::GivesWay { .. } => {}
+            LostData::GivesWay { .. } | LostData::No | LostData::Asking { .. } => {
+                OwnFailure::Untold
+            }
         }
     }
 
-    fn give_way_to(&mut self, replica: NodeId) {
-        let now = self.now.mono;
-        let name = self.name_of(replica);
+    fn give_way_to(&mut self, replica: NodeId, nodes: &Nodes, around: &mut Surroundings) {
+        let now = around.now();
+        let name = nodes.name_of(replica);
         let text = format!(
             "I have started without data, and replica {name} has data: it is to take over."
         );
-        self.log(LogLevel::Warning, text);
-        let limit = self.config.node_timeout.saturating_mul(GIVES_WAY_FOR).max(MIN_GIVES_WAY);
-        let (until, tell_at) = (now.plus(limit), now);
-        self.lost_data = LostData::GivesWay { since: now, until, tell_at };
-        self.tick_lost_data();
+        around.log(LogLevel::Warning, text);
+        let timeout = around.config().node_timeout;
+        let limit = timeout.saturating_mul(GIVES_WAY_FOR).max(MIN_GIVES_WAY);
+        *self = LostData::GivesWay { since: now, until: now.plus(limit), tell_at: now };
     }
+}
 
-    /// A replica that has spoken since this node started, and has data.
-    fn replica_with_data(&self) -> Option<NodeId> {
-        let has_data =
-            |node: &&Node| node.data_received.is_some() && node.offset.0 > 0 && !node.no_failover;
-        self.nodes.replicas_of(self.id()).find(has_data).map(|node| node.id)
-    }
+/// A replica that has spoken since this node started, and has data.
+fn replica_with_data(nodes: &Nodes) -> Option<NodeId> {
+    let has_data =
+        |node: &&Node| node.data_received.is_some() && node.offset.0 > 0 && !node.no_failover;
+    nodes.replicas_of(nodes.my_id()).find(has_data).map(|node| node.id)
+}
 
-    /// Whether every replica has spoken, and has nothing.
-    fn all_replicas_are_empty(&self) -> bool {
-        let mut replicas = self.nodes.replicas_of(self.id()).peekable();
-        replicas.peek().is_some()
-            && replicas.all(|node| node.data_received.is_some() && node.offset.0 == 0)
-    }
+/// Whether every replica has spoken, and has nothing.
+fn all_replicas_are_empty(nodes: &Nodes) -> bool {
+    let mut replicas = nodes.replicas_of(nodes.my_id()).peekable();
+    replicas.peek().is_some()
+        && replicas.all(|node| node.data_received.is_some() && node.offset.0 == 0)
 }

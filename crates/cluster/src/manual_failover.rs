@@ -1,7 +1,9 @@
 //! CLUSTER FAILOVER: the primary pauses writes, the replica catches up, then stands for election.
+//! Packets are sent, and the election is begun, by the caller, whom a [`Next`] says what is due.
 
-use crate::bus::{Body, PingKind};
-use crate::core::Cluster;
+use crate::nodes::Nodes;
+use crate::progress::Progress;
+use crate::surroundings::Surroundings;
 use crate::{Effect, LogLevel};
 use tessera_slot::{Millis, NodeId, Offset};
 
@@ -20,6 +22,18 @@ pub(crate) enum ManualFailover {
     CatchingUp { end: Millis, target: Option<Offset> },
     /// A replica that may stand.
     Ready { end: Millis },
+}
+
+/// What a manual failover wants next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Next {
+    /// Nothing now.
+    Wait,
+    /// This replica has all that its primary wrote: its election begins.
+    Stand,
+    /// This replica must hear from this node, which has paused writes.
+    Ping(NodeId),
 }
 
 impl ManualFailover {
@@ -50,107 +64,105 @@ impl ManualFailover {
             | ManualFailover::Ready { end } => Some(end),
         }
     }
-}
 
-impl Cluster {
-    pub(crate) fn reset_manual_failover(&mut self) {
-        if self.manual.replica().is_some() {
-            self.out.push(Effect::ResumeWrites);
+    pub(crate) fn reset(&mut self, around: &mut Surroundings) {
+        if self.replica().is_some() {
+            around.push(Effect::ResumeWrites);
         }
-        self.manual = ManualFailover::None;
+        *self = ManualFailover::None;
     }
 
-    /// The moment at which so many timeouts of a manual failover that begins now are over.
-    fn manual_failover_end(&self, timeouts: u64) -> Millis {
-        self.now.mono.plus(self.config.manual_failover_timeout.saturating_mul(timeouts))
-    }
-
-    /// CLUSTER FAILOVER: asks the primary to pause.
-    pub(crate) fn begin_manual_failover(&mut self, primary: NodeId) {
-        self.reset_manual_failover();
-        self.manual = ManualFailover::CatchingUp { end: self.manual_failover_end(1), target: None };
-        self.send_to(primary, Body::MfStart);
+    /// CLUSTER FAILOVER: waits for the primary, which the caller asks to pause.
+    pub(crate) fn begin(&mut self, around: &mut Surroundings) {
+        self.reset(around);
+        *self = ManualFailover::CatchingUp { end: end_after(1, around), target: None };
     }
 
     /// CLUSTER FAILOVER FORCE: stands without the primary's consent.
-    pub(crate) fn begin_forced_failover(&mut self) {
-        self.reset_manual_failover();
-        self.manual = ManualFailover::Ready { end: self.manual_failover_end(1) };
-        self.restart_election();
-    }
-
-    fn restart_election(&mut self) {
-        self.election = crate::election::Election::default();
-        self.todo.election = true;
+    pub(crate) fn begin_forced(&mut self, around: &mut Surroundings) -> Next {
+        self.reset(around);
+        *self = ManualFailover::Ready { end: end_after(1, around) };
+        Next::Stand
     }
 
     /// MFSTART has arrived.
-    pub(crate) fn take_mf_start(&mut self, sender: NodeId) {
-        let me = self.id();
-        if !self.nodes.get(sender).is_some_and(|node| node.is_replica_of(me)) {
+    pub(crate) fn take_start(&mut self, nodes: &Nodes, around: &mut Surroundings, sender: NodeId) {
+        if !nodes.get(sender).is_some_and(|node| node.is_replica_of(nodes.my_id())) {
             return;
         }
-        self.reset_manual_failover();
-        let end = self.manual_failover_end(1);
-        self.manual = ManualFailover::Yielding { replica: sender, end, paused: false };
-        self.out.push(Effect::PauseWrites { until: self.manual_failover_end(PAUSE_LIMITS) });
-        let name = self.name_of(sender);
-        self.log(LogLevel::Notice, format!("Manual failover requested by replica {name}."));
+        self.reset(around);
+        let end = end_after(1, around);
+        *self = ManualFailover::Yielding { replica: sender, end, paused: false };
+        around.push(Effect::PauseWrites { until: end_after(PAUSE_LIMITS, around) });
+        let name = nodes.name_of(sender);
+        around.log(LogLevel::Notice, format!("Manual failover requested by replica {name}."));
     }
 
     /// The driver has paused writes: the offset is final, the replica may know it.
-    pub(crate) fn writes_paused(&mut self, offset: Offset) {
-        self.offset = offset;
-        if let ManualFailover::Yielding { paused, .. } = &mut self.manual {
+    pub(crate) fn writes_paused(&mut self) -> Next {
+        if let ManualFailover::Yielding { paused, .. } = self {
             *paused = true;
-            self.ping_successor();
+        }
+        self.tell_replica()
+    }
+
+    fn tell_replica(self) -> Next {
+        match self {
+            ManualFailover::Yielding { replica, paused: true, .. } => Next::Ping(replica),
+            _ => Next::Wait,
         }
     }
 
-    fn ping_successor(&mut self) {
-        if self.manual.has_paused_writes()
-            && let Some(link) = self.manual.replica().and_then(|id| self.link_to(id))
-        {
-            self.send_ping(link, PingKind::Ping);
+    /// A node says that it has paused, and where its history ends. It counts if it is our primary.
+    pub(crate) fn primary_has_paused(
+        &mut self,
+        nodes: &Nodes,
+        progress: &Progress,
+        around: &mut Surroundings,
+        (sender, offset): (NodeId, Offset),
+    ) -> Next {
+        if nodes.me().primary() != Some(sender) {
+            return Next::Wait;
+        }
+        let ManualFailover::CatchingUp { target: target @ None, .. } = self else {
+            return Next::Wait;
+        };
+        *target = Some(offset);
+        let text =
+            format!("Received replication offset for paused primary manual failover: {offset}");
+        around.log(LogLevel::Notice, text);
+        self.stand_if_caught_up(progress, around)
+    }
+
+    /// Looks whether this replica has all that its primary wrote.
+    pub(crate) fn stand_if_caught_up(
+        &mut self,
+        progress: &Progress,
+        around: &mut Surroundings,
+    ) -> Next {
+        match *self {
+            ManualFailover::CatchingUp { end, target: Some(target) }
+                if target <= progress.offset() =>
+            {
+                *self = ManualFailover::Ready { end };
+                let text = "All primary replication stream processed, manual failover can start.";
+                around.log(LogLevel::Notice, text);
+                Next::Stand
+            }
+            _ => Next::Wait,
         }
     }
 
-    /// Our primary says that it has paused, and where its history ends.
-    pub(crate) fn primary_has_paused(&mut self, sender: NodeId, offset: Offset) {
-        if self.nodes.me().primary() != Some(sender) {
-            return;
+    pub(crate) fn tick(&mut self, around: &mut Surroundings) -> Next {
+        if self.end().is_some_and(|end| around.now() > end) {
+            around.log(LogLevel::Warning, "Manual failover timed out.");
+            self.reset(around);
         }
-        if let ManualFailover::CatchingUp { target: target @ None, .. } = &mut self.manual {
-            *target = Some(offset);
-            let text =
-                format!("Received replication offset for paused primary manual failover: {offset}");
-            self.log(LogLevel::Notice, text);
-            self.stand_if_caught_up();
-        }
+        self.tell_replica()
     }
+}
 
-    pub(crate) fn offset_moved(&mut self, offset: Offset) {
-        self.offset = offset;
-        self.stand_if_caught_up();
-    }
-
-    fn stand_if_caught_up(&mut self) {
-        if let ManualFailover::CatchingUp { end, target: Some(target) } = self.manual
-            && target <= self.offset
-        {
-            self.manual = ManualFailover::Ready { end };
-            let text = "All primary replication stream processed, manual failover can start.";
-            self.log(LogLevel::Notice, text);
-            self.restart_election();
-        }
-    }
-
-    pub(crate) fn tick_manual_failover(&mut self) {
-        if self.manual.end().is_some_and(|end| self.now.mono > end) {
-            self.log(LogLevel::Warning, "Manual failover timed out.");
-            self.reset_manual_failover();
-            return;
-        }
-        self.ping_successor();
-    }
+/// The moment at which so many timeouts of a manual failover that begins now are over.
+fn end_after(timeouts: u64, around: &Surroundings) -> Millis {
+    around.now().plus(around.config().manual_failover_timeout.saturating_mul(timeouts))
 }

@@ -102,6 +102,11 @@ impl Address {
     }
 }
 
+/// A process counts as gone when connections were refused for this long, in milliseconds...
+const GONE_AFTER: u64 = 300;
+/// ...and at least this often: one that is restarted at once is not failed over.
+const GONE_REFUSALS: u32 = 3;
+
 /// Refused connections in a row at a node that was reachable before.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Refusals {
@@ -235,12 +240,33 @@ impl Node {
         matches!(self.health, Health::Failed { .. })
     }
 
+    pub(crate) fn failed_since(&self) -> Option<Millis> {
+        match self.health {
+            Health::Failed { since, .. } => Some(since),
+            Health::Ok | Health::Suspected { .. } => None,
+        }
+    }
+
     pub(crate) fn is_suspected(&self) -> bool {
         matches!(self.health, Health::Suspected { .. })
     }
 
     pub(crate) fn is_healthy(&self) -> bool {
         self.health == Health::Ok
+    }
+
+    /// Whether the node's host says that its process is not there: a link has ended by end-of-file,
+    /// connections have been refused since, for long enough, and the node has no link to this one
+    /// either.
+    ///
+    /// A reset or a refusal alone may come from a firewall, and then the process is alive, serves
+    /// its own side's clients and may see nothing but silence. It is judged by the timeout, by
+    /// which it judges itself too.
+    pub(crate) fn is_gone(&self, now: Millis) -> bool {
+        let refused = self.refusals.is_some_and(|refusals| {
+            refusals.count >= GONE_REFUSALS && now.since(refusals.since) >= GONE_AFTER
+        });
+        refused && self.hung_up && self.inbound.is_none()
     }
 
     /// The flags as they stand in packets; `myself` for the node's own record.

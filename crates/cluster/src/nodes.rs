@@ -41,6 +41,12 @@ impl Nodes {
         self.table.get_mut(&id)
     }
 
+    /// The name of a node as log lines give it: the id, then the human name in brackets.
+    pub(crate) fn name_of(&self, id: NodeId) -> String {
+        let human = self.get(id).map_or("", |node| node.human_name.as_str());
+        format!("{id} ({human})")
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.table.len()
     }

@@ -3,14 +3,15 @@
 
 use crate::ClusterConfig;
 use crate::Now;
-use crate::core::{Cluster, Epochs, OpenSlots};
-use crate::describe::Reader;
+use crate::describe::{Reader, Register};
+use crate::epochs::Epochs;
 use crate::node::{FLAG_NAMES, Health, Node, Role, ShardId};
 use crate::nodes::Nodes;
+use crate::open_slots::OpenSlots;
 use crate::rng::Rng;
 use crate::slot_sets::{common, union};
 use std::collections::{BTreeMap, BTreeSet};
-use tessera_slot::{Epoch, NodeId, Slot, SlotRange, SlotSet};
+use tessera_slot::{Epoch, Millis, NodeId, Slot, SlotRange, SlotSet};
 
 /// nodes.conf cannot be read.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -31,20 +32,24 @@ pub(crate) struct Loaded {
 }
 
 impl Loaded {
-    pub(crate) fn fresh(me: Node) -> Loaded {
-        let (epochs, open) = (Epochs::default(), OpenSlots::default());
+    /// The state of a new node, with a random name.
+    pub(crate) fn fresh(rng: &mut Rng, now: Millis) -> Loaded {
+        let mut me = Node::new(rng.node_id(), ShardId(rng.node_id()), now);
+        me.role = Role::Primary;
+        me.extensions = true;
+        let (epochs, open) = (Epochs::new(now, Epoch(0), Epoch(0)), OpenSlots::default());
         Loaded { nodes: Nodes::new(me), epochs, open, fresh: true }
     }
 }
 
 /// The content of nodes.conf for the present state. Handshakes are left out.
-pub(crate) fn write(cluster: &Cluster) -> String {
+pub(crate) fn write(register: Register<'_>, epochs: &Epochs) -> String {
     let mut text = String::new();
-    for node in cluster.nodes.iter().filter(|node| !node.in_handshake()) {
-        text.push_str(&cluster.describe(node, Reader::File));
+    for node in register.nodes.iter().filter(|node| !node.in_handshake()) {
+        text.push_str(&register.line(node, Reader::File));
         text.push('\n');
     }
-    let Epochs { current, last_vote } = cluster.epochs;
+    let (current, last_vote) = (epochs.current(), epochs.last_vote());
     text.push_str(&format!("vars currentEpoch {current} lastVoteEpoch {last_vote}\n"));
     text
 }
@@ -59,7 +64,8 @@ struct Parser<'a> {
     nodes: BTreeMap<NodeId, Node>,
     with_shard: BTreeSet<NodeId>,
     me: Option<NodeId>,
-    epochs: Epochs,
+    current_epoch: Epoch,
+    last_vote: Epoch,
     has_vars: bool,
     open: OpenSlots,
 }
@@ -78,7 +84,8 @@ pub(crate) fn parse(
         nodes: BTreeMap::new(),
         with_shard: BTreeSet::new(),
         me: None,
-        epochs: Epochs::default(),
+        current_epoch: Epoch(0),
+        last_vote: Epoch(0),
         has_vars: false,
         open: OpenSlots::default(),
     };
@@ -118,8 +125,8 @@ impl Parser<'_> {
         for pair in pairs.chunks(2) {
             let [name, value] = pair else { return Err("a variable without a value".to_owned()) };
             match name.to_ascii_lowercase().as_str() {
-                "currentepoch" => self.epochs.current = epoch(value, "current epoch")?,
-                "lastvoteepoch" => self.epochs.last_vote = epoch(value, "vote's epoch")?,
+                "currentepoch" => self.current_epoch = epoch(value, "current epoch")?,
+                "lastvoteepoch" => self.last_vote = epoch(value, "vote's epoch")?,
                 _ => {}
             }
         }
@@ -273,8 +280,11 @@ impl Parser<'_> {
             return Err(format!("'[{field}]' is not an open slot"));
         };
         let (slot, node) = (slot(number)?, self.node(node)?);
-        let open = if migrating { &mut self.open.migrating } else { &mut self.open.importing };
-        open.insert(slot, node);
+        if migrating {
+            self.open.migrate(slot, node);
+        } else {
+            self.open.import(slot, node);
+        }
         Ok(())
     }
 
@@ -303,9 +313,9 @@ impl Parser<'_> {
         for node in self.nodes.into_values() {
             nodes.insert(node);
         }
-        let Epochs { current, last_vote } = self.epochs;
-        let current = current.max(nodes.max_epoch()).max(last_vote);
-        Ok(Loaded { nodes, epochs: Epochs { current, last_vote }, open: self.open, fresh: false })
+        let current = self.current_epoch.max(nodes.max_epoch()).max(self.last_vote);
+        let epochs = Epochs::new(self.now.mono, current, self.last_vote);
+        Ok(Loaded { nodes, epochs, open: self.open, fresh: false })
     }
 
     /// A replica whose line names no shard is in its primary's.

@@ -2,6 +2,7 @@
 
 use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
 use crate::core::Cluster;
+use crate::guests::handshake_in_progress;
 use crate::node::{Address, Node, Role, ShardId, Source, Stage};
 use crate::{Effect, LinkId, LogLevel, LogTopic};
 use tessera_slot::{Epoch, NodeId};
@@ -14,7 +15,7 @@ enum Go {
 
 impl Cluster {
     pub(crate) fn receive(&mut self, link: LinkId, bytes: &[u8]) {
-        if !self.links.contains_key(&link) {
+        if self.links.get(link).is_none() {
             return;
         }
         let packet = match bus::decode(bytes) {
@@ -25,7 +26,7 @@ impl Cluster {
             }
         };
         if let Some(kind) = packet.message_type() {
-            self.stats.received[kind as usize] += 1;
+            self.links.count_received(kind);
         }
         match packet {
             Packet::Light(publish) => self.receive_light(link, publish),
@@ -37,29 +38,28 @@ impl Cluster {
             }
             Packet::Full(header, body) => self.receive_full(link, &header, body),
         }
-        self.trust_if_known(link);
+        self.links.trust_if_known(&self.nodes, &mut self.around, link);
     }
 
     /// Closes a link on which something has come that no sound node sends.
     fn hang_up(&mut self, link: LinkId, what: &str) {
-        let peer = self.links.get(&link).and_then(|known| known.peer);
+        let peer = self.links.get(link).and_then(|known| known.peer);
         let peer = peer.map_or_else(|| "an unknown address".to_owned(), |ip| ip.to_string());
         let text = format!("Closing the link to {peer}: it has sent {what}");
-        self.log_limited(LogTopic::Packet, LogLevel::Warning, text);
+        self.around.log_limited(LogTopic::Packet, LogLevel::Warning, text);
         self.close_link(link);
     }
 
     /// Whether a link's other end speaks by the name that it had at first. On a link that we have
     /// opened a ping's name is looked at where it is known which node was to be reached.
     fn is_same_speaker(&mut self, link: LinkId, header: &Header, body: &Body) -> bool {
-        let Some(known) = self.links.get_mut(&link) else { return false };
         let looked_at = matches!((link, body), (LinkId::Outgoing(_), Body::Ping { .. }));
-        *known.speaker.get_or_insert(header.sender) == header.sender || looked_at
+        self.links.is_same_speaker(link, header.sender) || looked_at
     }
 
     fn receive_light(&mut self, link: LinkId, publish: bus::Publish) {
-        let sender = self.links.get(&link).and_then(|known| known.node);
-        let heard = self.hearing_time();
+        let sender = self.links.node_of(link);
+        let heard = self.attention.hearing_time(self.around.now());
         let known =
             sender.and_then(|id| self.nodes.get_mut(id)).filter(|node| !node.in_handshake());
         let Some(node) = known else {
@@ -72,7 +72,7 @@ impl Cluster {
 
     fn publish_locally(&mut self, publish: bus::Publish) {
         let bus::Publish { sharded, channel, message } = publish;
-        self.out.push(Effect::Published { channel, message, sharded });
+        self.around.push(Effect::Published { channel, message, sharded });
     }
 
     /// This node was told to meet itself. It answers, so that the handshake ends, and then drops
@@ -80,7 +80,7 @@ impl Cluster {
     fn receive_own(&mut self, link: LinkId, body: &Body) {
         match body {
             Body::Ping { kind: PingKind::Pong, .. } => {
-                let node = self.links.get(&link).and_then(|known| known.node);
+                let node = self.links.node_of(link);
                 if let Some(id) = node.filter(|id| *id != self.id()) {
                     self.remove_node(id);
                 }
@@ -92,14 +92,14 @@ impl Cluster {
 
     /// The known node that speaks: the link's own, or by its name for a link without one.
     fn sender_of(&mut self, link: LinkId, header: &Header) -> Option<NodeId> {
-        let bound = self.links.get(&link)?.node;
+        let bound = self.links.get(link)?.node;
         let settled = bound.and_then(|id| self.nodes.get(id)).filter(|node| !node.in_handshake());
         if let Some(node) = settled {
             return Some(node.id);
         }
         let named = self.nodes.get(header.sender)?.id;
         if bound.is_none() {
-            self.bind_inbound(named, link);
+            self.links.bind(&mut self.nodes, &mut self.around, named, link);
         }
         Some(named)
     }
@@ -123,18 +123,26 @@ impl Cluster {
                     self.take_extensions(sender, extensions);
                 }
             }
-            (Body::Fail(node), Some(sender)) => self.take_fail(sender, node),
+            (Body::Fail(node), Some(sender)) => {
+                let finding = self.detection().take_fail(sender, node);
+                self.act_on_finding(node, finding);
+            }
             (Body::Fail(node), None) => {
                 let from = header.sender;
                 let text = format!("Ignoring FAIL message from unknown node {from} about {node}");
-                self.log_limited(LogTopic::Report, LogLevel::Notice, text);
+                self.around.log_limited(LogTopic::Report, LogLevel::Notice, text);
             }
             (Body::Publish(publish), Some(_)) => self.publish_locally(publish),
             (Body::AuthRequest, Some(sender)) => self.take_auth_request(sender, header),
-            (Body::AuthAck, Some(sender)) => self.take_vote(sender, header.current_epoch),
-            (Body::MfStart, Some(sender)) => self.take_mf_start(sender),
+            (Body::AuthAck, Some(sender)) => {
+                self.candidacy().take_vote(sender, header.current_epoch);
+            }
+            (Body::MfStart, Some(sender)) => {
+                self.manual.take_start(&self.nodes, &mut self.around, sender);
+            }
             (Body::Update { node, config_epoch, slots }, Some(_)) => {
-                self.take_update(node, config_epoch, &slots);
+                let outcomes = self.ownership().take_update(node, config_epoch, &slots);
+                self.act_on_claims(outcomes);
             }
             _ => {}
         }
@@ -145,12 +153,13 @@ impl Cluster {
             Body::Update { config_epoch, .. } => *config_epoch,
             _ => Epoch(0),
         };
-        self.is_believable(header.current_epoch.max(header.config_epoch).max(of_body))
+        let highest = header.current_epoch.max(header.config_epoch).max(of_body);
+        self.epochs.is_believable(highest, self.around.now())
     }
 
     /// Takes in the header, which every packet of a known node has.
     fn take_header(&mut self, sender: NodeId, header: &Header) {
-        let heard = self.hearing_time();
+        let heard = self.attention.hearing_time(self.around.now());
         let Some(node) = self.nodes.get_mut(sender) else { return };
         node.heard(heard);
         node.extensions |= header.message_flags.has(MessageFlags::EXT_DATA);
@@ -158,25 +167,9 @@ impl Cluster {
             return;
         }
         node.offset = header.offset;
-        let newer = header.primary.is_none() && header.config_epoch > node.config_epoch;
-        if newer {
-            node.config_epoch = header.config_epoch;
-        }
-        self.see_epoch(header.current_epoch.max(header.config_epoch));
-        if newer {
-            self.changed_durably();
-        }
+        self.ownership().take_epochs(sender, header);
         if header.message_flags.has(MessageFlags::PAUSED) {
             self.primary_has_paused(sender, header.offset);
-        }
-    }
-
-    /// The current epoch follows the highest one seen. It is a promise only together with a vote or
-    /// a claim, so it is saved at leisure.
-    pub(crate) fn see_epoch(&mut self, epoch: Epoch) {
-        if epoch > self.epochs.current {
-            self.epochs.current = epoch;
-            self.out.save(crate::outbox::Save::Lazy);
         }
     }
 
@@ -221,8 +214,8 @@ impl Cluster {
     fn learn_own_ip(&mut self, link: LinkId, kind: PingKind) {
         let me = self.nodes.me();
         let wanted = kind == PingKind::Meet || me.address.ip.is_none();
-        let announced = self.config.announce_ip.parse::<std::net::IpAddr>().is_ok();
-        let local = self.links.get(&link).and_then(|known| known.local);
+        let announced = self.around.config().announce_ip.parse::<std::net::IpAddr>().is_ok();
+        let local = self.links.get(link).and_then(|known| known.local);
         if let Some(ip) = local
             && wanted
             && !announced
@@ -230,8 +223,8 @@ impl Cluster {
         {
             self.nodes.me_mut().address.ip = Some(ip);
             let text = format!("IP address for this node updated to {ip}");
-            self.log_limited(LogTopic::Address, LogLevel::Notice, text);
-            self.changed();
+            self.around.log_limited(LogTopic::Address, LogLevel::Notice, text);
+            self.around.changed();
         }
     }
 
@@ -239,12 +232,13 @@ impl Cluster {
     /// we have opened ourselves. False if that is not to be, or under way already.
     fn begin_handshake_with_guest(&mut self, link: LinkId, header: &Header) -> bool {
         let address = self.address_in(link, header);
-        let is_bound = self.links.get(&link).is_some_and(|known| known.node.is_some());
-        let Some(source) = self.source_of(link) else { return false };
+        let is_bound = self.links.node_of(link).is_some();
+        let peer = self.links.get(link).and_then(|known| known.peer);
+        let Some(source) = peer.map(Source::Guest) else { return false };
         if is_bound
             || address.ip.is_none()
-            || self.handshake_in_progress(&address)
-            || !self.has_place(source)
+            || handshake_in_progress(&self.nodes, &address)
+            || !self.make_place(source)
         {
             return false;
         }
@@ -252,23 +246,15 @@ impl Cluster {
         if let Some(node) = self.nodes.get_mut(id) {
             node.extensions = header.message_flags.has(MessageFlags::EXT_DATA);
         }
-        self.bind_inbound(id, link);
+        self.links.bind(&mut self.nodes, &mut self.around, id, link);
         self.open_link(id);
         true
     }
 
-    pub(crate) fn handshake_in_progress(&self, address: &Address) -> bool {
-        self.nodes.unproven().any(|node| {
-            node.in_handshake()
-                && node.address.ip == address.ip
-                && node.address.bus_port == address.bus_port
-        })
-    }
-
     /// Takes in a node to make its acquaintance, which the operator asks for, or itself.
     pub(crate) fn begin_handshake(&mut self, address: Address, source: Option<Source>) -> NodeId {
-        let (id, shard) = (self.rng.node_id(), ShardId(self.rng.node_id()));
-        let mut node = Node::new(id, shard, self.now.mono);
+        let (id, shard) = (self.around.rng().node_id(), ShardId(self.around.rng().node_id()));
+        let mut node = Node::new(id, shard, self.around.now());
         node.stage = Stage::Handshake;
         node.source = source;
         node.send_meet = source.is_none();
@@ -279,30 +265,30 @@ impl Cluster {
     }
 
     fn address_in(&self, link: LinkId, header: &Header) -> Address {
-        let peer = self.links.get(&link).and_then(|known| known.peer);
+        let peer = self.links.get(link).and_then(|known| known.peer);
         let ports = (header.port, header.secondary_port);
-        let base_is_tls = self.config.base_port_is_tls();
+        let base_is_tls = self.around.config().base_port_is_tls();
         Address::from_wire(header.ip.or(peer), ports, header.bus_port, base_is_tls)
     }
 
     fn handshake_done(&mut self, id: NodeId) {
         let Some(node) = self.nodes.get_mut(id) else { return };
         if std::mem::take(&mut node.send_meet) {
-            let name = self.name_of(id);
+            let name = self.nodes.name_of(id);
             let text = format!("Successfully completed handshake with {name}");
-            self.log_limited(LogTopic::Handshake, LogLevel::Notice, text);
+            self.around.log_limited(LogTopic::Handshake, LogLevel::Notice, text);
         }
     }
 
     /// On a link that we have opened: is this the node we wanted to reach?
     fn check_name(&mut self, link: LinkId, sender: Option<NodeId>, header: &Header) -> Go {
-        let Some(id) = self.links.get(&link).and_then(|known| known.node) else { return Go::Stop };
+        let Some(id) = self.links.node_of(link) else { return Go::Stop };
         let Some(node) = self.nodes.get_mut(id) else { return Go::Stop };
         if node.in_handshake() {
             if let Some(known) = sender {
                 // Met again, perhaps at a new address.
                 let address = self.address_in(link, header);
-                self.set_address(known, address);
+                self.links.set_address(&mut self.nodes, &mut self.around, known, address);
                 self.remove_node(id);
                 return Go::Stop;
             }
@@ -311,18 +297,18 @@ impl Cluster {
             } else if header.flags.has(NodeFlags::REPLICA) {
                 node.role = Role::Replica { of: None };
             }
-            self.banned.remove(&header.sender);
+            self.forgotten.lift(header.sender);
             self.rename_node(id, header.sender);
             self.nodes.prove(header.sender);
-            self.changed();
+            self.around.changed();
         } else if id != header.sender {
             let text = format!("PONG contains mismatching sender ID. About node {id}");
-            self.log_limited(LogTopic::Packet, LogLevel::Notice, text);
+            self.around.log_limited(LogTopic::Packet, LogLevel::Notice, text);
             if let Some(node) = self.nodes.get_mut(id) {
                 node.address = Address::default();
             }
             self.close_link(link);
-            self.changed();
+            self.around.changed();
             return Go::Stop;
         }
         Go::On
@@ -333,14 +319,14 @@ impl Cluster {
         let own_link = self.nodes.get(id).and_then(|node| node.link);
         if own_link != Some(link) {
             let address = self.address_in(link, header);
-            self.set_address(id, address);
+            self.links.set_address(&mut self.nodes, &mut self.around, id, address);
         }
     }
 
     fn take_pong(&mut self, link: LinkId) {
         let LinkId::Outgoing(_) = link else { return };
-        let Some(id) = self.links.get(&link).and_then(|known| known.node) else { return };
-        let (now, heard) = (self.now.mono, self.hearing_time());
+        let Some(id) = self.links.node_of(link) else { return };
+        let (now, heard) = (self.around.now(), self.attention.hearing_time(self.around.now()));
         if let Some(node) = self.nodes.get_mut(id) {
             node.pong_received = Some(now);
             node.heard(heard);
@@ -349,6 +335,6 @@ impl Cluster {
             node.hung_up = false;
         }
         self.nodes.prove(id);
-        self.clear_suspicion(id);
+        self.detection().clear_suspicion(id);
     }
 }

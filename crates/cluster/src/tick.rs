@@ -2,85 +2,65 @@
 
 use crate::bus::PingKind;
 use crate::core::Cluster;
-use crate::failure::Silence;
+use crate::failure::{Silence, silence_of};
+use crate::guests::{handshake_timeout, is_due_for_meet};
 use crate::node::Node;
+use crate::replica_migration::orphan_to_join;
+use crate::surroundings::Step;
 use tessera_slot::{Millis, NodeId};
 
-/// A gap between two ticks from which on this process is taken to have been stopped, in ms.
-const SLEPT: u64 = 1000;
-/// How long no node is suspected after that, in ms: bytes that have piled up are read first.
-const AFTER_SLEEP: u64 = 500;
 /// One random node is pinged this often, in ms...
 const RANDOM_PING_EVERY: u64 = 1000;
 /// ...the one heard from longest ago among so many.
 const RANDOM_PING_CHOICE: usize = 5;
-/// A handshake is given up after the node timeout, but not before this, in ms.
-const MIN_HANDSHAKE: u64 = 1000;
 
 impl Cluster {
     pub(crate) fn tick(&mut self) {
         self.notice_sleep();
-        let now = self.now.mono;
-        self.banned.retain(|_, until| *until > now);
+        let now = self.around.now();
+        self.forgotten.expire(now);
         for id in self.nodes.other_ids() {
             self.keep_connected(id);
         }
-        if now.since(self.rhythm.last_random_ping) >= RANDOM_PING_EVERY {
-            self.rhythm.last_random_ping = now;
+        if now.since(self.last_random_ping) >= RANDOM_PING_EVERY {
+            self.last_random_ping = now;
             self.ping_someone();
         }
         for id in self.nodes.other_ids() {
             self.watch(id);
         }
-        self.tick_manual_failover();
+        let next = self.manual.tick(&mut self.around);
+        self.act_on_manual_failover(next);
         self.tick_lost_data();
         self.retry_deferred_votes();
         self.migrate_to_orphan();
-        self.todo.election = true;
-        self.todo.write = true;
+        self.around.want(Step::Election);
+        self.around.want(Step::Write);
         // Silence is no event, and a node that hears no other must not serve.
-        self.todo.state = true;
+        self.around.want(Step::State);
     }
 
-    /// A process that was stopped must not blame others for its own silence, and a primary that was
-    /// stopped for long may have been replaced: it asks around before it serves.
+    /// A primary that was stopped for long may have been replaced: it asks around before it serves.
     fn notice_sleep(&mut self) {
-        let now = self.now.mono;
-        let slept = now.since(self.rhythm.last_tick);
-        self.rhythm.last_tick = now;
-        if slept < SLEPT {
-            return;
-        }
-        self.rhythm.no_suspicion_before = now.plus(AFTER_SLEEP);
-        self.rhythm.slept_since = Millis(now.0.saturating_sub(slept));
-        if slept > self.config.node_timeout && self.nodes.len() > 1 {
-            self.distrust_own_state();
+        let slept = self.attention.tick(self.around.now());
+        let is_long = slept.is_some_and(|slept| slept > self.around.config().node_timeout);
+        if is_long && self.nodes.len() > 1 {
+            self.state.distrust(&self.nodes, &mut self.around);
         }
     }
 
-    /// How long an acquaintance may take.
-    pub(crate) fn handshake_timeout(&self) -> u64 {
-        self.config.node_timeout.max(MIN_HANDSHAKE)
-    }
-
-    /// The time at which the bytes that are read now arrived at the latest. Bytes that have piled
-    /// up while this process was stopped may be as old as that, and must not pass for a sign of
-    /// life.
-    pub(crate) fn hearing_time(&self) -> Millis {
-        let now = self.now.mono;
-        if now.since(self.rhythm.last_tick) >= SLEPT {
-            self.rhythm.last_tick
-        } else if now < self.rhythm.no_suspicion_before {
-            self.rhythm.slept_since
-        } else {
-            now
+    fn migrate_to_orphan(&mut self) {
+        let is_ok = self.state.is_ok();
+        if let Some(orphan) = orphan_to_join(&mut self.nodes, &mut self.around, is_ok) {
+            self.become_replica_of(orphan);
         }
     }
 
     fn keep_connected(&mut self, id: NodeId) {
-        let now = self.now.mono;
+        let now = self.around.now();
         let Some(node) = self.nodes.get(id) else { return };
-        if node.in_handshake() && now.since(node.created) > self.handshake_timeout() {
+        let patience = handshake_timeout(self.around.config());
+        if node.in_handshake() && now.since(node.created) > patience {
             self.remove_node(id);
         } else if node.link.is_none() && now >= node.retry_at {
             self.open_link(id);
@@ -94,17 +74,17 @@ impl Cluster {
         }
         let mut oldest: Option<(Option<Millis>, NodeId)> = None;
         for _ in 0..RANDOM_PING_CHOICE {
-            let id = ids[self.rng.below(ids.len() as u64) as usize];
+            let id = ids[self.around.rng().below(ids.len() as u64) as usize];
             let Some(node) = self.nodes.get(id) else { continue };
-            if node.in_handshake() || node.ping_sent.is_some() || self.link_to(id).is_none() {
+            if node.in_handshake() || node.ping_sent.is_some() || self.links.to(node).is_none() {
                 continue;
             }
             if oldest.is_none_or(|(pong, _)| node.pong_received < pong) {
                 oldest = Some((node.pong_received, id));
             }
         }
-        if let Some(link) = oldest.and_then(|(_, id)| self.link_to(id)) {
-            self.send_ping(link, PingKind::Ping);
+        if let Some((_, id)) = oldest {
+            self.ping(id);
         }
     }
 
@@ -113,8 +93,9 @@ impl Cluster {
     /// takes one and a half.
     fn ping_interval(&self, node: &Node) -> u64 {
         let near = node.is_voter() || node.shard == self.nodes.me().shard;
-        let share = if self.config.fast_failover && near { 4 } else { 2 };
-        self.config.node_timeout / share
+        let config = self.around.config();
+        let share = if config.fast_failover && near { 4 } else { 2 };
+        config.node_timeout / share
     }
 
     /// Pings a node that has not answered for a while, and judges its silence.
@@ -123,17 +104,17 @@ impl Cluster {
         if node.in_handshake() || node.address.ip.is_none() {
             return;
         }
-        let now = self.now.mono;
+        let now = self.around.now();
         let pong_age = node.pong_received.map_or(u64::MAX, |pong| now.since(pong));
         if node.ping_sent.is_none() && pong_age > self.ping_interval(node) {
-            if let Some(link) = self.link_to(id) {
-                self.send_ping(link, PingKind::Ping);
-            }
+            self.ping(id);
             return;
         }
         self.introduce_again(id);
         let Some(node) = self.nodes.get(id) else { return };
-        match self.silence_of(node) {
+        let link = node.link.and_then(|link| self.links.get(link));
+        let timeout = self.around.config().node_timeout;
+        match silence_of(node, link, &self.attention, (now, timeout)) {
             Silence::No => {}
             Silence::Reconnect => {
                 if let Some(link) = node.link {
@@ -142,6 +123,18 @@ impl Cluster {
                 }
             }
             Silence::Suspect => self.suspect(id, false),
+        }
+    }
+
+    /// A node that this one has met, but that has not opened a link in return, has had no place for
+    /// one more guest: it gets another MEET.
+    fn introduce_again(&mut self, id: NodeId) {
+        let (now, longest) = (self.around.now(), handshake_timeout(self.around.config()));
+        let Some(link) = self.link_to(id) else { return };
+        let Some(node) = self.nodes.get_mut(id) else { return };
+        if is_due_for_meet(node, now, longest) {
+            node.met_at = Some(now);
+            self.send_ping(link, PingKind::Meet);
         }
     }
 }

@@ -3,12 +3,13 @@
 use super::{Answer, CommandContext, integer, ok, printable, unknown_node};
 use crate::core::Cluster;
 use crate::epochs::JUMP;
-use crate::node::{Address, Role, ShardId};
-use crate::outbox::Save;
-use crate::{ClusterConfig, Effect, LogLevel};
+use crate::guests::handshake_in_progress;
+use crate::node::{Address, ShardId};
+use crate::surroundings::Step;
+use crate::{ClusterConfig, LogLevel};
 use std::net::IpAddr;
 use tessera_resp::Value;
-use tessera_slot::{Epoch, NodeId, SlotSet};
+use tessera_slot::{Epoch, NodeId};
 
 pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]) -> Answer {
     let port = integer(argv[1])
@@ -24,9 +25,9 @@ pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]
         let (ip, port) = (printable(argv[0]), printable(argv[1]));
         return Err(format!("ERR Invalid node address specified: {ip}:{port}"));
     };
-    let base_is_tls = cluster.config.base_port_is_tls();
+    let base_is_tls = cluster.around.config().base_port_is_tls();
     let address = Address::from_wire(Some(ip), (port, 0), bus_port, base_is_tls);
-    if !cluster.handshake_in_progress(&address) {
+    if !handshake_in_progress(&cluster.nodes, &address) {
         let id = cluster.begin_handshake(address, None);
         cluster.open_link(id);
     }
@@ -35,7 +36,7 @@ pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]
 
 pub(super) fn forget(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]) -> Answer {
     let Some(id) = cluster.node_named(argv[0]) else {
-        let banned = NodeId::from_hex(argv[0]).is_ok_and(|id| cluster.banned.contains_key(&id));
+        let banned = NodeId::from_hex(argv[0]).is_ok_and(|id| cluster.forgotten.contains(id));
         return if banned { ok() } else { Err(unknown_node(argv[0])) };
     };
     if id == cluster.id() {
@@ -44,8 +45,8 @@ pub(super) fn forget(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8
     if cluster.nodes.me().is_replica_of(id) {
         return Err("ERR Can't forget my master!".to_owned());
     }
-    let until = cluster.now.mono.plus(cluster.config.blacklist_ttl);
-    cluster.banned.insert(id, until);
+    let until = cluster.around.now().plus(cluster.around.config().blacklist_ttl);
+    cluster.forgotten.ban(id, until);
     cluster.remove_node(id);
     ok()
 }
@@ -56,13 +57,14 @@ pub(super) fn count_failure_reports(
     argv: &[&[u8]],
 ) -> Answer {
     let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
-    let (now, validity) = (cluster.now.mono, cluster.report_validity());
-    Ok(Value::Integer(cluster.nodes.failure_reports(id, now, validity) as i64))
+    Ok(Value::Integer(cluster.detection().reports_about(id) as i64))
 }
 
 pub(super) fn bump_epoch(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    let bumped = cluster.bump_epoch();
-    cluster.todo.announce |= bumped;
+    let bumped = cluster.ownership().bump_epoch();
+    if bumped {
+        cluster.around.want(Step::Announce);
+    }
     let word = if bumped { "BUMPED" } else { "STILL" };
     Ok(Value::Simple(format!("{word} {}", cluster.nodes.me().config_epoch)))
 }
@@ -87,17 +89,12 @@ pub(super) fn set_config_epoch(
     if cluster.nodes.me().config_epoch != Epoch(0) {
         return Err("ERR Node config epoch is already non-zero".to_owned());
     }
-    let epoch = Epoch(epoch);
-    cluster.nodes.me_mut().config_epoch = epoch;
-    cluster.see_epoch(epoch);
-    let text = format!("configEpoch set to {epoch} via CLUSTER SET-CONFIG-EPOCH");
-    cluster.log(LogLevel::Notice, text);
-    cluster.changed_durably();
+    cluster.ownership().set_epoch(Epoch(epoch));
     ok()
 }
 
 pub(super) fn save_config(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    cluster.out.save(Save::Durable);
+    cluster.around.save_durably();
     ok()
 }
 
@@ -111,34 +108,27 @@ pub(super) fn reset(cluster: &mut Cluster, context: &CommandContext<'_>, argv: &
         let text = "ERR CLUSTER RESET can't be called with master nodes containing keys";
         return Err(text.to_owned());
     }
-    if cluster.nodes.me().is_replica() {
-        cluster.nodes.me_mut().role = Role::Primary;
-        cluster.out.push(Effect::DropAllKeys);
-    }
-    cluster.reset_manual_failover();
-    cluster.open = crate::core::OpenSlots::default();
-    cluster.nodes.assign(&SlotSet::FULL, None);
+    cluster.manual.reset(&mut cluster.around);
+    cluster.ownership().reset();
     for id in cluster.nodes.other_ids() {
         cluster.remove_node(id);
     }
-    cluster.banned.clear();
-    cluster.nodes.me_mut().had_replicas = false;
+    cluster.forgotten.clear();
     if hard {
         reset_identity(cluster);
     }
-    cluster.changed_durably();
+    cluster.around.changed_durably();
     ok()
 }
 
 /// A new name, and epochs from the beginning.
 fn reset_identity(cluster: &mut Cluster) {
-    let (id, shard) = (cluster.rng.node_id(), ShardId(cluster.rng.node_id()));
-    cluster.epochs = crate::core::Epochs::default();
-    let me = cluster.nodes.me_mut();
-    me.config_epoch = Epoch(0);
-    me.shard = shard;
-    let old = me.id;
+    let rng = cluster.around.rng();
+    let (id, shard) = (rng.node_id(), ShardId(rng.node_id()));
+    cluster.ownership().reset_epochs();
+    let old = cluster.id();
+    cluster.nodes.set_shard(old, shard);
     cluster.rename_node(old, id);
-    cluster.log(LogLevel::Notice, "configEpoch set to 0 via CLUSTER RESET HARD");
-    cluster.log(LogLevel::Notice, format!("Node hard reset, now I'm {id}"));
+    cluster.around.log(LogLevel::Notice, "configEpoch set to 0 via CLUSTER RESET HARD");
+    cluster.around.log(LogLevel::Notice, format!("Node hard reset, now I'm {id}"));
 }

@@ -83,7 +83,7 @@ impl Cluster {
     /// Runs a CLUSTER subcommand; `argv[0]` is its name. Drain [`Cluster::poll_batch`], and carry
     /// the batches out, before the reply is sent.
     pub fn command(&mut self, now: Now, context: &CommandContext<'_>, argv: &[&[u8]]) -> Value {
-        self.now = now;
+        self.around.set_now(now);
         let answer = self.dispatch(context, argv);
         self.settle();
         answer.unwrap_or_else(Value::Error)

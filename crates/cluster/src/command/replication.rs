@@ -2,6 +2,7 @@
 
 use super::{Answer, CommandContext, ok, unknown_node};
 use crate::LogLevel;
+use crate::bus::Body;
 use crate::core::Cluster;
 use crate::describe::Reader;
 use tessera_resp::Value;
@@ -24,7 +25,7 @@ pub(super) fn replicate(
         return Err(text.to_owned());
     }
     if !me.is_replica_of(id) {
-        cluster.become_replica_of(id, true);
+        cluster.become_replica_of(id);
         cluster.broadcast_pong(|_| true);
     }
     ok()
@@ -40,7 +41,7 @@ pub(super) fn replicas(
         return Err("ERR The specified node is not a master".to_owned());
     }
     let reader = Reader::Client { tls: context.client_tls };
-    let lines = cluster.nodes.replicas_of(id).map(|node| cluster.describe(node, reader));
+    let lines = cluster.nodes.replicas_of(id).map(|node| cluster.register().line(node, reader));
     Ok(Value::Array(lines.map(Value::bulk).collect()))
 }
 
@@ -83,20 +84,22 @@ pub(super) fn failover(
         FailoverMode::Plain => {
             let text =
                 format!("Manual failover user request accepted (user request from '{client}').");
-            cluster.log(LogLevel::Notice, text);
-            cluster.begin_manual_failover(id);
+            cluster.around.log(LogLevel::Notice, text);
+            cluster.manual.begin(&mut cluster.around);
+            cluster.send_to(id, Body::MfStart);
         }
         FailoverMode::Force => {
             let text =
                 format!("Forced failover user request accepted (user request from '{client}').");
-            cluster.log(LogLevel::Notice, text);
-            cluster.begin_forced_failover();
+            cluster.around.log(LogLevel::Notice, text);
+            let next = cluster.manual.begin_forced(&mut cluster.around);
+            cluster.act_on_manual_failover(next);
         }
         FailoverMode::Takeover => {
             let text = format!("Taking over the primary (user request from '{client}').");
-            cluster.log(LogLevel::Notice, text);
-            cluster.bump_epoch();
-            cluster.replace_primary();
+            cluster.around.log(LogLevel::Notice, text);
+            cluster.ownership().bump_epoch();
+            cluster.replace_primary(None);
         }
     }
     ok()

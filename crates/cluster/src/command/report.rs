@@ -4,6 +4,7 @@ use super::{Answer, CommandContext};
 use crate::bus::MessageType;
 use crate::core::Cluster;
 use crate::describe::Reader;
+use crate::links::Link;
 use crate::{ClusterState, LinkId};
 use std::fmt::Write;
 use tessera_resp::Value;
@@ -19,7 +20,7 @@ pub(super) fn my_shard_id(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[
 
 pub(super) fn nodes(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
     let reader = Reader::Client { tls: context.client_tls };
-    let lines = cluster.nodes.iter().map(|node| cluster.describe(node, reader) + "\n");
+    let lines = cluster.nodes.iter().map(|node| cluster.register().line(node, reader) + "\n");
     Ok(Value::Verbatim("txt", lines.collect()))
 }
 
@@ -45,9 +46,10 @@ pub(super) fn info(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -
     line("cluster_slots_fail", &failed);
     line("cluster_known_nodes", &cluster.nodes.len());
     line("cluster_size", &cluster.nodes.voters());
-    line("cluster_current_epoch", &cluster.epochs.current);
+    line("cluster_current_epoch", &cluster.epochs.current());
     line("cluster_my_epoch", &cluster.nodes.epoch_of(cluster.id()));
-    for (counts, way) in [(&cluster.stats.sent, "sent"), (&cluster.stats.received, "received")] {
+    let stats = cluster.links.stats();
+    for (counts, way) in [(&stats.sent, "sent"), (&stats.received, "received")] {
         for kind in MessageType::ALL {
             let count = counts[kind as usize];
             if count > 0 {
@@ -61,8 +63,8 @@ pub(super) fn info(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -
 }
 
 pub(super) fn links(cluster: &mut Cluster, _: &CommandContext<'_>, _: &[&[u8]]) -> Answer {
-    let describe = |(node, is_incoming, link): (NodeId, bool, &crate::core::Link)| {
-        let created = cluster.unix_of(link.created).0 as i64;
+    let describe = |(node, is_incoming, link): (NodeId, bool, &Link)| {
+        let created = cluster.around.clocks().unix_of(link.created).0 as i64;
         let pair = |name: &str, value| (Value::bulk(name), value);
         Value::Map(vec![
             pair("direction", Value::bulk(if is_incoming { "from" } else { "to" })),

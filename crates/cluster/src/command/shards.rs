@@ -14,7 +14,7 @@ fn integer(number: impl Into<i64>) -> Value {
 
 impl Cluster {
     fn offset_of(&self, node: &Node) -> u64 {
-        if node.id == self.id() { self.offset.0 } else { node.offset.0 }
+        if node.id == self.id() { self.progress.offset().0 } else { node.offset.0 }
     }
 
     /// Whether a replica has data to read: it has applied something, or there was nothing to apply.
@@ -25,10 +25,10 @@ impl Cluster {
 
     /// The endpoint that clients should connect to.
     fn endpoint_value(&self, node: &Node) -> Value {
-        match self.config.preferred_endpoint {
+        match self.around.config().preferred_endpoint {
             PreferredEndpoint::Unknown => Value::Null,
             PreferredEndpoint::Ip | PreferredEndpoint::Hostname => {
-                Value::bulk(node.endpoint(&self.config))
+                Value::bulk(node.endpoint(self.around.config()))
             }
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn slots(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
 
 /// Endpoint, port, name, and the addresses that are not the endpoint.
 fn slots_node(cluster: &Cluster, node: &Node, context: &CommandContext<'_>) -> Value {
-    let preferred = cluster.config.preferred_endpoint;
+    let preferred = cluster.around.config().preferred_endpoint;
     let mut others = Vec::new();
     if preferred != PreferredEndpoint::Ip {
         others.push((Value::bulk("ip"), Value::bulk(node.ip_text())));
@@ -100,7 +100,7 @@ fn shards_node(cluster: &Cluster, node: &Node) -> Value {
         field("tls-port", integer(node.address.tls_port));
     }
     field("ip", Value::bulk(node.ip_text()));
-    field("endpoint", Value::bulk(node.endpoint(&cluster.config)));
+    field("endpoint", Value::bulk(node.endpoint(cluster.around.config())));
     if !node.hostname.is_empty() {
         field("hostname", Value::bulk(node.hostname.as_str()));
     }

@@ -3,6 +3,7 @@
 use super::{Answer, CommandContext, arity, integer, ok, printable, slot, unknown_node};
 use crate::LogLevel;
 use crate::core::Cluster;
+use crate::surroundings::Step;
 use tessera_slot::{NodeId, Slot, SlotSet};
 
 /// The change that a command makes to the slots that it lists.
@@ -73,15 +74,12 @@ fn edit(cluster: &mut Cluster, edit: Edit, ranges: Vec<(Slot, Slot)>) -> Answer 
     if edit == Edit::Add && !cluster.nodes.me().is_primary() {
         return Err("ERR A replica can't own slots".to_owned());
     }
-    let owner = (edit == Edit::Add).then(|| cluster.id());
-    cluster.nodes.assign(&listed, owner);
-    cluster.open.importing.retain(|slot, _| !listed.contains(*slot));
-    if edit == Edit::Delete {
-        cluster.open.migrating.retain(|slot, _| !listed.contains(*slot));
+    match edit {
+        Edit::Add => cluster.ownership().add_slots(&listed),
+        Edit::Delete => cluster.ownership().delete_slots(&listed),
     }
-    cluster.changed_durably();
     // Nodes that follow this one, or redirect to it, must not wait for the next ping.
-    cluster.todo.announce = true;
+    cluster.around.want(Step::Announce);
     ok()
 }
 
@@ -89,11 +87,8 @@ pub(super) fn flush(cluster: &mut Cluster, context: &CommandContext<'_>, _: &[&[
     if !context.keyspace.is_empty() {
         return Err("ERR DB must be empty to perform CLUSTER FLUSHSLOTS.".to_owned());
     }
-    let mine = cluster.nodes.me().slots.set().clone();
-    cluster.nodes.assign(&mine, None);
-    cluster.open.migrating.clear();
-    cluster.changed_durably();
-    cluster.todo.announce = true;
+    cluster.ownership().flush_slots();
+    cluster.around.want(Step::Announce);
     ok()
 }
 
@@ -114,9 +109,9 @@ pub(super) fn set(cluster: &mut Cluster, context: &CommandContext<'_>, argv: &[&
         }
         (b"stable", _) => {
             check_options(&argv[2..])?;
-            cluster.log(LogLevel::Notice, format!("Marking slot {slot} stable"));
-            cluster.open.importing.remove(&slot);
-            cluster.open.migrating.remove(&slot);
+            cluster.around.log(LogLevel::Notice, format!("Marking slot {slot} stable"));
+            cluster.open.end_import(slot);
+            cluster.open.end_migration(slot);
             2
         }
         (b"node", Some(name)) => {
@@ -130,7 +125,7 @@ pub(super) fn set(cluster: &mut Cluster, context: &CommandContext<'_>, argv: &[&
         }
     };
     check_options(&argv[used..])?;
-    cluster.changed_durably();
+    cluster.around.changed_durably();
     ok()
 }
 
@@ -162,27 +157,27 @@ fn primary(cluster: &Cluster, id: NodeId) -> Result<NodeId, String> {
 }
 
 fn set_migrating(cluster: &mut Cluster, slot: Slot, name: &[u8]) -> Result<(), String> {
-    if !cluster.owns(slot) {
+    if !cluster.nodes.me().slots.contains(slot) {
         return Err(format!("ERR I'm not the owner of hash slot {slot}"));
     }
     let to = peer(cluster, name)?;
     if to == cluster.id() {
         return Err("ERR Can't migrate a slot to myself".to_owned());
     }
-    let text = format!("Migrating slot {slot} to node {}", cluster.name_of(to));
-    cluster.log(LogLevel::Notice, text);
-    cluster.open.migrating.insert(slot, to);
+    let text = format!("Migrating slot {slot} to node {}", cluster.nodes.name_of(to));
+    cluster.around.log(LogLevel::Notice, text);
+    cluster.open.migrate(slot, to);
     Ok(())
 }
 
 fn set_importing(cluster: &mut Cluster, slot: Slot, name: &[u8]) -> Result<(), String> {
-    if cluster.owns(slot) {
+    if cluster.nodes.me().slots.contains(slot) {
         return Err(format!("ERR I'm already the owner of hash slot {slot}"));
     }
     let from = peer(cluster, name)?;
-    let text = format!("Importing slot {slot} from node {}", cluster.name_of(from));
-    cluster.log(LogLevel::Notice, text);
-    cluster.open.importing.insert(slot, from);
+    let text = format!("Importing slot {slot} from node {}", cluster.nodes.name_of(from));
+    cluster.around.log(LogLevel::Notice, text);
+    cluster.open.import(slot, from);
     Ok(())
 }
 
@@ -194,7 +189,7 @@ fn set_owner(
 ) -> Result<(), String> {
     let id = cluster.node_named(name).ok_or_else(|| unknown_node(name))?;
     let id = primary(cluster, id)?;
-    let was_mine = cluster.owns(slot);
+    let was_mine = cluster.nodes.me().slots.contains(slot);
     let keys = context.keyspace.keys_in_slot(slot);
     let me = cluster.id();
     if was_mine && id != me && keys != 0 {
@@ -203,39 +198,34 @@ fn set_owner(
              this hash slot."
         ));
     }
-    let text = format!("Assigning slot {slot} to node {}", cluster.name_of(id));
-    cluster.log(LogLevel::Notice, text);
-    if keys == 0 {
-        cluster.open.migrating.remove(&slot);
-    }
-    cluster.nodes.assign(&SlotSet::from_iter([slot]), Some(id));
+    cluster.ownership().give_slot(slot, id, keys);
     if was_mine && id != me && cluster.nodes.me().slots.is_empty() {
         leave_empty(cluster, id);
     }
-    if id == me && cluster.open.importing.remove(&slot).is_some() {
+    if id == me && cluster.open.end_import(slot) {
         // The new owner must win over the old one's claim.
-        if cluster.bump_epoch() {
+        if cluster.ownership().bump_epoch() {
             let text = format!("ConfigEpoch updated after importing slot {slot}");
-            cluster.log(LogLevel::Notice, text);
+            cluster.around.log(LogLevel::Notice, text);
         }
         cluster.broadcast_pong(|_| true);
     } else if was_mine != (id == me) {
-        cluster.todo.announce = true;
+        cluster.around.want(Step::Announce);
     }
     Ok(())
 }
 
 /// This primary has given its last slot away.
 fn leave_empty(cluster: &mut Cluster, to: NodeId) {
-    let name = cluster.name_of(to);
-    if cluster.config.allow_replica_migration {
+    let name = cluster.nodes.name_of(to);
+    if cluster.around.config().allow_replica_migration {
         let text = format!(
             "Lost my last slot during slot migration. Reconfiguring myself as a replica of {name}"
         );
-        cluster.log(LogLevel::Notice, text);
-        cluster.become_replica_of(to, true);
+        cluster.around.log(LogLevel::Notice, text);
+        cluster.become_replica_of(to);
     } else {
         let text = format!("My last slot was migrated to node {name}. I am now an empty primary.");
-        cluster.log(LogLevel::Notice, text);
+        cluster.around.log(LogLevel::Notice, text);
     }
 }

@@ -1,9 +1,16 @@
-//! How a replica replaces its failed primary: when it stands, how it asks, when it has won.
+//! How a replica replaces its failed primary: when it stands, how it asks, when it has won. Packets
+//! are sent, and the role is taken, by the caller, whom a [`Move`] says what is due.
 
-use crate::bus::{Body, MessageFlags};
-use crate::core::Cluster;
+#[cfg(test)]
+mod tests;
+
+use crate::LogLevel;
+use crate::epochs::Epochs;
+use crate::manual_failover::ManualFailover;
 use crate::node::{Health, Node};
-use crate::{LogLevel, PrimaryLink};
+use crate::nodes::Nodes;
+use crate::progress::Progress;
+use crate::surroundings::{Step, Surroundings};
 use std::collections::BTreeSet;
 use tessera_slot::{Epoch, Millis, NodeId, Offset};
 
@@ -68,31 +75,54 @@ impl Election {
     }
 }
 
-impl Cluster {
+/// What an election wants next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Move {
+    /// Nothing now.
+    Wait,
+    /// The other replicas of this primary must know this one's offset to know their ranks.
+    TellReplicasOf(NodeId),
+    /// The voters are to be asked.
+    AskForVotes,
+    /// A majority has voted for this node, in this epoch.
+    Won(Epoch),
+}
+
+/// Changes how far this replica's election has come. Asking for votes takes a new epoch.
+pub(crate) struct Candidacy<'a> {
+    pub(crate) election: &'a mut Election,
+    pub(crate) epochs: &'a mut Epochs,
+    pub(crate) around: &'a mut Surroundings,
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) progress: &'a Progress,
+    pub(crate) manual: &'a ManualFailover,
+}
+
+impl Candidacy<'_> {
     /// Takes the next step of an election, if one is called for.
-    pub(crate) fn run_election(&mut self) {
+    pub(crate) fn proceed(&mut self) -> Move {
         let Some(primary) = self.primary_to_replace() else {
-            self.election = Election::default();
-            return;
+            *self.election = Election::default();
+            return Move::Wait;
         };
         match self.election.phase.clone() {
-            Phase::Idle => self.schedule_election(primary),
-            Phase::Waiting { at, rank, per_rank } => {
-                self.wait_for_election(primary, at, rank, per_rank);
-            }
+            Phase::Idle => self.schedule(primary),
+            Phase::Waiting { at, rank, per_rank } => self.wait(primary, at, rank, per_rank),
             Phase::Asking { epoch, votes, .. } if votes.len() >= self.nodes.quorum() => {
-                self.win_election(epoch);
+                self.around.log(LogLevel::Notice, "Failover election won: I'm the new primary.");
+                Move::Won(epoch)
             }
-            Phase::Asking { until, votes, .. } if self.now.mono >= until => {
+            Phase::Asking { until, votes, .. } if self.around.now() >= until => {
                 let (needed, got) = (self.nodes.quorum(), votes.len());
                 let text = format!(
                     "Currently unable to failover: Failover attempt expired. Needed quorum: \
                      {needed}. Number of votes received so far: {got}"
                 );
-                self.log(LogLevel::Notice, text);
-                self.schedule_election(primary);
+                self.around.log(LogLevel::Notice, text);
+                self.schedule(primary)
             }
-            Phase::Asking { .. } => {}
+            Phase::Asking { .. } => Move::Wait,
         }
     }
 
@@ -100,7 +130,7 @@ impl Cluster {
     fn primary_to_replace(&mut self) -> Option<NodeId> {
         let primary = self.nodes.me().primary()?;
         let node = self.nodes.get(primary)?;
-        if self.primary_link == PrimaryLink::Incomplete {
+        if self.progress.is_incomplete() {
             // It does not stand on command either: the data that only the primary has would be
             // lost.
             if node.has_failed() || self.manual.can_start() {
@@ -111,7 +141,8 @@ impl Cluster {
         if self.manual.can_start() {
             return Some(primary);
         }
-        if !node.has_failed() || node.slots.is_empty() || self.config.replica_no_failover {
+        let stands = !self.around.config().replica_no_failover;
+        if !node.has_failed() || node.slots.is_empty() || !stands {
             return None;
         }
         if self.data_is_too_old() {
@@ -126,52 +157,46 @@ impl Cluster {
 
     /// `cluster-replica-validity-factor`: how long ago this replica may have lost its primary.
     fn data_is_too_old(&self) -> bool {
-        let factor = self.config.replica_validity_factor;
-        let timeout = self.config.node_timeout;
-        let age = match self.primary_link {
-            PrimaryLink::Up { heard } => self.now.mono.since(heard),
-            PrimaryLink::Incomplete | PrimaryLink::Down { since: None } => u64::MAX,
-            PrimaryLink::Down { since: Some(since) } => self.now.mono.since(since),
-        };
-        let limit = self.config.repl_ping_period.saturating_add(timeout.saturating_mul(factor));
+        let config = self.around.config();
+        let (factor, timeout) = (config.replica_validity_factor, config.node_timeout);
+        let age = self.progress.age(self.around.now());
+        let limit = config.repl_ping_period.saturating_add(timeout.saturating_mul(factor));
         factor != 0 && age.saturating_sub(timeout) > limit
     }
 
     /// Says, now and then, why there is no election.
     fn complain(&mut self, why: &str) {
-        let now = self.now.mono;
+        let now = self.around.now();
         if self.election.complained_at.is_some_and(|at| now.since(at) < RELOG_AFTER) {
             return;
         }
         self.election.complained_at = Some(now);
-        self.log(LogLevel::Notice, format!("Currently unable to failover: {why}"));
+        self.around.log(LogLevel::Notice, format!("Currently unable to failover: {why}"));
     }
 
-    fn schedule_election(&mut self, primary: NodeId) {
-        let now = self.now.mono;
+    fn schedule(&mut self, primary: NodeId) -> Move {
+        let now = self.around.now();
         if self.manual.can_start() {
             self.election.phase = Phase::Waiting { at: now, rank: 0, per_rank: 0 };
-            self.log(LogLevel::Notice, "Start of election for a manual failover.");
-            self.wait_for_election(primary, now, 0, 0);
-            return;
+            self.around.log(LogLevel::Notice, "Start of election for a manual failover.");
+            return self.wait(primary, now, 0, 0);
         }
-        let delay = self.election_delay(primary);
+        let delay = self.delay(primary);
         let rank = self.rank(primary);
-        let wait = delay.fixed + self.rng.below(delay.random) + rank * delay.per_rank;
+        let wait = delay.fixed + self.around.rng().below(delay.random) + rank * delay.per_rank;
         let at = now.plus(wait);
         self.election.phase = Phase::Waiting { at, rank, per_rank: delay.per_rank };
-        let offset = self.offset;
+        let offset = self.progress.offset();
         let text = format!(
             "Start of election delayed for {wait} milliseconds (rank #{rank}, offset {offset})."
         );
-        self.log(LogLevel::Notice, text);
-        // The other replicas must know this one's offset to know their ranks.
-        self.broadcast_pong(|node| node.is_replica_of(primary));
+        self.around.log(LogLevel::Notice, text);
+        Move::TellReplicasOf(primary)
     }
 
-    fn election_delay(&self, primary: NodeId) -> Delay {
+    fn delay(&self, primary: NodeId) -> Delay {
         let health = self.nodes.get(primary).map(|node| node.health);
-        match (self.config.fast_failover, health) {
+        match (self.around.config().fast_failover, health) {
             (false, _) => DELAY,
             (true, Some(Health::Failed { gone: true, .. })) => GONE_DELAY,
             (true, _) => FAST_DELAY,
@@ -181,9 +206,10 @@ impl Cluster {
     /// How many replicas of the primary should stand before this one: those with more data, and of
     /// those with as much the ones with a smaller name.
     fn rank(&self, primary: NodeId) -> u64 {
-        let mine = (std::cmp::Reverse(self.offset), self.id());
+        let me = self.nodes.my_id();
+        let mine = (std::cmp::Reverse(self.progress.offset()), me);
         let better = |node: &&Node| {
-            node.id != self.id()
+            node.id != me
                 && !node.no_failover
                 && !node.has_failed()
                 && (std::cmp::Reverse(node.offset), node.id) < mine
@@ -191,8 +217,8 @@ impl Cluster {
         self.nodes.replicas_of(primary).filter(better).count() as u64
     }
 
-    fn wait_for_election(&mut self, primary: NodeId, at: Millis, rank: u64, per_rank: u64) {
-        let mut at = at;
+    fn wait(&mut self, primary: NodeId, at: Millis, rank: u64, per_rank: u64) -> Move {
+        let (mut at, now) = (at, self.around.now());
         if !self.manual.can_start() {
             let new_rank = self.rank(primary);
             if new_rank != rank {
@@ -200,67 +226,45 @@ impl Cluster {
                 at = Millis(base).plus(new_rank * per_rank);
                 self.election.phase = Phase::Waiting { at, rank: new_rank, per_rank };
                 let text = format!("Replica rank updated to #{new_rank}.");
-                self.log(LogLevel::Notice, text);
+                self.around.log(LogLevel::Notice, text);
             }
         }
-        if self.now.mono < at {
-            return;
+        if now < at {
+            return Move::Wait;
         }
-        if !self.manual.can_start()
-            && self.better_replica(primary, self.id(), self.offset).is_some()
-        {
-            let (at, rank) = (self.now.mono.plus(LOOK_EVERY), self.rank(primary));
+        if !self.manual.can_start() && self.waits_for_better(primary) {
+            let (at, rank) = (now.plus(LOOK_EVERY), self.rank(primary));
             self.election.phase = Phase::Waiting { at, rank, per_rank };
-            return;
+            return Move::Wait;
         }
-        self.ask_for_votes();
+        self.ask_for_votes()
     }
 
-    /// A replica of the failed primary that has more data than the candidate, lives, and is still
-    /// worth waiting for.
-    pub(crate) fn better_replica(
-        &self,
-        primary: NodeId,
-        candidate: NodeId,
-        offset: Offset,
-    ) -> Option<NodeId> {
-        let since = match self.nodes.get(primary)?.health {
-            Health::Failed { since, .. } => since,
-            _ => self.lost_data.gives_way_since().filter(|_| primary == self.id())?,
+    fn waits_for_better(&self, primary: NodeId) -> bool {
+        let candidate = (self.nodes.my_id(), self.progress.offset());
+        let failed = self.nodes.get(primary).and_then(Node::failed_since);
+        let better = |since| {
+            better_replica(self.nodes, primary, candidate, since, self.around.now()).is_some()
         };
-        if self.now.mono.since(since) >= PATIENCE {
-            return None;
-        }
-        let better = |node: &&Node| {
-            node.id != candidate
-                && node.id != self.id()
-                && node.offset > offset
-                && node.is_healthy()
-                && !node.no_failover
-                && node.data_received.is_some_and(|heard| heard >= since)
-        };
-        self.nodes.replicas_of(primary).find(better).map(|node| node.id)
+        failed.is_some_and(better)
     }
 
-    fn ask_for_votes(&mut self) {
-        self.epochs.current = self.epochs.current.next();
-        let epoch = self.epochs.current;
-        let until = self.now.mono.plus(self.attempt_length());
+    fn ask_for_votes(&mut self) -> Move {
+        let epoch = self.epochs.advance();
+        let until = self.around.now().plus(self.attempt_length());
         self.election.attempts = self.election.attempts.saturating_add(1);
         self.election.phase = Phase::Asking { epoch, until, votes: BTreeSet::new() };
-        self.log(LogLevel::Notice, format!("Starting a failover election for epoch {epoch}."));
-        let mut flags = MessageFlags::default();
-        if self.manual.is_under_way() {
-            flags |= MessageFlags::FORCE_ACK;
-        }
-        self.changed_durably();
-        self.broadcast(Body::AuthRequest, flags);
+        let text = format!("Starting a failover election for epoch {epoch}.");
+        self.around.log(LogLevel::Notice, text);
+        self.around.changed_durably();
+        Move::AskForVotes
     }
 
     /// How long votes are waited for before the next attempt.
     fn attempt_length(&self) -> u64 {
-        let longest = self.config.node_timeout.saturating_mul(2).max(MIN_ATTEMPT).saturating_mul(2);
-        if !self.config.fast_failover {
+        let config = self.around.config();
+        let longest = config.node_timeout.saturating_mul(2).max(MIN_ATTEMPT).saturating_mul(2);
+        if !config.fast_failover {
             return longest;
         }
         FAST_ATTEMPT.saturating_mul(1 << self.election.attempts.min(20)).min(longest)
@@ -274,37 +278,30 @@ impl Cluster {
             && in_epoch == *epoch
         {
             votes.insert(voter);
-            self.todo.election = true;
+            self.around.want(Step::Election);
         }
     }
+}
 
-    fn win_election(&mut self, epoch: Epoch) {
-        self.log(LogLevel::Notice, "Failover election won: I'm the new primary.");
-        let me = self.nodes.me_mut();
-        if me.config_epoch < epoch {
-            me.config_epoch = epoch;
-            let text = format!("configEpoch set to {epoch} after successful failover");
-            self.log(LogLevel::Notice, text);
-        }
-        self.state.was_elected();
-        self.replace_primary();
+/// A replica of a primary that has failed, or gives way, since a moment, which has more data than
+/// the candidate, lives, and is still worth waiting for.
+pub(crate) fn better_replica(
+    nodes: &Nodes,
+    primary: NodeId,
+    (candidate, offset): (NodeId, Offset),
+    since: Millis,
+    now: Millis,
+) -> Option<NodeId> {
+    if now.since(since) >= PATIENCE {
+        return None;
     }
-
-    /// Takes role and slots of this node's primary, and tells everybody.
-    pub(crate) fn replace_primary(&mut self) {
-        let Some(former) = self.nodes.me().primary() else { return };
-        let slots = match self.nodes.get(former) {
-            Some(node) => node.slots.set().clone(),
-            None => return,
-        };
-        let me = self.id();
-        self.set_primary_role(me);
-        self.nodes.assign(&slots, Some(me));
-        self.predecessor = Some((former, self.now.mono));
-        self.election = Election::default();
-        self.reset_manual_failover();
-        self.changed_durably();
-        self.update_state();
-        self.broadcast_pong(|_| true);
-    }
+    let better = |node: &&Node| {
+        node.id != candidate
+            && node.id != nodes.my_id()
+            && node.offset > offset
+            && node.is_healthy()
+            && !node.no_failover
+            && node.data_received.is_some_and(|heard| heard >= since)
+    };
+    nodes.replicas_of(primary).find(better).map(|node| node.id)
 }
