@@ -46,6 +46,8 @@ mod send;
 mod slot_sets;
 mod state;
 mod surroundings;
+#[cfg(test)]
+mod testing;
 mod tick;
 mod view;
 mod vote;
