@@ -87,3 +87,36 @@ impl Epochs {
         self.current == Epoch(0) || epoch.0 - self.limit.base.0.min(epoch.0) <= JUMP
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_far_ahead_is_not_believed() {
+        let mut epochs = Epochs::new(Millis(0), Epoch(5), Epoch(0));
+        // In this order: the time, the epoch, whether it is believed and so becomes the current.
+        let cases = [
+            (0, Epoch(5 + JUMP), true),
+            (999, Epoch(6 + JUMP), false),
+            (1000, Epoch(6 + JUMP), true),
+            (1000, Epoch(5 + 2 * JUMP), true),
+            (1000, Epoch(u64::MAX), false),
+            (1000, Epoch(0), true),
+        ];
+        for (now, epoch, expected) in cases {
+            let believed = epochs.is_believable(epoch, Millis(now));
+            assert_eq!(believed, expected, "{epoch} at {now} ms");
+            if believed {
+                epochs.current = epochs.current.max(epoch);
+            }
+        }
+    }
+
+    #[test]
+    fn a_node_that_knows_no_epoch_believes_what_can_be() {
+        let mut epochs = Epochs::new(Millis(0), Epoch(0), Epoch(0));
+        assert!(epochs.is_believable(Epoch::HIGHEST, Millis(0)));
+        assert!(!epochs.is_believable(Epoch(Epoch::HIGHEST.0 + 1), Millis(0)));
+    }
+}

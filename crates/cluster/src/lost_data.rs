@@ -124,3 +124,52 @@ fn all_replicas_are_empty(nodes: &Nodes) -> bool {
     replicas.peek().is_some()
         && replicas.all(|node| node.data_received.is_some() && node.offset.0 == 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{around, hear, pass, three_shards};
+
+    /// Primary 1, which has started empty.
+    fn empty_primary() -> (LostData, Nodes, Surroundings) {
+        let (mut lost, nodes, around) = (LostData::default(), three_shards(1), around());
+        lost.started_empty(&nodes, &around);
+        (lost, nodes, around)
+    }
+
+    #[test]
+    fn a_replica_with_data_is_given_way() {
+        let (mut lost, mut nodes, mut around) = empty_primary();
+        assert!(lost.withholds_data(&nodes));
+        assert_eq!(lost.tick(&nodes, &mut around), OwnFailure::Untold);
+        hear(&mut nodes, 4, 0, &around);
+        hear(&mut nodes, 5, 100, &around);
+        assert_eq!(lost.tick(&nodes, &mut around), OwnFailure::Tell);
+        assert_eq!(lost.gives_way_since(), Some(around.now()));
+        assert_eq!(lost.tick(&nodes, &mut around), OwnFailure::Untold);
+        pass(&mut around, TELL_EVERY);
+        assert_eq!(lost.tick(&nodes, &mut around), OwnFailure::Tell, "now and then again");
+        pass(&mut around, MIN_GIVES_WAY);
+        assert_eq!(lost.tick(&nodes, &mut around), OwnFailure::Untold);
+        assert!(!lost.withholds_data(&nodes), "nobody has taken over");
+    }
+
+    #[test]
+    fn where_nobody_has_data_it_serves() {
+        let (mut lost, mut nodes, mut around) = empty_primary();
+        hear(&mut nodes, 4, 0, &around);
+        let _ = lost.tick(&nodes, &mut around);
+        assert!(lost.withholds_data(&nodes), "the other replica has not spoken");
+        hear(&mut nodes, 5, 0, &around);
+        let _ = lost.tick(&nodes, &mut around);
+        assert!(!lost.withholds_data(&nodes));
+
+        let (mut lost, nodes, mut around) = empty_primary();
+        pass(&mut around, MIN_ASKING - 1);
+        let _ = lost.tick(&nodes, &mut around);
+        assert!(lost.withholds_data(&nodes));
+        pass(&mut around, 1);
+        let _ = lost.tick(&nodes, &mut around);
+        assert!(!lost.withholds_data(&nodes), "their silence is not waited for for ever");
+    }
+}

@@ -166,3 +166,46 @@ impl ManualFailover {
 fn end_after(timeouts: u64, around: &Surroundings) -> Millis {
     around.now().plus(around.config().manual_failover_timeout.saturating_mul(timeouts))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{around, effects, id, pass, three_shards};
+
+    #[test]
+    fn a_replica_stands_once_it_has_all_that_its_primary_wrote() {
+        let (nodes, mut around) = (three_shards(4), around());
+        let (mut manual, mut progress) = (ManualFailover::default(), Progress::none());
+        manual.begin(&mut around);
+        let mut paused = |manual: &mut ManualFailover, sender, offset, progress: &Progress| {
+            manual.primary_has_paused(&nodes, progress, &mut around, (id(sender), Offset(offset)))
+        };
+        assert_eq!(paused(&mut manual, 2, 0, &progress), Next::Wait, "another primary");
+        assert_eq!(paused(&mut manual, 1, 100, &progress), Next::Wait);
+        assert_eq!(paused(&mut manual, 1, 0, &progress), Next::Wait, "the first word counts");
+        progress.set_offset(Offset(99));
+        assert_eq!(manual.stand_if_caught_up(&progress, &mut around), Next::Wait);
+        progress.set_offset(Offset(100));
+        assert_eq!(manual.stand_if_caught_up(&progress, &mut around), Next::Stand);
+        assert!(manual.can_start());
+    }
+
+    #[test]
+    fn a_primary_pauses_for_its_own_replica_and_resumes_in_time() {
+        let (nodes, mut around) = (three_shards(1), around());
+        let mut manual = ManualFailover::default();
+        manual.take_start(&nodes, &mut around, id(3));
+        assert_eq!(manual, ManualFailover::None, "not for another primary");
+        manual.take_start(&nodes, &mut around, id(4));
+        let until = around.now().plus(10_000);
+        assert_eq!(effects(&mut around).0, [Effect::PauseWrites { until }]);
+        assert_eq!(manual.tick(&mut around), Next::Wait, "the offset is not final yet");
+        assert_eq!(manual.writes_paused(), Next::Ping(id(4)));
+        pass(&mut around, 5000);
+        assert_eq!(manual.tick(&mut around), Next::Ping(id(4)));
+        pass(&mut around, 1);
+        assert_eq!(manual.tick(&mut around), Next::Wait);
+        assert_eq!(effects(&mut around).0, [Effect::ResumeWrites]);
+        assert!(!manual.is_under_way());
+    }
+}

@@ -68,3 +68,46 @@ fn longest_orphan(nodes: &Nodes, now: Millis) -> Option<NodeId> {
         |node: &&Node| node.orphaned_since.is_some_and(|since| now.since(since) > ORPHANED_FOR);
     nodes.others().filter(due).min_by_key(|node| node.orphaned_since).map(|node| node.id)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{around, id, node, pass, three_shards};
+
+    /// Replica 4 or 5 of primary 1, whose primary has two, beside primary 3, which has lost its own.
+    fn spare(me: u8) -> (Nodes, Surroundings) {
+        let mut nodes = three_shards(me);
+        node(&mut nodes, 3).had_replicas = true;
+        (nodes, around())
+    }
+
+    /// Where the node goes after it has seen an orphan for so long.
+    fn goes_after(millis: u64, nodes: &mut Nodes, around: &mut Surroundings) -> Option<NodeId> {
+        assert_eq!(orphan_to_join(nodes, around, true), None, "not at first sight");
+        pass(around, millis);
+        orphan_to_join(nodes, around, true)
+    }
+
+    #[test]
+    fn the_smallest_name_of_the_largest_shard_goes() {
+        let (mut nodes, mut around) = spare(4);
+        assert_eq!(goes_after(ORPHANED_FOR, &mut nodes, &mut around), None, "too early");
+        let (mut nodes, mut around) = spare(4);
+        assert_eq!(goes_after(ORPHANED_FOR + 1, &mut nodes, &mut around), Some(id(3)));
+        let (mut nodes, mut around) = spare(5);
+        assert_eq!(goes_after(ORPHANED_FOR + 1, &mut nodes, &mut around), None, "not both");
+    }
+
+    #[test]
+    fn a_primary_that_never_had_replicas_is_no_orphan() {
+        let (mut nodes, mut around) = (three_shards(4), around());
+        assert_eq!(goes_after(ORPHANED_FOR + 1, &mut nodes, &mut around), None);
+    }
+
+    #[test]
+    fn the_last_working_replica_stays() {
+        let (mut nodes, mut around) = spare(4);
+        crate::testing::fail(&mut nodes, 5, &around);
+        assert_eq!(goes_after(ORPHANED_FOR + 1, &mut nodes, &mut around), None);
+    }
+}
