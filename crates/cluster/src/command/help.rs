@@ -1,6 +1,6 @@
 //! CLUSTER HELP.
 
-use super::{Answer, CommandContext};
+use super::context::{Answer, CommandContext};
 use crate::core::Cluster;
 use tessera_resp::Value;
 

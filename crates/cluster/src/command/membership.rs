@@ -1,6 +1,6 @@
 //! MEET, FORGET, RESET, and the epochs.
 
-use super::{Answer, CommandContext, integer, ok, printable, unknown_node};
+use super::context::{Answer, CommandContext, integer, node_named, ok, printable, unknown_node};
 use crate::core::Cluster;
 use crate::epochs::JUMP;
 use crate::guests::handshake_in_progress;
@@ -35,7 +35,7 @@ pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]
 }
 
 pub(super) fn forget(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]) -> Answer {
-    let Some(id) = cluster.node_named(argv[0]) else {
+    let Some(id) = node_named(cluster, argv[0]) else {
         let banned = NodeId::from_hex(argv[0]).is_ok_and(|id| cluster.forgotten.contains(id));
         return if banned { ok() } else { Err(unknown_node(argv[0])) };
     };
@@ -56,7 +56,7 @@ pub(super) fn count_failure_reports(
     _: &CommandContext<'_>,
     argv: &[&[u8]],
 ) -> Answer {
-    let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
+    let id = node_named(cluster, argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
     Ok(Value::Integer(cluster.detection().reports_about(id) as i64))
 }
 

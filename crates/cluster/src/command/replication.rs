@@ -1,6 +1,6 @@
 //! REPLICATE, REPLICAS, FAILOVER.
 
-use super::{Answer, CommandContext, ok, unknown_node};
+use super::context::{Answer, CommandContext, node_named, ok, unknown_node};
 use crate::LogLevel;
 use crate::bus::Body;
 use crate::core::Cluster;
@@ -12,7 +12,7 @@ pub(super) fn replicate(
     context: &CommandContext<'_>,
     argv: &[&[u8]],
 ) -> Answer {
-    let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
+    let id = node_named(cluster, argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
     if id == cluster.id() {
         return Err("ERR Can't replicate myself".to_owned());
     }
@@ -36,7 +36,7 @@ pub(super) fn replicas(
     context: &CommandContext<'_>,
     argv: &[&[u8]],
 ) -> Answer {
-    let id = cluster.node_named(argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
+    let id = node_named(cluster, argv[0]).ok_or_else(|| unknown_node(argv[0]))?;
     if cluster.nodes.get(id).is_some_and(|node| node.is_replica()) {
         return Err("ERR The specified node is not a master".to_owned());
     }

@@ -1,6 +1,6 @@
 //! INFO, NODES, LINKS, MYID, MYSHARDID.
 
-use super::{Answer, CommandContext};
+use super::context::{Answer, CommandContext};
 use crate::bus::MessageType;
 use crate::core::Cluster;
 use crate::describe::Reader;

@@ -1,6 +1,6 @@
 //! SLOTS and SHARDS: the topology for clients.
 
-use super::{Answer, CommandContext};
+use super::context::{Answer, CommandContext};
 use crate::PreferredEndpoint;
 use crate::core::Cluster;
 use crate::node::{Node, ShardId};

@@ -1,6 +1,8 @@
 //! ADDSLOTS, DELSLOTS and their ranges, FLUSHSLOTS, SETSLOT.
 
-use super::{Answer, CommandContext, arity, integer, ok, printable, slot, unknown_node};
+use super::context::{
+    Answer, CommandContext, arity, integer, node_named, ok, printable, slot, unknown_node,
+};
 use crate::LogLevel;
 use crate::core::Cluster;
 use crate::surroundings::Step;
@@ -143,7 +145,7 @@ fn check_options(options: &[&[u8]]) -> Result<(), String> {
 
 /// A node that slots may move from or to.
 fn peer(cluster: &Cluster, name: &[u8]) -> Result<NodeId, String> {
-    let Some(id) = cluster.node_named(name) else {
+    let Some(id) = node_named(cluster, name) else {
         return Err(format!("ERR I don't know about node {}", printable(name)));
     };
     primary(cluster, id)
@@ -187,7 +189,7 @@ fn set_owner(
     slot: Slot,
     name: &[u8],
 ) -> Result<(), String> {
-    let id = cluster.node_named(name).ok_or_else(|| unknown_node(name))?;
+    let id = node_named(cluster, name).ok_or_else(|| unknown_node(name))?;
     let id = primary(cluster, id)?;
     let was_mine = cluster.nodes.me().slots.contains(slot);
     let keys = context.keyspace.keys_in_slot(slot);

@@ -136,7 +136,7 @@ fn a_majority_of_votes_of_the_epoch_wins() {
     assert!(effects(&mut replica.around).1, "which is on disk before anybody is asked");
 
     // A vote of before, a replica's, and the same vote twice are none.
-    for (voter, epoch) in [(2, 5), (5, 6), (2, 6), (2, 6)] {
+    for (voter, epoch) in [(3, 5), (5, 6), (2, 6), (2, 6)] {
         replica.borrow().take_vote(id(voter), Epoch(epoch));
         assert_eq!(replica.proceed(), Move::Wait, "node {voter}, epoch {epoch}");
     }
@@ -190,10 +190,14 @@ fn a_replica_stands_only_where_it_should() {
 
 #[test]
 fn an_operator_need_not_wait() {
-    let mut replica = Replica::new(100);
+    let mut replica = Replica::orphaned(100);
     hear(&mut replica.nodes, 5, 200, &replica.around);
     replica.manual = ManualFailover::Ready { end: Millis(START + 5000) };
-    assert_eq!(replica.proceed(), Move::AskForVotes);
+    assert_eq!(replica.proceed(), Move::AskForVotes, "though a better replica lives");
+
+    let mut eager = Replica::new(100);
+    eager.manual = replica.manual;
+    assert_eq!(eager.proceed(), Move::AskForVotes, "though the primary lives");
 
     let mut partial = Replica::new(100);
     partial.manual = replica.manual;
@@ -208,6 +212,7 @@ fn an_election_ends_when_the_primary_is_back() {
     assert_eq!(replica.proceed_when_due(), Move::AskForVotes);
     node(&mut replica.nodes, 1).health = Health::Ok;
     assert_eq!(replica.proceed(), Move::Wait);
+    assert_eq!(replica.election.due(), None);
     replica.borrow().take_vote(id(2), Epoch(6));
     replica.borrow().take_vote(id(3), Epoch(6));
     assert_eq!(replica.proceed(), Move::Wait);

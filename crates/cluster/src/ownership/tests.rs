@@ -144,6 +144,18 @@ fn a_primary_that_has_lost_a_slot_drops_the_keys() {
 }
 
 #[test]
+fn a_primary_without_slots_follows_a_newer_one_of_its_shard() {
+    for (epoch, follows) in [(9, true), (1, false)] {
+        let mut empty = Owner::new(1);
+        empty.borrow().flush_slots();
+        let outcomes = empty.claim(4, epoch, SlotSet::EMPTY);
+        assert_eq!(outcomes.contains(&Outcome::NowReplica), follows, "epoch {epoch}");
+    }
+    let mut serving = Owner::new(1);
+    assert_eq!(serving.claim(4, 9, SlotSet::EMPTY), [], "one with slots does not");
+}
+
+#[test]
 fn a_primary_follows_into_another_shard_only_where_replicas_migrate() {
     for allow_replica_migration in [true, false] {
         let mut loser = Owner::new(1);
