@@ -57,12 +57,6 @@ impl Cluster {
         place.is_free
     }
 
-    /// A node has told its name: its record and its links get it.
-    pub(crate) fn rename_node(&mut self, old: NodeId, new: NodeId) {
-        self.nodes.rename(old, new);
-        self.links.rename(old, new);
-    }
-
     /// Takes a node out of the table, with its links and every reference to it.
     pub(crate) fn remove_node(&mut self, id: NodeId) {
         self.links.close_of(&mut self.nodes, &mut self.around, id);

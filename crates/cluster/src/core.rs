@@ -1,8 +1,8 @@
 //! The node's state and the calls of its contract.
 //!
 //! Each concern keeps its own state in a type of its own, and changes it itself. Where that takes
-//! more than one of them, its handler borrows those that it changes: [`Ownership`], [`Candidacy`],
-//! [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another. They give what
+//! more than one of them, its handler borrows those that it changes: [`Membership`], [`Ownership`],
+//! [`Candidacy`], [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another. They give what
 //! follows as a value, and `consequences.rs` acts on that.
 
 use crate::attention::Attention;
@@ -14,6 +14,7 @@ use crate::forgotten::Forgotten;
 use crate::links::Links;
 use crate::lost_data::LostData;
 use crate::manual_failover::ManualFailover;
+use crate::membership::Membership;
 use crate::nodes::Nodes;
 use crate::nodes_conf::{self, Loaded, NodesConfError};
 use crate::open_slots::OpenSlots;
@@ -206,6 +207,15 @@ impl Cluster {
     pub(crate) fn register(&self) -> Register<'_> {
         let now = self.around.clocks();
         Register { nodes: &self.nodes, links: &self.links, open: &self.open, now }
+    }
+
+    pub(crate) fn membership(&mut self) -> Membership<'_> {
+        Membership {
+            nodes: &mut self.nodes,
+            links: &mut self.links,
+            forgotten: &mut self.forgotten,
+            around: &mut self.around,
+        }
     }
 
     pub(crate) fn ownership(&mut self) -> Ownership<'_> {

@@ -55,11 +55,7 @@ impl Cluster {
         let mut node = Node::new(entry.node, shard, now);
         node.source = Some(source);
         node.address = address_in(entry, self.around.config());
-        if entry.flags.has(NodeFlags::PRIMARY) {
-            node.role = Role::Primary;
-        } else if entry.flags.has(NodeFlags::REPLICA) {
-            node.role = Role::Replica { of: None };
-        }
+        node.role = Role::told_by(entry.flags);
         if entry.flags.has(NodeFlags::FAIL) {
             node.health = Health::Failed { since: now, gone: false };
         }

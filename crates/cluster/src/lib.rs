@@ -31,6 +31,7 @@ mod inspect;
 mod links;
 mod lost_data;
 mod manual_failover;
+mod membership;
 mod node;
 mod nodes;
 mod nodes_conf;

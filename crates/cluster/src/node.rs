@@ -23,6 +23,19 @@ pub(crate) enum Role {
     },
 }
 
+impl Role {
+    /// The role that flags in a packet tell. They do not say whose replica a replica is.
+    pub(crate) fn told_by(flags: NodeFlags) -> Role {
+        if flags.has(NodeFlags::PRIMARY) {
+            Role::Primary
+        } else if flags.has(NodeFlags::REPLICA) {
+            Role::Replica { of: None }
+        } else {
+            Role::Unknown
+        }
+    }
+}
+
 /// How reachable a node is, to us and to the cluster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Health {

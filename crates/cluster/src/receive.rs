@@ -2,8 +2,7 @@
 
 use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
 use crate::core::Cluster;
-use crate::guests::handshake_in_progress;
-use crate::node::{Address, Node, Role, ShardId, Source, Stage};
+use crate::membership::Answerer;
 use crate::{Effect, LinkId, LogLevel, LogTopic};
 use tessera_slot::{Epoch, NodeId};
 
@@ -181,28 +180,32 @@ impl Cluster {
         kind: PingKind,
     ) -> Go {
         if kind != PingKind::Pong {
-            let is_refused = sender.is_none()
-                && kind == PingKind::Meet
-                && !self.begin_handshake_with_guest(link, header);
+            let is_refused =
+                sender.is_none() && kind == PingKind::Meet && !self.receive_guest(link, header);
             if !is_refused {
-                self.learn_own_ip(link, kind);
+                self.membership().learn_own_ip(link, kind);
             }
             self.send_ping(link, PingKind::Pong);
         }
         if let Some(id) = sender {
-            self.handshake_done(id);
+            self.membership().handshake_done(id);
         }
-        if let LinkId::Outgoing(_) = link
-            && let Go::Stop = self.check_name(link, sender, header)
-        {
-            return Go::Stop;
+        if let LinkId::Outgoing(_) = link {
+            match self.membership().check_name(link, sender, header) {
+                Answerer::Expected => {}
+                Answerer::KnownAlready { handshake } => {
+                    self.remove_node(handshake);
+                    return Go::Stop;
+                }
+                Answerer::Other => return Go::Stop,
+            }
         }
         if let Some(id) = sender {
             if let Some(node) = self.nodes.get_mut(id) {
                 node.no_failover = header.flags.has(NodeFlags::NOFAILOVER);
             }
             if kind == PingKind::Ping {
-                self.take_address(id, link, header);
+                self.membership().take_address(id, link, header);
             }
         }
         if kind == PingKind::Pong {
@@ -211,130 +214,21 @@ impl Cluster {
         Go::On
     }
 
-    fn learn_own_ip(&mut self, link: LinkId, kind: PingKind) {
-        let me = self.nodes.me();
-        let wanted = kind == PingKind::Meet || me.address.ip.is_none();
-        let announced = self.around.config().announce_ip.parse::<std::net::IpAddr>().is_ok();
-        let local = self.links.get(link).and_then(|known| known.local);
-        if let Some(ip) = local
-            && wanted
-            && !announced
-            && me.address.ip != Some(ip)
-        {
-            self.nodes.me_mut().address.ip = Some(ip);
-            let text = format!("IP address for this node updated to {ip}");
-            self.around.log_limited(LogTopic::Address, LogLevel::Notice, text);
-            self.around.changed();
+    /// Somebody unknown has introduced itself. False if it is refused.
+    fn receive_guest(&mut self, link: LinkId, header: &Header) -> bool {
+        let Some((address, source)) = self.membership().guest(link, header) else { return false };
+        let has_place = self.make_place(source);
+        if has_place {
+            self.membership().meet_guest(link, header, (address, source));
         }
-    }
-
-    /// Somebody unknown has introduced itself: meet it in turn, to learn its name over a link that
-    /// we have opened ourselves. False if that is not to be, or under way already.
-    fn begin_handshake_with_guest(&mut self, link: LinkId, header: &Header) -> bool {
-        let address = self.address_in(link, header);
-        let is_bound = self.links.node_of(link).is_some();
-        let peer = self.links.get(link).and_then(|known| known.peer);
-        let Some(source) = peer.map(Source::Guest) else { return false };
-        if is_bound
-            || address.ip.is_none()
-            || handshake_in_progress(&self.nodes, &address)
-            || !self.make_place(source)
-        {
-            return false;
-        }
-        let id = self.begin_handshake(address, Some(source));
-        if let Some(node) = self.nodes.get_mut(id) {
-            node.extensions = header.message_flags.has(MessageFlags::EXT_DATA);
-        }
-        self.links.bind(&mut self.nodes, &mut self.around, id, link);
-        self.open_link(id);
-        true
-    }
-
-    /// Takes in a node to make its acquaintance, which the operator asks for, or itself.
-    pub(crate) fn begin_handshake(&mut self, address: Address, source: Option<Source>) -> NodeId {
-        let (id, shard) = (self.around.rng().node_id(), ShardId(self.around.rng().node_id()));
-        let mut node = Node::new(id, shard, self.around.now());
-        node.stage = Stage::Handshake;
-        node.source = source;
-        node.send_meet = source.is_none();
-        node.address = address;
-        // Neither clients nor the file learn of it before its name is known.
-        self.nodes.insert(node);
-        id
-    }
-
-    fn address_in(&self, link: LinkId, header: &Header) -> Address {
-        let peer = self.links.get(link).and_then(|known| known.peer);
-        let ports = (header.port, header.secondary_port);
-        let base_is_tls = self.around.config().base_port_is_tls();
-        Address::from_wire(header.ip.or(peer), ports, header.bus_port, base_is_tls)
-    }
-
-    fn handshake_done(&mut self, id: NodeId) {
-        let Some(node) = self.nodes.get_mut(id) else { return };
-        if std::mem::take(&mut node.send_meet) {
-            let name = self.nodes.name_of(id);
-            let text = format!("Successfully completed handshake with {name}");
-            self.around.log_limited(LogTopic::Handshake, LogLevel::Notice, text);
-        }
-    }
-
-    /// On a link that we have opened: is this the node we wanted to reach?
-    fn check_name(&mut self, link: LinkId, sender: Option<NodeId>, header: &Header) -> Go {
-        let Some(id) = self.links.node_of(link) else { return Go::Stop };
-        let Some(node) = self.nodes.get_mut(id) else { return Go::Stop };
-        if node.in_handshake() {
-            if let Some(known) = sender {
-                // Met again, perhaps at a new address.
-                let address = self.address_in(link, header);
-                self.links.set_address(&mut self.nodes, &mut self.around, known, address);
-                self.remove_node(id);
-                return Go::Stop;
-            }
-            if header.flags.has(NodeFlags::PRIMARY) {
-                node.role = Role::Primary;
-            } else if header.flags.has(NodeFlags::REPLICA) {
-                node.role = Role::Replica { of: None };
-            }
-            self.forgotten.lift(header.sender);
-            self.rename_node(id, header.sender);
-            self.nodes.prove(header.sender);
-            self.around.changed();
-        } else if id != header.sender {
-            let text = format!("PONG contains mismatching sender ID. About node {id}");
-            self.around.log_limited(LogTopic::Packet, LogLevel::Notice, text);
-            if let Some(node) = self.nodes.get_mut(id) {
-                node.address = Address::default();
-            }
-            self.close_link(link);
-            self.around.changed();
-            return Go::Stop;
-        }
-        Go::On
-    }
-
-    /// A node that pings us from another address than we know has moved.
-    fn take_address(&mut self, id: NodeId, link: LinkId, header: &Header) {
-        let own_link = self.nodes.get(id).and_then(|node| node.link);
-        if own_link != Some(link) {
-            let address = self.address_in(link, header);
-            self.links.set_address(&mut self.nodes, &mut self.around, id, address);
-        }
+        has_place
     }
 
     fn take_pong(&mut self, link: LinkId) {
         let LinkId::Outgoing(_) = link else { return };
         let Some(id) = self.links.node_of(link) else { return };
-        let (now, heard) = (self.around.now(), self.attention.hearing_time(self.around.now()));
-        if let Some(node) = self.nodes.get_mut(id) {
-            node.pong_received = Some(now);
-            node.heard(heard);
-            node.ping_sent = None;
-            node.reached = true;
-            node.hung_up = false;
-        }
-        self.nodes.prove(id);
+        let heard = self.attention.hearing_time(self.around.now());
+        self.membership().take_pong(id, heard);
         self.detection().clear_suspicion(id);
     }
 }

@@ -3,7 +3,6 @@
 use super::context::{Answer, CommandContext, integer, node_named, ok, printable, unknown_node};
 use crate::core::Cluster;
 use crate::epochs::JUMP;
-use crate::guests::handshake_in_progress;
 use crate::node::{Address, ShardId};
 use crate::surroundings::Step;
 use crate::{ClusterConfig, LogLevel};
@@ -27,10 +26,7 @@ pub(super) fn meet(cluster: &mut Cluster, _: &CommandContext<'_>, argv: &[&[u8]]
     };
     let base_is_tls = cluster.around.config().base_port_is_tls();
     let address = Address::from_wire(Some(ip), (port, 0), bus_port, base_is_tls);
-    if !handshake_in_progress(&cluster.nodes, &address) {
-        let id = cluster.begin_handshake(address, None);
-        cluster.open_link(id);
-    }
+    cluster.membership().meet(address);
     ok()
 }
 
@@ -128,7 +124,7 @@ fn reset_identity(cluster: &mut Cluster) {
     cluster.ownership().reset_epochs();
     let old = cluster.id();
     cluster.nodes.set_shard(old, shard);
-    cluster.rename_node(old, id);
+    cluster.membership().rename(old, id);
     cluster.around.log(LogLevel::Notice, "configEpoch set to 0 via CLUSTER RESET HARD");
     cluster.around.log(LogLevel::Notice, format!("Node hard reset, now I'm {id}"));
 }
