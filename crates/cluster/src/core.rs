@@ -2,8 +2,8 @@
 //!
 //! Each concern keeps its own state in a type of its own, and changes it itself. Where that takes
 //! more than one of them, its handler borrows those that it changes: [`Membership`], [`Ownership`],
-//! [`Candidacy`], [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another. They give what
-//! follows as a value, and `consequences.rs` acts on that.
+//! [`Candidacy`], [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another.
+//! They give what follows as a value, and `consequences.rs` acts on that.
 
 use crate::attention::Attention;
 use crate::describe::Register;

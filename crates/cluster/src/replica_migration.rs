@@ -11,8 +11,8 @@ use tessera_slot::{Millis, NodeId};
 /// A primary must be without replicas for this long first, in milliseconds.
 const ORPHANED_FOR: u64 = 5000;
 
-/// The orphaned primary that this node is to replicate from now on. Changes since when which primary
-/// is without replicas.
+/// The orphaned primary that this node is to replicate from now on. Notes since when a primary is
+/// without replicas.
 pub(crate) fn orphan_to_join(
     nodes: &mut Nodes,
     around: &mut Surroundings,
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::testing::{around, id, node, pass, three_shards};
 
-    /// Replica 4 or 5 of primary 1, whose primary has two, beside primary 3, which has lost its own.
+    /// Replica 4 or 5 of primary 1, which has both, beside primary 3, which has lost its own.
     fn spare(me: u8) -> (Nodes, Surroundings) {
         let mut nodes = three_shards(me);
         node(&mut nodes, 3).had_replicas = true;

@@ -57,7 +57,7 @@ pub(crate) fn effects(around: &mut Surroundings) -> (Vec<Effect>, bool) {
 /// The slots of primaries 1 to 3.
 pub(crate) const SLOTS: [RangeInclusive<u16>; 3] = [0..=5460, 5461..=10_922, 10_923..=16_383];
 
-/// Primaries 1 to 3 with config epochs 1 to 3, and replicas 4 and 5 of primary 1. This node is `me`.
+/// Primaries 1 to 3 with config epochs 1 to 3, replicas 4 and 5 of primary 1. This node is `me`.
 pub(crate) fn three_shards(me: u8) -> Nodes {
     let mut all: Vec<Node> = (1..=5).map(member).collect();
     let me = all.remove(usize::from(me) - 1);
