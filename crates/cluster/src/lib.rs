@@ -9,13 +9,15 @@
 //! Here are membership and gossip, failure detection, elections, slot ownership by config epochs,
 //! manual failover, the CLUSTER commands, the bus codec ([`bus`]) and nodes.conf.
 //!
+//! Each of these concerns is a module that keeps its own state, and whose handlers borrow what they
+//! change. They neither send packets nor call each other. Only `core/` has the whole node: it takes
+//! events and commands, asks the handlers, and acts on the outcomes that they give.
+//!
 //! Deliberately not here: sockets, files, threads, any clock or random source, keys.
 
 mod attention;
 pub mod bus;
-mod command;
 mod config;
-mod consequences;
 mod core;
 mod describe;
 mod effect;
@@ -26,8 +28,6 @@ mod failure;
 mod forgotten;
 mod gossip;
 mod guests;
-mod hearsay;
-mod inspect;
 mod links;
 mod lost_data;
 mod manual_failover;
@@ -39,25 +39,20 @@ mod open_slots;
 mod outbox;
 mod ownership;
 mod progress;
-mod receive;
 mod replica_migration;
 mod rng;
 mod routing;
-mod send;
 mod slot_sets;
 mod state;
 mod surroundings;
 #[cfg(test)]
 mod testing;
-mod tick;
 mod view;
 mod vote;
 
-pub use crate::core::Cluster;
-pub use command::{CommandContext, Keyspace};
+pub use crate::core::{Claims, Cluster, CommandContext, Keyspace, Member, Snapshot};
 pub use config::{ClusterConfig, PreferredEndpoint};
 pub use effect::{Batch, Effect, LogLevel, LogTopic, NodesConf};
 pub use event::{Event, LinkDownReason, LinkId, Now, PrimaryLink};
-pub use inspect::{Claims, Member, Snapshot};
 pub use nodes_conf::NodesConfError;
 pub use view::{ClusterState, FailReason, NodeView, RoutingView, ViewRole};

@@ -1,9 +1,9 @@
 //! Packets out: the header that all of them carry, and whom they go to.
 
+use super::Cluster;
 use crate::LinkId;
 use crate::attention::TICK;
 use crate::bus::{self, Body, Header, MessageFlags, Packet, PingKind, Publish};
-use crate::core::Cluster;
 use crate::gossip;
 use crate::node::Node;
 use crate::surroundings::Step;
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tessera_slot::NodeId;
 
 impl Cluster {
-    pub(crate) fn send_ping(&mut self, link: LinkId, kind: PingKind) {
+    pub(super) fn send_ping(&mut self, link: LinkId, kind: PingKind) {
         let now = self.around.now();
         let node = self.links.node_of(link);
         let extensions = match node.and_then(|id| self.nodes.get(id)) {
@@ -39,21 +39,21 @@ impl Cluster {
     }
 
     /// Pings a node, if its link is up.
-    pub(crate) fn ping(&mut self, id: NodeId) {
+    pub(super) fn ping(&mut self, id: NodeId) {
         if let Some(link) = self.link_to(id) {
             self.send_ping(link, PingKind::Ping);
         }
     }
 
     /// Pings the nodes of a kind.
-    pub(crate) fn ping_all(&mut self, wanted: impl Fn(&Node) -> bool) {
+    pub(super) fn ping_all(&mut self, wanted: impl Fn(&Node) -> bool) {
         for link in self.targets(wanted) {
             self.send_ping(link, PingKind::Ping);
         }
     }
 
     /// Announces this node's state to the nodes of a kind.
-    pub(crate) fn broadcast_pong(&mut self, wanted: impl Fn(&Node) -> bool) {
+    pub(super) fn broadcast_pong(&mut self, wanted: impl Fn(&Node) -> bool) {
         for link in self.targets(wanted) {
             self.send_ping(link, PingKind::Pong);
         }
@@ -61,7 +61,7 @@ impl Cluster {
 
     /// Tells all of what a command has changed: at once, but once in a tick at most, since an
     /// operator may give thousands of slots one by one.
-    pub(crate) fn announce_if_due(&mut self) {
+    pub(super) fn announce_if_due(&mut self) {
         let now = self.around.now();
         let is_due = self.last_announcement.is_none_or(|at| now.since(at) >= TICK);
         if is_due && self.around.take_wanted(Step::Announce) {
@@ -70,7 +70,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn send_to(&mut self, id: NodeId, body: Body) {
+    pub(super) fn send_to(&mut self, id: NodeId, body: Body) {
         if let Some(link) = self.link_to(id) {
             let packet = self.packet(body, MessageFlags::default());
             self.send_to_links(&[link], &packet);
@@ -78,14 +78,14 @@ impl Cluster {
     }
 
     /// Sends to every node whose handshake is complete.
-    pub(crate) fn broadcast(&mut self, body: Body, flags: MessageFlags) {
+    pub(super) fn broadcast(&mut self, body: Body, flags: MessageFlags) {
         let packet = self.packet(body, flags);
         let targets = self.targets(|_| true);
         self.send_to_links(&targets, &packet);
     }
 
     /// Passes a client's message to the other nodes; with SPUBLISH to those of this shard.
-    pub(crate) fn publish(&mut self, channel: Vec<u8>, message: Vec<u8>, sharded: bool) {
+    pub(super) fn publish(&mut self, channel: Vec<u8>, message: Vec<u8>, sharded: bool) {
         let shard = self.nodes.me().shard;
         let targets = self.targets(|node| !sharded || node.shard == shard);
         if targets.is_empty() {
@@ -104,7 +104,7 @@ impl Cluster {
     }
 
     /// A node's own link, if it is up.
-    pub(crate) fn link_to(&self, id: NodeId) -> Option<LinkId> {
+    pub(super) fn link_to(&self, id: NodeId) -> Option<LinkId> {
         self.links.to(self.nodes.get(id)?)
     }
 

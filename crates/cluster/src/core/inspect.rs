@@ -1,6 +1,6 @@
 //! The node's state as plain data, for tests, simulation and metrics.
 
-use crate::core::Cluster;
+use super::Cluster;
 use crate::{ClusterState, RoutingView, ViewRole};
 use std::sync::Arc;
 use tessera_slot::{Epoch, NodeId, SlotSet};

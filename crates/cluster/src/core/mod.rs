@@ -3,7 +3,16 @@
 //! Each concern keeps its own state in a type of its own, and changes it itself. Where that takes
 //! more than one of them, its handler borrows those that it changes: [`Membership`], [`Ownership`],
 //! [`Candidacy`], [`Voter`] and [`FailureDetection`]. None of them sends a packet or calls another.
-//! They give what follows as a value, and `consequences.rs` acts on that.
+//! They give what follows as a value, and `consequences.rs` acts on that. Only the modules below
+//! this one see the whole node.
+
+mod command;
+mod consequences;
+mod hearsay;
+mod inspect;
+mod receive;
+mod send;
+mod tick;
 
 use crate::attention::Attention;
 use crate::describe::Register;
@@ -27,29 +36,31 @@ use crate::state::StateTracker;
 use crate::surroundings::{Step, Surroundings};
 use crate::vote::{Voter, Voting};
 use crate::{Batch, ClusterConfig, Event, LogLevel, NodesConf, Now};
+pub use command::{CommandContext, Keyspace};
+pub use inspect::{Claims, Member, Snapshot};
 use tessera_slot::{Millis, NodeId};
 
 /// A cluster node.
 #[derive(Clone, Debug)]
 pub struct Cluster {
-    pub(crate) around: Surroundings,
-    pub(crate) nodes: Nodes,
-    pub(crate) links: Links,
-    pub(crate) forgotten: Forgotten,
-    pub(crate) attention: Attention,
-    pub(crate) epochs: Epochs,
-    pub(crate) open: OpenSlots,
-    pub(crate) state: StateTracker,
-    pub(crate) progress: Progress,
-    pub(crate) election: Election,
-    pub(crate) manual: ManualFailover,
-    pub(crate) voting: Voting,
-    pub(crate) lost_data: LostData,
-    pub(crate) published: Published,
+    around: Surroundings,
+    nodes: Nodes,
+    links: Links,
+    forgotten: Forgotten,
+    attention: Attention,
+    epochs: Epochs,
+    open: OpenSlots,
+    state: StateTracker,
+    progress: Progress,
+    election: Election,
+    manual: ManualFailover,
+    voting: Voting,
+    lost_data: LostData,
+    published: Published,
     /// When a node chosen at random was pinged last.
-    pub(crate) last_random_ping: Millis,
+    last_random_ping: Millis,
     /// When others were last told at once of a change by command.
-    pub(crate) last_announcement: Option<Millis>,
+    last_announcement: Option<Millis>,
 }
 
 impl Cluster {
@@ -153,7 +164,7 @@ impl Cluster {
     }
 
     /// Takes the steps that the call has made necessary, then closes the batch.
-    pub(crate) fn settle(&mut self) {
+    fn settle(&mut self) {
         if self.around.take_wanted(Step::Election) {
             self.run_election();
         }
@@ -204,12 +215,12 @@ impl Cluster {
     }
 
     /// The nodes as lines of text.
-    pub(crate) fn register(&self) -> Register<'_> {
+    fn register(&self) -> Register<'_> {
         let now = self.around.clocks();
         Register { nodes: &self.nodes, links: &self.links, open: &self.open, now }
     }
 
-    pub(crate) fn membership(&mut self) -> Membership<'_> {
+    fn membership(&mut self) -> Membership<'_> {
         Membership {
             nodes: &mut self.nodes,
             links: &mut self.links,
@@ -218,7 +229,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn ownership(&mut self) -> Ownership<'_> {
+    fn ownership(&mut self) -> Ownership<'_> {
         Ownership {
             nodes: &mut self.nodes,
             open: &mut self.open,
@@ -227,7 +238,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn candidacy(&mut self) -> Candidacy<'_> {
+    fn candidacy(&mut self) -> Candidacy<'_> {
         Candidacy {
             election: &mut self.election,
             epochs: &mut self.epochs,
@@ -238,7 +249,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn voter(&mut self) -> Voter<'_> {
+    fn voter(&mut self) -> Voter<'_> {
         Voter {
             voting: &mut self.voting,
             epochs: &mut self.epochs,
@@ -248,7 +259,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn detection(&mut self) -> FailureDetection<'_> {
+    fn detection(&mut self) -> FailureDetection<'_> {
         FailureDetection { nodes: &mut self.nodes, around: &mut self.around }
     }
 

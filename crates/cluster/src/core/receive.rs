@@ -1,7 +1,7 @@
 //! Packets in: the sender is identified, then one handler per type.
 
+use super::Cluster;
 use crate::bus::{self, Body, Header, MessageFlags, NodeFlags, Packet, PingKind};
-use crate::core::Cluster;
 use crate::membership::Answerer;
 use crate::{Effect, LinkId, LogLevel, LogTopic};
 use tessera_slot::{Epoch, NodeId};
@@ -13,7 +13,7 @@ enum Go {
 }
 
 impl Cluster {
-    pub(crate) fn receive(&mut self, link: LinkId, bytes: &[u8]) {
+    pub(super) fn receive(&mut self, link: LinkId, bytes: &[u8]) {
         if self.links.get(link).is_none() {
             return;
         }

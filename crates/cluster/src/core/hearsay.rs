@@ -1,15 +1,15 @@
 //! What a ping tells beside its header, taken in: nodes that are not known yet, reports about those
 //! that are, addresses, names.
 
+use super::Cluster;
 use crate::bus::{Extension, Gossip, NodeFlags};
-use crate::core::Cluster;
 use crate::gossip::address_in;
 use crate::node::{Health, Node, Role, ShardId, Source};
 use tessera_slot::NodeId;
 
 impl Cluster {
     /// Takes the gossip section of a known node.
-    pub(crate) fn take_gossip(&mut self, sender: NodeId, section: &[Gossip]) {
+    pub(super) fn take_gossip(&mut self, sender: NodeId, section: &[Gossip]) {
         let sender_votes = self.nodes.get(sender).is_some_and(Node::is_voter);
         for entry in section {
             if entry.node == self.id() || entry.flags.has(NodeFlags::HANDSHAKE) {
@@ -64,7 +64,7 @@ impl Cluster {
     }
 
     /// Takes the extensions of a known node's ping.
-    pub(crate) fn take_extensions(&mut self, sender: NodeId, extensions: Vec<Extension>) {
+    pub(super) fn take_extensions(&mut self, sender: NodeId, extensions: Vec<Extension>) {
         let told = !extensions.is_empty();
         let (mut hostname, mut human_name, mut shard) = (String::new(), String::new(), None);
         for extension in extensions {

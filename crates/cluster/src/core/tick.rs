@@ -1,7 +1,7 @@
 //! The timers: connections, pings, suspicion, ends of waiting.
 
+use super::Cluster;
 use crate::bus::PingKind;
-use crate::core::Cluster;
 use crate::failure::{Silence, silence_of};
 use crate::guests::{handshake_timeout, is_due_for_meet};
 use crate::node::Node;
@@ -15,7 +15,7 @@ const RANDOM_PING_EVERY: u64 = 1000;
 const RANDOM_PING_CHOICE: usize = 5;
 
 impl Cluster {
-    pub(crate) fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         self.notice_sleep();
         let now = self.around.now();
         self.forgotten.expire(now);

@@ -1,7 +1,7 @@
 //! What the outcome of one concern means for the others, and for the other nodes.
 
+use super::Cluster;
 use crate::bus::{Body, Header, MessageFlags, PingKind};
-use crate::core::Cluster;
 use crate::election::{Election, Move};
 use crate::failure::Finding;
 use crate::guests::{handshake_timeout, place_for};
@@ -19,16 +19,16 @@ use tessera_slot::{Epoch, NodeId, Offset};
 impl Cluster {
     // ---- nodes and their links
 
-    pub(crate) fn open_link(&mut self, id: NodeId) {
+    pub(super) fn open_link(&mut self, id: NodeId) {
         self.links.open(&mut self.nodes, &mut self.around, id);
     }
 
-    pub(crate) fn close_link(&mut self, link: LinkId) {
+    pub(super) fn close_link(&mut self, link: LinkId) {
         self.links.close(&mut self.nodes, &mut self.around, link);
     }
 
     /// A link that this node has opened is up: it introduces itself.
-    pub(crate) fn link_connected(&mut self, link: LinkId, local: SocketAddr) {
+    pub(super) fn link_connected(&mut self, link: LinkId, local: SocketAddr) {
         let Some(id) = self.links.connected(link, local) else { return };
         let Some(node) = self.nodes.get_mut(id) else { return };
         node.refusals = None;
@@ -39,7 +39,7 @@ impl Cluster {
         self.send_ping(link, kind);
     }
 
-    pub(crate) fn link_down(&mut self, link: LinkId, reason: LinkDownReason) {
+    pub(super) fn link_down(&mut self, link: LinkId, reason: LinkDownReason) {
         match self.links.down(&mut self.nodes, &mut self.around, link, reason) {
             End::Plain => {}
             End::Gone(id) => self.suspect(id, true),
@@ -48,7 +48,7 @@ impl Cluster {
     }
 
     /// Makes place for one more node from this source, if there is one to be had.
-    pub(crate) fn make_place(&mut self, source: Source) -> bool {
+    pub(super) fn make_place(&mut self, source: Source) -> bool {
         let patience = handshake_timeout(self.around.config());
         let place = place_for(&self.nodes, source, self.around.now(), patience);
         if let Some(stale) = place.stale {
@@ -58,7 +58,7 @@ impl Cluster {
     }
 
     /// Takes a node out of the table, with its links and every reference to it.
-    pub(crate) fn remove_node(&mut self, id: NodeId) {
+    pub(super) fn remove_node(&mut self, id: NodeId) {
         self.links.close_of(&mut self.nodes, &mut self.around, id);
         if self.nodes.remove(id).is_some_and(|node| node.in_handshake()) {
             return;
@@ -72,13 +72,13 @@ impl Cluster {
 
     // ---- failure detection
 
-    pub(crate) fn suspect(&mut self, id: NodeId, gone: bool) {
+    pub(super) fn suspect(&mut self, id: NodeId, gone: bool) {
         let finding = self.detection().suspect(id, gone);
         self.act_on_finding(id, finding);
     }
 
     /// Tells others what was found about a node.
-    pub(crate) fn act_on_finding(&mut self, id: NodeId, finding: Finding) {
+    pub(super) fn act_on_finding(&mut self, id: NodeId, finding: Finding) {
         match finding {
             Finding::Nothing => {}
             Finding::Suspected { shard } => self.broadcast_pong(|node| {
@@ -102,7 +102,7 @@ impl Cluster {
     // ---- roles and slots
 
     /// Takes role and slots from a known node's ping.
-    pub(crate) fn take_claims(&mut self, sender: NodeId, header: &Header) {
+    pub(super) fn take_claims(&mut self, sender: NodeId, header: &Header) {
         let outcomes = self.ownership().take_claims(sender, header);
         self.act_on_claims(outcomes);
         if header.primary.is_none() {
@@ -110,7 +110,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn act_on_claims(&mut self, outcomes: Vec<Outcome>) {
+    pub(super) fn act_on_claims(&mut self, outcomes: Vec<Outcome>) {
         for outcome in outcomes {
             match outcome {
                 Outcome::NowReplica => self.end_former_role(),
@@ -122,7 +122,7 @@ impl Cluster {
     }
 
     /// This node, which owns no slots (any more), replicates another from now on.
-    pub(crate) fn become_replica_of(&mut self, primary: NodeId) {
+    pub(super) fn become_replica_of(&mut self, primary: NodeId) {
         let outcome = self.ownership().replicate(primary, true);
         self.act_on_claims(vec![outcome]);
     }
@@ -133,7 +133,7 @@ impl Cluster {
     }
 
     /// Takes role and slots of this node's primary, and tells everybody.
-    pub(crate) fn replace_primary(&mut self, elected_in: Option<Epoch>) {
+    pub(super) fn replace_primary(&mut self, elected_in: Option<Epoch>) {
         let Some(former) = self.ownership().replace_primary(elected_in) else { return };
         self.voting.succeed(former, self.around.now());
         self.end_former_role();
@@ -144,7 +144,7 @@ impl Cluster {
     // ---- elections and votes
 
     /// Takes the next step of an election, if one is called for.
-    pub(crate) fn run_election(&mut self) {
+    pub(super) fn run_election(&mut self) {
         match self.candidacy().proceed() {
             Move::Wait => {}
             Move::TellReplicasOf(primary) => {
@@ -164,7 +164,7 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn take_auth_request(&mut self, candidate: NodeId, header: &Header) {
+    pub(super) fn take_auth_request(&mut self, candidate: NodeId, header: &Header) {
         match self.voter().take_request(candidate, header) {
             Answer::Granted => self.send_to(candidate, Body::AuthAck),
             Answer::Deferred | Answer::Denied => {}
@@ -172,7 +172,7 @@ impl Cluster {
     }
 
     /// Looks again at the requests that wait.
-    pub(crate) fn retry_deferred_votes(&mut self) {
+    pub(super) fn retry_deferred_votes(&mut self) {
         for Deferred { candidate, header } in self.voting.take_deferred() {
             if self.voter().is_open(&header) {
                 self.take_auth_request(candidate, &header);
@@ -182,7 +182,7 @@ impl Cluster {
 
     // ---- manual failover and lost data
 
-    pub(crate) fn act_on_manual_failover(&mut self, next: Next) {
+    pub(super) fn act_on_manual_failover(&mut self, next: Next) {
         match next {
             Next::Wait => {}
             Next::Stand => {
@@ -193,26 +193,26 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn writes_paused(&mut self, offset: Offset) {
+    pub(super) fn writes_paused(&mut self, offset: Offset) {
         self.progress.set_offset(offset);
         let next = self.manual.writes_paused();
         self.act_on_manual_failover(next);
     }
 
-    pub(crate) fn offset_moved(&mut self, offset: Offset) {
+    pub(super) fn offset_moved(&mut self, offset: Offset) {
         self.progress.set_offset(offset);
         let next = self.manual.stand_if_caught_up(&self.progress, &mut self.around);
         self.act_on_manual_failover(next);
     }
 
     /// A node says that it has paused writes, and where its history ends.
-    pub(crate) fn primary_has_paused(&mut self, sender: NodeId, offset: Offset) {
+    pub(super) fn primary_has_paused(&mut self, sender: NodeId, offset: Offset) {
         let (nodes, progress, around) = (&self.nodes, &self.progress, &mut self.around);
         let next = self.manual.primary_has_paused(nodes, progress, around, (sender, offset));
         self.act_on_manual_failover(next);
     }
 
-    pub(crate) fn tick_lost_data(&mut self) {
+    pub(super) fn tick_lost_data(&mut self) {
         match self.lost_data.tick(&self.nodes, &mut self.around) {
             OwnFailure::Untold => {}
             OwnFailure::Tell => self.broadcast(Body::Fail(self.id()), MessageFlags::default()),
@@ -221,7 +221,7 @@ impl Cluster {
 
     // ---- the state
 
-    pub(crate) fn update_state(&mut self) {
+    pub(super) fn update_state(&mut self) {
         let withholds_data = self.withholds_data();
         self.state.update(&self.nodes, &self.links, &mut self.around, withholds_data);
     }
