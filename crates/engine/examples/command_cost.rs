@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 use tessera_config::Config;
-use tessera_engine::{Args, ClientInfo, Engine, EngineOptions, Session, Turn};
+use tessera_engine::{Args, ClientInfo, Engine, EngineOptions, Session, Stopwatch, Turn};
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
 use tessera_slot::Millis;
@@ -74,6 +74,7 @@ impl Driver {
                     config: &config,
                     patience: &Patience::for_turn(),
                     others: None,
+                    stopwatch: Stopwatch::STOPPED,
                     hashes: &mut hashes,
                     slots: &mut slots,
                 };

@@ -51,10 +51,31 @@ pub struct Turn<'a> {
     pub patience: &'a Patience,
     /// Serves the thread's other clients, while a command with [`Flags::YIELDS`] runs.
     pub others: Option<&'a dyn Fn()>,
+    /// Tells the commands of a transaction apart.
+    pub stopwatch: Stopwatch,
     /// Room for the places of a command's keys.
     pub hashes: &'a mut Vec<KeyHash>,
     /// Room for the slots of a command's keys.
     pub slots: &'a mut Vec<Slot>,
+}
+
+/// A counter by which the time of a transaction's commands is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch {
+    /// The counter, in ticks of a constant rate.
+    pub ticks: fn() -> u64,
+    /// The length of a tick in nanoseconds.
+    pub nanos_per_tick: f64,
+}
+
+impl Stopwatch {
+    /// Measures nothing: no client is told how long these commands take.
+    pub const STOPPED: Stopwatch = Stopwatch { ticks: || 0, nanos_per_tick: 0.0 };
+
+    /// The nanoseconds between two readings of the counter.
+    pub(crate) fn nanos(&self, from: u64, to: u64) -> u64 {
+        (to.wrapping_sub(from) as f64 * self.nanos_per_tick) as u64
+    }
 }
 
 impl Engine {

@@ -59,7 +59,7 @@ pub use db::{Db, Key, deletion};
 pub use deferred::Deferred;
 pub use engine::{Engine, EngineOptions, Mode};
 pub use evict::Room;
-pub use execute::{Prepared, Turn};
+pub use execute::{Prepared, Stopwatch, Turn};
 pub use expire::{ExpireCursor, Expired};
 pub use fail::{Done, Fail};
 pub use host::{

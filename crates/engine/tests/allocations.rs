@@ -5,7 +5,7 @@ mod harness;
 use harness::Client;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use tessera_engine::{Args, Turn};
+use tessera_engine::{Args, Stopwatch, Turn};
 use tessera_resp::{Protocol, Reply, Span};
 use tessera_store::Patience;
 
@@ -51,6 +51,7 @@ fn allocations(client: &mut Client, line: &str) -> usize {
         config: &config,
         patience: &Patience::for_turn(),
         others: None,
+        stopwatch: Stopwatch::STOPPED,
         hashes: &mut hashes,
         slots: &mut slots,
     };

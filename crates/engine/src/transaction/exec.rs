@@ -247,6 +247,7 @@ impl Engine {
         db.unit = Some(Box::default());
         let is_heard = session.reply_mode == ReplyMode::On;
         reply.array(plan.len());
+        let mut before = (turn.stopwatch.ticks)();
         for (queued, keys) in plan {
             let start = reply.buf.len();
             let keys = match keys {
@@ -265,6 +266,10 @@ impl Engine {
             }
             let entry = (queued.command, queued.index);
             let called = self.call(db, turn, session, entry, queued.args(), reply, false);
+            let now = (turn.stopwatch.ticks)();
+            let counters = &self.stats.thread(turn.thread).by_command[queued.index as usize];
+            counters.took(turn.stopwatch.nanos(before, now));
+            before = now;
             match called.outcome {
                 Outcome::Close => outcome = Outcome::Close,
                 Outcome::Wait(_) | Outcome::Rim | Outcome::Next => {}

@@ -12,7 +12,7 @@ use tessera_config::special::{PrimaryAddress, ReplicaOf};
 use tessera_config::{Config, Directive};
 use tessera_engine::{
     Answer, Args, ClientInfo, Command, ConfigChange, Deferred, Engine, EngineOptions, Facts, Fail,
-    Host, Outcome, Prepared, Rates, Replication, Session, ShutdownMode, Turn,
+    Host, Outcome, Prepared, Rates, Replication, Session, ShutdownMode, Stopwatch, Turn,
 };
 use tessera_log::ReplId;
 use tessera_resp::{Protocol, Reply, Span};
@@ -255,6 +255,7 @@ impl Client {
             config: &self.engine.config(),
             patience: if self.is_patient { &unlimited } else { &impatient },
             others: None,
+            stopwatch: Stopwatch::STOPPED,
             hashes: &mut Vec::new(),
             slots: &mut Vec::new(),
         };

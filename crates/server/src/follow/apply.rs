@@ -5,7 +5,7 @@ use crate::time;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Args, Engine, Turn};
+use tessera_engine::{Args, Engine, Stopwatch, Turn};
 use tessera_replication::LinkEvent;
 use tessera_resp::{Limits, Reply, RequestParser, Span, Step};
 use tessera_slot::{Millis, Slot};
@@ -187,6 +187,7 @@ impl Follower {
                 config: &applying.config,
                 patience: &Patience::unlimited(),
                 others: None,
+                stopwatch: Stopwatch::STOPPED,
                 hashes: &mut applying.hashes,
                 slots: &mut applying.slots,
             };

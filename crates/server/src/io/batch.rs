@@ -7,12 +7,11 @@ use super::input::Parsed;
 use super::long::Long;
 use super::spare::Spare;
 use super::thread::IoThread;
-use super::ticks;
+use super::ticks::{self, Rate, Started};
 use crate::logging::limited;
 use crate::server::Server;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Instant;
 use tessera_config::Config;
 use tessera_engine::{Args, Engine, Outcome, Park, Prepared, ThreadStats, Turn};
 use tessera_resp::{ArgRange, Span};
@@ -126,6 +125,7 @@ pub(super) struct Batch {
     slots: Vec<Slot>,
     /// The values of which parts are still to be prefetched.
     ahead: Vec<(KeyHash, MemberHash)>,
+    pub(super) rate: Rate,
 }
 
 impl Batch {
@@ -242,12 +242,12 @@ impl IoThread {
         if self.batch.requests.is_empty() {
             return;
         }
-        let started = Instant::now();
+        let started = Started::now();
         let mut parks = Vec::new();
         let run = self.run_requests(&mut parks);
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.commands, run);
-        let nanos = started.elapsed().as_nanos() as u64;
+        let nanos = self.batch.rate.nanos_since(&started);
         self.batch.share_out(nanos, stats);
         parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
@@ -261,7 +261,8 @@ impl IoThread {
         let mut world = engine.keyspace.enter(self.index);
         engine.make_room(&mut world, self.index, self.now, &self.settings.config);
         let mut world = Some(world);
-        let Batch { requests, spans, hashes, slots, .. } = &mut self.batch;
+        let Batch { requests, spans, hashes, slots, rate, .. } = &mut self.batch;
+        let stopwatch = rate.stopwatch();
         let (mut run, mut before) = (0, ticks::now());
         for request in requests.iter_mut() {
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
@@ -281,6 +282,7 @@ impl IoThread {
                 config: &self.settings.config,
                 patience: &self.waiting.patience,
                 others: None,
+                stopwatch,
                 hashes,
                 slots,
             };

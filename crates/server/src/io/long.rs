@@ -17,7 +17,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
-use tessera_engine::{Args, Outcome, Prepared, Turn};
+use tessera_engine::{Args, Outcome, Prepared, Stopwatch, Turn};
 use tessera_resp::Span;
 use tessera_store::Patience;
 
@@ -84,6 +84,7 @@ impl IoThread {
             config: &config,
             patience: &Patience::for_turn(),
             others: Some(&others),
+            stopwatch: Stopwatch::STOPPED,
             hashes: &mut Vec::new(),
             slots: &mut Vec::new(),
         };

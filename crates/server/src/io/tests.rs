@@ -246,24 +246,44 @@ fn a_server_that_nobody_has_any_more_is_freed() {
     assert!(server.upgrade().is_none(), "it is held by what it holds");
 }
 
-#[test]
-fn each_command_of_a_batch_is_charged_its_own_time() {
+/// Sends commands in one batch; gives what is answered, and the time that each command took by INFO
+/// commandstats, in microseconds.
+fn answers_and_times(sent: &[u8]) -> (String, impl Fn(&str) -> u64) {
     let mut config = Config::default();
     config.general.enable_debug_command = tessera_config::table::general::ProtectedAction::Yes;
     let mut thread = thread(config);
-    let sent = b"PING\r\nDEBUG SLEEP 0.05\r\nPING\r\nPING\r\n";
     let mut far = client(&mut thread, sent);
-    step(&mut thread);
-    assert_eq!(received(&mut far).as_deref(), Some(&b"+PONG\r\n+OK\r\n+PONG\r\n+PONG\r\n"[..]));
-    far.write_all(b"INFO commandstats\r\n").expect("there is room");
-    step(&mut thread);
-    let info = String::from_utf8(received(&mut far).expect("it is connected")).expect("text");
-    let usec = |name: &str| -> u64 {
+    let mut ask = |thread: &mut IoThread, sent: &[u8]| {
+        far.write_all(sent).expect("there is room");
+        step(thread);
+        String::from_utf8(received(&mut far).expect("it is connected")).expect("text")
+    };
+    let answers = ask(&mut thread, b"");
+    let info = ask(&mut thread, b"INFO commandstats\r\n");
+    let usec = move |name: &str| -> u64 {
         let line = info.lines().find(|line| line.starts_with(name)).expect("it has run");
         let field = line.split([':', ',']).find_map(|field| field.strip_prefix("usec="));
         field.and_then(|number| number.parse().ok()).expect("a number")
     };
+    (answers, usec)
+}
+
+#[test]
+fn each_command_of_a_batch_is_charged_its_own_time() {
+    let (answers, usec) = answers_and_times(b"PING\r\nDEBUG SLEEP 0.05\r\nPING\r\nPING\r\n");
+    assert_eq!(answers, "+PONG\r\n+OK\r\n+PONG\r\n+PONG\r\n");
     // Evenly shared out, each PING would have a fourth of it.
-    assert!(usec("cmdstat_debug|sleep") >= 45_000, "{info}");
-    assert!(usec("cmdstat_ping") < 10_000, "{info}");
+    assert!(usec("cmdstat_debug|sleep") >= 45_000, "{}", usec("cmdstat_debug|sleep"));
+    assert!(usec("cmdstat_ping") < 10_000, "{}", usec("cmdstat_ping"));
+}
+
+#[test]
+fn each_command_of_a_transaction_is_charged_its_own_time_and_exec_all_of_it() {
+    let (answers, usec) =
+        answers_and_times(b"MULTI\r\nPING\r\nDEBUG SLEEP 0.05\r\nPING\r\nEXEC\r\n");
+    assert!(answers.ends_with("*3\r\n+PONG\r\n+OK\r\n+PONG\r\n"), "{answers}");
+    let sleep = usec("cmdstat_debug|sleep");
+    assert!((40_000..200_000).contains(&sleep), "{sleep}");
+    assert!(usec("cmdstat_exec") >= 45_000, "{}", usec("cmdstat_exec"));
+    assert!(usec("cmdstat_ping") < 10_000, "{}", usec("cmdstat_ping"));
 }

@@ -1,8 +1,58 @@
 //! The processor's counter: time by which commands of one batch are told apart.
 //!
-//! Reading it takes some 20 cycles, a tenth of what the system's clock takes. Its rate is not known
-//! here, and need not be: a batch's time is measured by the system's clock, and shared out among
-//! its commands by their ticks.
+//! Reading it takes some 20 cycles, a tenth of what the system's clock takes. A batch's time is
+//! measured by the system's clock, and shared out among its commands by their ticks. So its rate
+//! need not be known exactly; for the commands within a transaction the last batches tell it.
+
+use std::time::Instant;
+use tessera_engine::Stopwatch;
+
+/// Measures batches, and by them the rate of the counter.
+pub(super) struct Rate {
+    nanos_per_tick: f64,
+}
+
+/// The beginning of a batch.
+pub(super) struct Started {
+    time: Instant,
+    ticks: u64,
+}
+
+impl Default for Rate {
+    /// The rate as it is found in some 20 microseconds.
+    fn default() -> Rate {
+        let mut rate = Rate { nanos_per_tick: 0.0 };
+        let started = Started::now();
+        while started.time.elapsed().as_micros() < 20 {
+            std::hint::spin_loop();
+        }
+        rate.nanos_since(&started);
+        rate
+    }
+}
+
+impl Started {
+    pub(super) fn now() -> Started {
+        Started { time: Instant::now(), ticks: now() }
+    }
+}
+
+impl Rate {
+    /// How long it is since then; by the way the rate is learned. Short times say little about it.
+    pub(super) fn nanos_since(&mut self, started: &Started) -> u64 {
+        const LONG_ENOUGH: u64 = 10_000;
+        let ticks = now().wrapping_sub(started.ticks);
+        let nanos = started.time.elapsed().as_nanos() as u64;
+        if nanos >= LONG_ENOUGH && ticks > 0 {
+            self.nanos_per_tick = nanos as f64 / ticks as f64;
+        }
+        nanos
+    }
+
+    pub(super) fn stopwatch(&self) -> Stopwatch {
+        Stopwatch { ticks: now, nanos_per_tick: self.nanos_per_tick }
+    }
+}
 
 /// The counter, in ticks of a constant rate. Processors of one machine may differ a little.
 #[inline]
@@ -33,8 +83,24 @@ pub(super) fn now() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::now;
+    use super::{Rate, now};
     use std::time::{Duration, Instant};
+
+    #[test]
+    fn the_rate_of_the_counter_is_known_from_the_start() {
+        // The best of several, since a busy machine interrupts this test.
+        let is_right = (0..20).any(|_| {
+            let stopwatch = Rate::default().stopwatch();
+            let (started, before) = (Instant::now(), (stopwatch.ticks)());
+            while started.elapsed() < Duration::from_millis(5) {
+                std::hint::spin_loop();
+            }
+            let ticks = (stopwatch.ticks)().wrapping_sub(before);
+            let nanos = ticks as f64 * stopwatch.nanos_per_tick;
+            (0.9..1.1).contains(&(nanos / started.elapsed().as_nanos() as f64))
+        });
+        assert!(is_right, "the rate is wrong");
+    }
 
     #[test]
     fn ticks_are_in_proportion_to_time() {
