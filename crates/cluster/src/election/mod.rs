@@ -103,7 +103,9 @@ impl Candidacy<'_> {
     /// Takes the next step of an election, if one is called for.
     pub(crate) fn proceed(&mut self) -> Move {
         let Some(primary) = self.primary_to_replace() else {
-            *self.election = Election::default();
+            // What was complained of lately is not said again at once.
+            let complained_at = self.election.complained_at;
+            *self.election = Election { complained_at, ..Election::default() };
             return Move::Wait;
         };
         match self.election.phase.clone() {

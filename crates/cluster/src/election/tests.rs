@@ -127,6 +127,22 @@ fn a_better_replica_that_lives_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
+fn why_a_replica_does_not_stand_is_said_now_and_then() {
+    let mut replica = Replica::orphaned(100);
+    replica.progress.set_link(PrimaryLink::Incomplete);
+    let mut said = 0;
+    for _ in 0..=300 {
+        assert_eq!(replica.proceed(), Move::Wait);
+        pass(&mut replica.around, 100);
+        replica.around.close_batch(None);
+        let effects = replica.around.next_batch().map(|batch| batch.then).unwrap_or_default();
+        said += effects.len();
+    }
+    // At once, and each 10 s of 30.
+    assert_eq!(said, 4);
+}
+
+#[test]
 fn a_majority_of_votes_of_the_epoch_wins() {
     let mut replica = Replica::orphaned(100);
     let _ = replica.proceed();
