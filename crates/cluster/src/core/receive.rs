@@ -143,7 +143,16 @@ impl Cluster {
                 let outcomes = self.ownership().take_update(node, config_epoch, &slots);
                 self.act_on_claims(outcomes);
             }
-            _ => {}
+            (Body::Module | Body::Unknown(_), _) => {}
+            // Nobody whom this node does not know has a say.
+            (
+                Body::Publish(_)
+                | Body::AuthRequest
+                | Body::AuthAck
+                | Body::MfStart
+                | Body::Update { .. },
+                None,
+            ) => {}
         }
     }
 

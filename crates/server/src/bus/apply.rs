@@ -156,7 +156,12 @@ impl Applier {
                 self.cluster.event(Event::WritesPaused { offset });
             }
             Effect::ResumeWrites => self.resume_writes(),
-            _ => unreachable!("the control thread keeps it"),
+            Effect::OpenLink { .. }
+            | Effect::CloseLink { .. }
+            | Effect::LinkKnown { .. }
+            | Effect::Send { .. }
+            | Effect::Published { .. }
+            | Effect::Log { .. } => unreachable!("the control thread keeps it"),
         }
     }
 

@@ -397,7 +397,14 @@ impl Control {
             }
             Effect::Published { .. } => {}
             Effect::Log { level, text, topic } => super::log::line(level, topic, &text),
-            _ => unreachable!("the applier has it"),
+            Effect::SetSlots(_)
+            | Effect::Routing(_)
+            | Effect::ResumeWrites
+            | Effect::DropKeys(_)
+            | Effect::DropAllKeys
+            | Effect::Follow { .. }
+            | Effect::Promote
+            | Effect::PauseWrites { .. } => unreachable!("the applier has it"),
         }
     }
 }

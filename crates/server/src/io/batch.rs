@@ -45,6 +45,14 @@ impl Request {
         self.start + self.len
     }
 
+    /// It has run since `before`, which becomes now.
+    #[inline]
+    fn note_time(&mut self, before: &mut u64) {
+        let now = ticks::now();
+        self.ticks = now.wrapping_sub(*before).max(1);
+        *before = now;
+    }
+
     /// Has the connection wait until this request runs by itself; it stays in the input.
     fn set_aside(&self, conn: &mut Conn, spans: &[Span]) -> Long {
         let (bytes, _, _) = conn.parts(self.start, self.len);
@@ -290,9 +298,7 @@ impl IoThread {
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
-            let now = ticks::now();
-            request.ticks = now.wrapping_sub(before).max(1);
-            before = now;
+            request.note_time(&mut before);
             match outcome {
                 Outcome::Next => {
                     conn.executed(request.end());

@@ -253,6 +253,7 @@ impl Conn {
         let mut held = stream.as_ref().map(|stream| stream.hold());
         match self.output.send(&self.socket, &self.session.info, spare) {
             Ok(Sending::Done) => {}
+            Ok(Sending::Held) => return Flushed::All,
             Ok(Sending::Full) => return Flushed::Part,
             Err(_) => return Flushed::End,
         }

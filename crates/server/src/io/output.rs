@@ -34,8 +34,8 @@ pub(crate) struct Output {
     queue_room: usize,
     /// Bytes of the first piece, or of `reply` if there is none, that were sent.
     sent: usize,
-    /// A gate is closed, before which so many bytes may still leave.
-    gate: Option<usize>,
+    /// Closed gates, in their order: how many bytes stand before each, of those that have not left.
+    gates: VecDeque<usize>,
     /// Since when the pending output is beyond the soft limit, by the monotonic clock.
     over_soft_limit: Option<Millis>,
     /// How much output is sent before the turn ends.
@@ -52,7 +52,7 @@ impl Default for Output {
             queued: 0,
             queue_room: 0,
             sent: 0,
-            gate: None,
+            gates: VecDeque::new(),
             over_soft_limit: None,
             much_output: MUCH_OUTPUT,
             has_taken: false,
@@ -63,8 +63,10 @@ impl Default for Output {
 /// How far sending came.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Sending {
-    /// All that may leave has left.
+    /// All has left.
     Done,
+    /// All has left that stands before a closed gate.
+    Held,
     /// The socket takes no more for now.
     Full,
 }
@@ -93,15 +95,14 @@ impl Output {
         self.reply.buf.len() >= self.much_output
     }
 
-    /// What is written from now on stays until the gate is opened. There is one gate at a time.
+    /// Closes a gate behind what was written so far: what follows stays until it is opened.
     pub(super) fn close_gate(&mut self) {
-        debug_assert!(self.gate.is_none(), "the client behind a gate waits");
-        self.gate = Some(self.pending());
+        self.gates.push_back(self.pending());
     }
 
-    /// What stands behind the gate may leave.
+    /// Opens the first of the closed gates. What stands before the next one may leave.
     pub(super) fn open_gate(&mut self) {
-        self.gate = None;
+        self.gates.pop_front();
     }
 
     /// Sends what may leave.
@@ -125,9 +126,9 @@ impl Output {
                 continue;
             }
             let bytes = &piece[self.sent..];
-            let may_leave = self.gate.unwrap_or(usize::MAX).min(bytes.len());
+            let may_leave = self.gates.front().map_or(bytes.len(), |&gate| gate.min(bytes.len()));
             if may_leave == 0 {
-                return Ok(self.stop(Sending::Done, info));
+                return Ok(self.stop(Sending::Held, info));
             }
             let Some(count) = socket.send(&bytes[..may_leave])? else {
                 self.put_by();
@@ -154,7 +155,7 @@ impl Output {
     /// So many bytes have left.
     fn count(&mut self, bytes: usize, info: &ClientInfo, spare: &mut Spare) {
         self.sent += bytes;
-        self.gate = self.gate.map(|before| before - bytes);
+        self.gates.iter_mut().for_each(|gate| *gate -= bytes);
         self.has_taken = true;
         info.total_out.fetch_add(bytes as u64, Relaxed);
         match info.kind() == ClientKind::Replica {
@@ -278,10 +279,10 @@ mod tests {
         peer.write("before");
         peer.output.close_gate();
         peer.write("after");
-        assert_eq!(peer.send(), Sending::Done);
+        assert_eq!(peer.send(), Sending::Held);
         assert_eq!(peer.received(), "before");
         peer.write("wards");
-        assert_eq!((peer.send(), peer.received().as_str()), (Sending::Done, ""));
+        assert_eq!((peer.send(), peer.received().as_str()), (Sending::Held, ""));
         assert_eq!(peer.output.pending(), "afterwards".len());
         assert_eq!(peer.info.reply_bytes.load(Relaxed), "afterwards".len());
 
@@ -320,6 +321,21 @@ mod tests {
     }
 
     #[test]
+    fn gates_are_opened_in_their_order() {
+        let mut peer = a_peer();
+        for text in ["one", "two", "three"] {
+            peer.write(text);
+            peer.output.close_gate();
+        }
+        for (text, sending) in [("one", Sending::Held), ("two", Sending::Held)] {
+            assert_eq!((peer.send(), peer.received().as_str()), (sending, text));
+            peer.output.open_gate();
+        }
+        // Nothing stands behind the last one.
+        assert_eq!((peer.send(), peer.received().as_str()), (Sending::Done, "three"));
+    }
+
+    #[test]
     fn a_gate_holds_behind_a_socket_that_was_full() {
         const LARGE: usize = 3 << 20;
         let mut peer = a_peer();
@@ -332,7 +348,7 @@ mod tests {
             peer.send();
             all += &peer.received();
         }
-        assert_eq!((peer.send(), peer.received().as_str()), (Sending::Done, ""));
+        assert_eq!((peer.send(), peer.received().as_str()), (Sending::Held, ""));
         assert_eq!((all.len(), peer.output.pending()), (LARGE, 4));
         peer.output.open_gate();
         assert_eq!((peer.send(), peer.received().as_str()), (Sending::Done, "held"));

@@ -60,7 +60,8 @@ impl Form {
             2 => Kind::Set,
             3 => Kind::Hash,
             4 => Kind::SortedSet,
-            _ => Kind::Stream,
+            5 => Kind::Stream,
+            other => unreachable!("no kind {other}"),
         }
     }
 
