@@ -1,20 +1,29 @@
 //! Connections between processes: how they come about, what goes over them, how they end.
 
-use crate::net::{self, End, HostId, addr_of, ip_of};
+use crate::net::{self, CLIENTS, DATA_LINKS, End, HostId, addr_of, ip_of};
 use crate::world::{Happening, World};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tessera_cluster::{Event, LinkDownReason, LinkId};
 
 impl World {
-    pub(crate) fn open(&mut self, host: HostId, link: LinkId, addr: SocketAddr) {
+    /// The end of a link of the process that runs on a host.
+    pub(crate) fn end(&self, host: HostId, link: LinkId) -> End {
+        End { host, generation: self.hosts[host].generation, link }
+    }
+
+    pub(crate) fn open(&mut self, opener: End, addr: SocketAddr) {
         let Some(target) = net::host_at(addr.ip()).filter(|target| *target < self.hosts.len())
         else {
             return;
         };
-        let opener = End { host, generation: self.hosts[host].generation, link };
-        let at = self.now + self.net.delay(host, target, &mut self.rng);
+        let at = self.now + self.net.delay(opener.host, target, &mut self.rng);
         self.schedule(at, target, 0, Happening::Syn { opener, target });
+    }
+
+    /// Whether who has opened this end is still there.
+    fn is_there(&self, end: End) -> bool {
+        end.generation == CLIENTS || self.hosts[end.host].generation == end.generation
     }
 
     pub(crate) fn syn_arrives(&mut self, opener: End, target: HostId) {
@@ -26,7 +35,7 @@ impl World {
             return;
         }
         let back = self.now + self.net.delay(target, opener.host, &mut self.rng);
-        if self.hosts[opener.host].generation != opener.generation {
+        if !self.is_there(opener) {
             return;
         }
         let process = self.hosts[target].process.as_mut().filter(|_| !is_answered);
@@ -35,7 +44,8 @@ impl World {
             self.schedule(back, opener.host, opener.generation, Happening::Event(event));
             return;
         };
-        let link = LinkId::Accepted(process.next_accept);
+        let first = if net::is_data(opener.link) { DATA_LINKS } else { 0 };
+        let link = LinkId::Accepted(first + process.next_accept);
         process.next_accept += 1;
         let generation = self.hosts[target].generation;
         let number = self.net.connect(opener, End { host: target, generation, link });
@@ -48,15 +58,15 @@ impl World {
     pub(crate) fn connected(&mut self, number: u64) {
         let Some(connection) = self.net.connections.get(&number) else { return };
         let opener = connection.ends[0];
-        if self.hosts[opener.host].generation == opener.generation {
+        if self.is_there(opener) {
             let local = SocketAddr::new(ip_of(opener.host), 40_000);
-            self.deliver(opener.host, Event::LinkConnected { link: opener.link, local });
+            let event = Event::LinkConnected { link: opener.link, local };
+            self.arrive(opener.host, opener.generation, event);
         }
     }
 
-    pub(crate) fn send(&mut self, host: HostId, link: LinkId, bytes: Arc<[u8]>) {
-        self.invariants.sent(&bytes, &self.hosts[host], self.seed);
-        let generation = self.hosts[host].generation;
+    pub(crate) fn send(&mut self, end: End, bytes: Arc<[u8]>) {
+        let End { host, generation, link } = end;
         let Some((number, side)) = self.net.find(host, generation, link) else { return };
         let far = 1 - side;
         let peer = self.net.connections[&number].ends[far].host;
@@ -105,6 +115,13 @@ impl World {
         }
         let event = Event::Packet { link: ends[far].link, bytes: bytes.to_vec() };
         self.schedule(at, ends[far].host, ends[far].generation, Happening::Event(event));
+    }
+
+    /// Closes an end; the other one sees that the stream has ended.
+    pub(crate) fn close(&mut self, end: End) {
+        if let Some((number, side)) = self.net.find(end.host, end.generation, end.link) {
+            self.hang_up(number, side, LinkDownReason::Eof);
+        }
     }
 
     /// One side's end of a connection is gone; the other side is told, when the network allows.

@@ -10,6 +10,7 @@
 //! Deliberately not here: real time, threads, the data itself (a replication offset stands for it).
 
 mod connections;
+mod data;
 pub mod faults;
 pub mod invariants;
 mod net;
@@ -19,6 +20,8 @@ mod rng;
 mod setup;
 mod world;
 
+pub use data::oracle::{Counts, Rule, Violation};
+pub use data::{Bug, DataOptions};
 pub use net::HostId;
 pub use rng::Rng;
 pub use setup::Setup;

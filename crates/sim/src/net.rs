@@ -4,7 +4,7 @@ use crate::rng::Rng;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use tessera_cluster::LinkId;
+use tessera_cluster::{Event, LinkId};
 
 /// A machine, by its number.
 pub type HostId = usize;
@@ -13,6 +13,28 @@ pub type HostId = usize;
 pub(crate) const BUS_PORT: u16 = 17_000;
 /// The port of every host's clients.
 pub(crate) const CLIENT_PORT: u16 = 7000;
+
+/// The generation of ends that belong to clients: they are on a host, but in none of its processes.
+pub(crate) const CLIENTS: u64 = u64::MAX;
+/// The numbers of links to the clients' port begin here; those of the bus stay below.
+pub(crate) const DATA_LINKS: u64 = 1 << 32;
+
+/// Whether a link leads to a node's clients' port.
+pub(crate) fn is_data(link: LinkId) -> bool {
+    let (LinkId::Outgoing(number) | LinkId::Accepted(number)) = link;
+    number >= DATA_LINKS
+}
+
+/// The link that an event is of.
+pub(crate) fn link_of(event: &Event) -> Option<LinkId> {
+    match event {
+        Event::LinkConnected { link, .. }
+        | Event::LinkAccepted { link, .. }
+        | Event::Packet { link, .. }
+        | Event::LinkDown { link, .. } => Some(*link),
+        _ => None,
+    }
+}
 
 pub(crate) fn ip_of(host: HostId) -> IpAddr {
     let number = host as u32 + 1;
@@ -115,6 +137,12 @@ impl Network {
             self.by_link.remove(&(end.host, end.generation, end.link));
         }
         Some(connection)
+    }
+
+    /// How many bytes that an end has sent wait for a partition to end.
+    pub(crate) fn stalled(&self, end: End) -> usize {
+        let Some((number, side)) = self.find(end.host, end.generation, end.link) else { return 0 };
+        self.connections[&number].stalled[1 - side].iter().map(|bytes| bytes.len()).sum()
     }
 
     /// The connection behind a process' link, and which of its ends that process is.

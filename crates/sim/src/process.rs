@@ -1,5 +1,6 @@
 //! A host: its disk, and the process that runs on it.
 
+use crate::data::Node;
 use crate::net::HostId;
 use tessera_cluster::{Batch, Cluster, Event, PrimaryLink};
 use tessera_slot::SlotSet;
@@ -63,4 +64,6 @@ pub(crate) struct Process {
     pub(crate) saving: Option<Batch>,
     /// The slots for which clients' writes are taken, by what has been carried out.
     pub(crate) serves: SlotSet,
+    /// The data, if the run has any. Otherwise `offset` stands for it.
+    pub(crate) data: Option<Box<Node>>,
 }

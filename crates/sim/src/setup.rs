@@ -1,5 +1,6 @@
 //! Ways for a cluster to begin.
 
+use crate::data::DataOptions;
 use crate::net::{BUS_PORT, CLIENT_PORT, HostId, ip_of};
 use crate::world::World;
 use tessera_cluster::ClusterConfig;
@@ -34,7 +35,23 @@ impl Setup {
 
     /// A cluster that was formed before: every node starts from its nodes.conf.
     pub fn resumed(self, seed: u64, config: ClusterConfig) -> World {
+        self.resume(World::new(seed, self.nodes(), config))
+    }
+
+    /// As [`Setup::resumed`], with data and clients.
+    pub fn resumed_with_data(
+        self,
+        seed: u64,
+        config: ClusterConfig,
+        options: DataOptions,
+    ) -> World {
         let mut world = World::new(seed, self.nodes(), config);
+        world.give_data(self, options);
+        self.resume(world)
+    }
+
+    fn resume(self, mut world: World) -> World {
+        let seed = world.seed;
         for host in 0..self.nodes() {
             let file = self.nodes_conf(seed, host);
             world.hosts[host].disk.file = Some(file.clone());

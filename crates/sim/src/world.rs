@@ -1,7 +1,8 @@
 //! Hosts, network and time: what happens next, and what follows from it.
 
+use crate::data::Data;
 use crate::invariants::Invariants;
-use crate::net::{self, End, HostId, Network};
+use crate::net::{self, CLIENTS, End, HostId, Network};
 use crate::process::{Host, Process, SaveFault};
 use crate::rng::Rng;
 use std::cmp::Reverse;
@@ -35,6 +36,13 @@ pub(crate) enum Happening {
     Connected {
         number: u64,
     },
+    /// A process looks at the timers of its data.
+    DataTick,
+    /// A client's alarm rings.
+    Client {
+        number: usize,
+        alarm: u64,
+    },
 }
 
 /// When, in what order, where and to which process of that host.
@@ -61,6 +69,8 @@ pub struct World {
     /// Log lines of importance: when, where, what.
     pub log: Vec<(u64, HostId, String)>,
     pub(crate) invariants: Invariants,
+    /// The data, if the run has any.
+    pub(crate) data: Option<Data>,
     queue: BinaryHeap<Reverse<Entry>>,
     happenings: std::collections::HashMap<u64, Happening>,
     sequence: u64,
@@ -92,6 +102,7 @@ impl World {
             full_syncs_begun: 0,
             log: Vec::new(),
             invariants: Invariants::default(),
+            data: None,
             queue: BinaryHeap::new(),
             happenings: std::collections::HashMap::new(),
             sequence: 0,
@@ -198,13 +209,22 @@ impl World {
         self.now = self.now.max(at);
         match happening {
             Some(Happening::Tick) => self.tick(host, generation),
-            Some(Happening::Event(event)) if generation == self.hosts[host].generation => {
-                self.deliver(host, event);
-            }
+            Some(Happening::Event(event)) => self.arrive(host, generation, event),
+            Some(Happening::DataTick) => self.data_tick(host, generation),
+            Some(Happening::Client { number, alarm }) => self.client_alarm(number, alarm),
             Some(Happening::Saved) if generation == self.hosts[host].generation => self.saved(host),
             Some(Happening::Syn { opener, target }) => self.syn_arrives(opener, target),
             Some(Happening::Connected { number }) => self.connected(number),
             _ => {}
+        }
+    }
+
+    /// Something reaches a process, or a client at home on the host.
+    pub(crate) fn arrive(&mut self, host: HostId, generation: u64, event: Event) {
+        if generation == CLIENTS {
+            self.client_event(event);
+        } else if generation == self.hosts[host].generation {
+            self.deliver(host, event);
         }
     }
 
@@ -213,11 +233,12 @@ impl World {
     /// Starts a process from what the host's disk holds.
     pub fn start(&mut self, host: HostId) {
         let seed = self.rng.next_u64();
-        let (now, config) = (self.clock(host), self.config.clone());
-        let machine = &mut self.hosts[host];
-        if machine.process.is_some() {
+        if self.hosts[host].process.is_some() {
             return;
         }
+        let (now, config) = (self.clock(host), self.config.clone());
+        let data = self.new_node(host);
+        let machine = &mut self.hosts[host];
         machine.generation += 1;
         machine.paused = false;
         machine.inbox.clear();
@@ -236,6 +257,7 @@ impl World {
             writes_paused: false,
             saving: None,
             serves: SlotSet::EMPTY,
+            data,
         });
         self.invariants.process_started(host, &self.hosts[host], self.seed);
         self.trouble(host);
@@ -244,6 +266,9 @@ impl World {
         self.deliver(host, Event::StartedEmpty);
         let first = self.now + self.rng.below(100);
         self.schedule_tick(host, generation, first);
+        if self.data.is_some() {
+            self.schedule(self.now, host, generation, Happening::DataTick);
+        }
     }
 
     /// kill -9: the process is gone, its host says so to its peers.
@@ -331,6 +356,9 @@ impl World {
     }
 
     pub(crate) fn deliver(&mut self, host: HostId, event: Event) {
+        if net::link_of(&event).is_some_and(net::is_data) {
+            return self.deliver_data(host, event);
+        }
         if self.is_busy(host) {
             self.hosts[host].inbox.push(event);
             return;
@@ -351,7 +379,11 @@ impl World {
             let next = self.now + 10;
             return self.schedule_tick(host, generation, next);
         }
-        self.replicate(host);
+        if self.data.is_some() {
+            self.tell_core(host, true);
+        } else {
+            self.replicate(host);
+        }
         self.deliver(host, Event::Tick);
         let next = self.now + 95 + self.rng.below(10);
         self.schedule_tick(host, generation, next);
@@ -371,6 +403,9 @@ impl World {
         }
         if line.starts_with("FAILOVER ") {
             self.invariants.forced(self.now);
+            if let Some(data) = &mut self.data {
+                data.oracle.forced(self.now);
+            }
         }
         let now = self.clock(host);
         let argv: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
@@ -461,17 +496,20 @@ impl World {
     }
 
     fn effect(&mut self, host: HostId, effect: Effect) {
+        let has_data = self.data.is_some();
         match effect {
-            Effect::OpenLink { link, addr } => self.open(host, link, addr),
-            Effect::CloseLink { link } => {
-                let generation = self.hosts[host].generation;
-                if let Some((number, side)) = self.net.find(host, generation, link) {
-                    self.hang_up(number, side, LinkDownReason::Eof);
-                }
+            Effect::OpenLink { link, addr } => self.open(self.end(host, link), addr),
+            Effect::CloseLink { link } => self.close(self.end(host, link)),
+            Effect::Send { link, bytes } => {
+                self.invariants.sent(&bytes, &self.hosts[host], self.seed);
+                self.send(self.end(host, link), bytes);
             }
-            Effect::Send { link, bytes } => self.send(host, link, bytes),
-            Effect::Follow { host: ip, .. } => self.follow(host, net::host_at(ip)),
-            Effect::Routing(view) => {
+            Effect::Follow { host: ip, .. } => {
+                self.data_effect(host, &effect);
+                self.follow(host, net::host_at(ip));
+            }
+            Effect::Routing(ref view) => {
+                self.data_effect(host, &effect);
                 let Some(process) = &mut self.hosts[host].process else { return };
                 let is_primary = view.my_primary().is_none();
                 process.serves = if view.state == ClusterState::Ok && is_primary {
@@ -482,6 +520,9 @@ impl World {
             }
             Effect::Promote => {
                 self.invariants.promoted(host, &self.hosts, self.now, self.seed);
+                if has_data {
+                    self.data_effect(host, &Effect::Promote);
+                }
                 if let Some(process) = &mut self.hosts[host].process {
                     process.following = None;
                     // From here on the data does not change.
@@ -490,7 +531,7 @@ impl World {
                     }
                 }
             }
-            Effect::PauseWrites { .. } => {
+            Effect::PauseWrites { .. } if !has_data => {
                 let Some(process) = &mut self.hosts[host].process else { return };
                 process.writes_paused = true;
                 let offset = Offset(process.offset);
@@ -498,7 +539,7 @@ impl World {
                 let event = Event::WritesPaused { offset };
                 self.schedule(self.now + 1, host, generation, Happening::Event(event));
             }
-            Effect::ResumeWrites => {
+            Effect::ResumeWrites if !has_data => {
                 if let Some(process) = &mut self.hosts[host].process {
                     process.writes_paused = false;
                 }
@@ -506,6 +547,11 @@ impl World {
             Effect::Log { level, text, .. } if level >= LogLevel::Notice => {
                 self.log.push((self.now, host, text));
             }
+            Effect::SetSlots(_)
+            | Effect::DropKeys(_)
+            | Effect::DropAllKeys
+            | Effect::PauseWrites { .. }
+            | Effect::ResumeWrites => self.data_effect(host, &effect),
             _ => {}
         }
     }

@@ -73,6 +73,11 @@ impl Invariants {
         }
     }
 
+    /// Whether the replica with the most data must have won this election.
+    pub(crate) fn is_judged(&self, host: HostId, hosts: &[Host], now: u64) -> bool {
+        !self.writers.was_forced(now) && most_data::is_judged(host, hosts, now)
+    }
+
     pub(crate) fn after_step(&mut self, host: HostId, machine: &Host, now: u64, seed: u64) {
         let Some(process) = &machine.process else { return };
         let claims = process.cluster.claims();

@@ -12,12 +12,19 @@ const WELL_FOR: u64 = 4000;
 /// met other trouble.
 const FRESH: u64 = 2500;
 
+/// Whether the winner's primary has failed, and nothing else is wrong.
+pub(crate) fn is_judged(winner: HostId, hosts: &[Host], now: u64) -> bool {
+    let process = hosts[winner].process.as_ref();
+    let Some(primary) = process.and_then(|process| process.following) else { return false };
+    let is_well = |host: HostId| host == primary || now - hosts[host].troubled_at >= WELL_FOR;
+    let is_fresh = now - hosts[primary].troubled_at <= FRESH;
+    is_fresh && (0..hosts.len()).all(is_well)
+}
+
 pub(crate) fn promoted(winner: HostId, hosts: &[Host], now: u64, seed: u64) {
     let Some(process) = &hosts[winner].process else { return };
     let Some(primary) = process.following else { return };
-    let is_well = |host: HostId| host == primary || now - hosts[host].troubled_at >= WELL_FOR;
-    let is_fresh = now - hosts[primary].troubled_at <= FRESH;
-    if !is_fresh || !(0..hosts.len()).all(is_well) {
+    if !is_judged(winner, hosts, now) {
         return;
     }
     for (host, machine) in hosts.iter().enumerate().filter(|(host, _)| *host != winner) {

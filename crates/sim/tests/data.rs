@@ -1,0 +1,84 @@
+//! Data under faults: no promise to a client is broken, and every shard's data comes to be the
+//! same. A failure prints its seed; `TESSERA_SIM_SEED=n` runs that one alone, `TESSERA_SIM_SEEDS=n`
+//! runs so many.
+
+use tessera_cluster::ClusterConfig;
+use tessera_sim::faults::Faults;
+use tessera_sim::{Counts, DataOptions, Setup, Violation, World};
+
+const DEFAULT_SEEDS: u64 = 300;
+/// All nodes of a shard must have the same data within this time after the last fault, in
+/// milliseconds: they agree on who is who first, which takes up to 40 s (`seeds.rs`).
+const SAME_WITHIN: u64 = 60_000;
+
+fn number(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
+}
+
+fn seeds(default: u64) -> Vec<u64> {
+    match number("TESSERA_SIM_SEED") {
+        Some(seed) => vec![seed],
+        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(default)).collect(),
+    }
+}
+
+fn options(seed: u64) -> DataOptions {
+    // A chunk of the log has 64 KiB: large values get beyond a backlog that keeps nothing more.
+    let (backlog, value_bytes) = if seed % 3 == 0 { (0, 3000) } else { (1 << 20, 20) };
+    DataOptions { backlog, value_bytes, ..DataOptions::default() }
+}
+
+fn setup(seed: u64) -> Setup {
+    match seed % 4 {
+        0 | 1 => Setup { shards: 3, replicas: 1 },
+        _ => Setup { shards: 3, replicas: 2 },
+    }
+}
+
+/// Runs with faults, then without, and gives what was broken.
+fn run(seed: u64, options: DataOptions) -> (World, Vec<Violation>) {
+    let config = ClusterConfig {
+        node_timeout: 2000,
+        fast_failover: seed % 4 != 3,
+        ..ClusterConfig::default()
+    };
+    let mut world = setup(seed).resumed_with_data(seed, config, options);
+    world.run_for(5000);
+    world.suffer(Faults { duration: 15_000, every: 500 });
+    world.run_for(5000);
+    world.stop_clients();
+    world.run_for(2000);
+    world.expect_convergence(SAME_WITHIN);
+    let verdict = world.verdict();
+    (world, verdict)
+}
+
+fn add(sum: &mut Counts, counts: Counts) {
+    sum.acknowledged += counts.acknowledged;
+    sum.refused += counts.refused;
+    sum.unknown += counts.unknown;
+    sum.promised += counts.promised;
+    sum.survived += counts.survived;
+    sum.partial_syncs += counts.partial_syncs;
+    sum.full_syncs += counts.full_syncs;
+    sum.loads += counts.loads;
+    sum.promotions += counts.promotions;
+    sum.compared += counts.compared;
+}
+
+#[test]
+fn no_promise_is_broken_under_faults() {
+    let mut sum = Counts::default();
+    for seed in seeds(DEFAULT_SEEDS) {
+        let (world, verdict) = run(seed, options(seed));
+        if !verdict.is_empty() && number("TESSERA_SIM_SEED").is_some() {
+            for (at, host, text) in &world.log {
+                eprintln!("{at:>8} host {host}: {text}");
+            }
+        }
+        if !verdict.is_empty() { eprintln!("seed {seed}: {verdict:#?}"); }
+        add(&mut sum, world.counts());
+    }
+    println!("{sum:?}");
+}
