@@ -57,6 +57,8 @@ pub(crate) struct Process {
     /// The process of that host that the link leads to, while it is up.
     pub(crate) linked_to: u64,
     pub(crate) primary_link: PrimaryLink,
+    /// The link when the core decided on the batch that is being carried out.
+    pub(crate) link_at_decision: PrimaryLink,
     /// How many ticks more a full synchronisation takes once the primary can be read.
     pub(crate) sync_ticks: u64,
     pub(crate) writes_paused: bool,

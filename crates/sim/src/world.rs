@@ -253,6 +253,7 @@ impl World {
             following: None,
             linked_to: 0,
             primary_link: PrimaryLink::Down { since: None },
+            link_at_decision: PrimaryLink::Down { since: None },
             sync_ticks: 0,
             writes_paused: false,
             saving: None,
@@ -426,6 +427,7 @@ impl World {
                 return;
             }
             let Some(batch) = process.cluster.poll_batch() else { break };
+            process.link_at_decision = process.primary_link;
             let waits = disk_delay > 0 && batch.save.as_ref().is_some_and(|save| save.durable);
             if waits {
                 process.saving = Some(batch);
@@ -493,6 +495,15 @@ impl World {
             return false;
         }
         true
+    }
+
+    /// The core learns something from another thread than the one that may wait for the disk.
+    pub(crate) fn tell_at_once(&mut self, host: HostId, event: Event) {
+        let now = self.clock(host);
+        if let Some(process) = &mut self.hosts[host].process {
+            process.cluster.handle(now, event);
+            self.carry_out(host);
+        }
     }
 
     fn effect(&mut self, host: HostId, effect: Effect) {

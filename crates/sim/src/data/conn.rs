@@ -125,11 +125,16 @@ impl Node {
         let Some(mut conn) = self.conns.remove(&link) else { return Outcome::Close };
         let (before, start) = (engine.log.offset(), reply.buf.len());
         let prepared = engine.prepare(args);
+        let is_write = prepared.command.is_some_and(|command| command.flags.has(Flags::WRITE));
+        if ctx.bug == Some(Bug::ForgetsWrites) && args.is(0, "set") && ctx.rng.one_in(20) {
+            reply.ok();
+            self.conns.insert(link, conn);
+            return Outcome::Next;
+        }
         let outcome = self.turn(ctx.now.unix, |turn| {
             let mut world = Some(engine.keyspace.enter(0));
             engine.execute(&mut world, turn, &mut conn.session, prepared, args, reply)
         });
-        let is_write = prepared.command.is_some_and(|command| command.flags.has(Flags::WRITE));
         if is_write && let Some(key) = args.get(1) {
             self.digest.look_at(&engine.keyspace, key);
         }

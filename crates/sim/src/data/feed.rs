@@ -4,7 +4,7 @@
 //! log, and a replica that is too far behind is disconnected (`client-output-buffer-limit`).
 
 use super::node::Node;
-use super::{Ctx, Output};
+use super::{Bug, Ctx, Output};
 use tessera_cluster::LinkId;
 use tessera_engine::Args;
 use tessera_log::Reader;
@@ -111,11 +111,16 @@ impl Node {
             SessionEffect::Send(bytes) => feed.outbox.extend_from_slice(&bytes),
             SessionEffect::AckRequested => self.request_ack(ctx),
             SessionEffect::TryResume { id, offset } => {
+                let mut id = id;
+                let own = self.engine.log.identity().id;
+                if ctx.bug == Some(Bug::ResumesAnyHistory) {
+                    id = own;
+                }
                 let event = match self.engine.log.open_reader(&id, offset) {
                     Ok(reader) => {
                         ctx.oracle.counts.partial_syncs += 1;
                         feed.stage = Stage::Loaded(reader);
-                        SessionEvent::Resumed(self.engine.log.identity().id)
+                        SessionEvent::Resumed(own)
                     }
                     Err(_) => SessionEvent::NotResumable,
                 };

@@ -235,7 +235,8 @@ impl Node {
     /// far the history is applied.
     fn apply(&mut self, ctx: &mut Ctx<'_>) {
         let Some(follower) = &mut self.follower else { return };
-        if follower.is_loading() || follower.unparsed.is_empty() {
+        let is_deaf = ctx.bug == Some(Bug::TakesNoStream);
+        if follower.is_loading() || follower.unparsed.is_empty() || is_deaf {
             return;
         }
         let mut input = std::mem::take(&mut follower.unparsed);

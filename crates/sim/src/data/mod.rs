@@ -37,6 +37,7 @@ use client::Clients;
 pub(crate) use node::Node;
 use oracle::promises::Candidate;
 use oracle::{Counts, Oracle, Rule, Violation};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use tessera_cluster::{Effect, Event, LinkId, Now, PrimaryLink};
 use tessera_log::ReplId;
@@ -59,6 +60,12 @@ pub enum Bug {
     ServesWhenDown,
     /// A client is told of an error, but its write was done.
     RefusesWhatItDoes,
+    /// A primary acknowledges some writes that it does not do.
+    ForgetsWrites,
+    /// A primary continues the history of whoever asks, if the name is not its own.
+    ResumesAnyHistory,
+    /// A replica that has resynchronised does not apply the stream.
+    TakesNoStream,
 }
 
 /// How a run with data is.
@@ -218,6 +225,9 @@ impl World {
         }
         let offset = node.offset();
         process.primary_link = link;
+        if link == PrimaryLink::Incomplete {
+            return self.tell_at_once(host, Event::PrimaryLink(link));
+        }
         self.deliver(host, Event::ReplicationOffset(offset));
         self.deliver(host, Event::PrimaryLink(link));
     }
@@ -237,6 +247,13 @@ impl World {
     }
 
     fn judge_promotion(&mut self, host: HostId) {
+        let process = self.hosts[host].process.as_ref();
+        if process.and_then(|process| process.data.as_ref()).is_some_and(|node| node.incomplete)
+            && let Some(data) = &mut self.data
+        {
+            let text = format!("host {host} is promoted with half its data");
+            data.oracle.violated(Rule::Wait, self.now, text);
+        }
         let is_judged = self.invariants.is_judged(host, &self.hosts, self.now);
         let candidate = |host: HostId| {
             let process = self.hosts[host].process.as_ref()?;
@@ -326,6 +343,19 @@ impl World {
             compared: data.oracle.histories.compared,
             ..data.oracle.counts
         })
+    }
+
+    /// One number for all that nodes hold and clients have seen.
+    pub fn data_fingerprint(&self) -> u64 {
+        let nodes = self.hosts.iter().filter_map(|host| host.process.as_ref()?.data.as_ref());
+        let data = self.data.as_ref();
+        let mut hasher = DefaultHasher::new();
+        for node in nodes {
+            (node.digest.sum(), node.position().map(|(id, at)| (*id.as_bytes(), at.0)))
+                .hash(&mut hasher);
+        }
+        data.map(|data| format!("{:?}", data.oracle.operations)).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// A run with data begins.

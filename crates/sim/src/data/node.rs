@@ -24,7 +24,7 @@ use tessera_config::Config;
 use tessera_engine::{Engine, EngineOptions, Mode, Stopwatch, Turn};
 use tessera_log::ReplId;
 use tessera_replication::PingSchedule;
-use tessera_slot::{Millis, Offset, SlotSet};
+use tessera_slot::{Millis, Offset, Slot, SlotSet, SlotState};
 use tessera_store::{Flushed, Patience};
 
 /// How often a primary's stream has a PING, in milliseconds (`repl-ping-replica-period`).
@@ -73,6 +73,11 @@ impl Node {
         let engine = Arc::new(Engine::new(options_of_engine));
         let rim = Arc::new(Rim::new(Arc::clone(&engine.log), options.bug));
         engine.set_host(rim.clone());
+        // Until the core has spoken, this node serves nothing.
+        let mut world = engine.keyspace.enter_exclusive();
+        world.set_states(Slot::all(), SlotState::Remote { owner: None });
+        drop(world);
+        engine.set_mode(Mode::CLUSTER_DOWN, true);
         Node {
             engine,
             rim,
