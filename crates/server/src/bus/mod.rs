@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Acquire};
 use tessera_cluster::{
     Batch, Cluster, ClusterConfig, ClusterState, CommandContext, Event, FailReason,
-    PreferredEndpoint, RoutingView,
+    PreferredEndpoint, PrimaryLink, RoutingView, ViewRole,
 };
 use tessera_config::Config;
 use tessera_engine::{Answer, ClientInfo, Engine, Mode, Outcome, Park};
@@ -118,6 +118,19 @@ impl ClusterHandle {
         let mut core = self.core.lock();
         core.handle(crate::time::now(), event);
         self.hand_over(&mut core);
+    }
+
+    /// A full synchronisation is about to drop this node's data: the core stands for no election from
+    /// here on. False: it has won one, which the control thread has not carried out yet; then the
+    /// data must stay.
+    pub(crate) fn gives_up_data(&self) -> bool {
+        let mut core = self.core.lock();
+        let is_replica = matches!(core.role(), ViewRole::Replica(_));
+        if is_replica {
+            core.handle(crate::time::now(), Event::PrimaryLink(PrimaryLink::Incomplete));
+            self.hand_over(&mut core);
+        }
+        is_replica
     }
 
     /// Whether all is done that the core has wanted.

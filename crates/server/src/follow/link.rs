@@ -215,7 +215,7 @@ impl Follower {
         }
     }
 
-    fn lost(&mut self, why: &str) {
+    pub(super) fn lost(&mut self, why: &str) {
         tracing::warn!("Connection with primary lost: {why}");
         self.drop_connection();
         self.event(LinkEvent::Closed, &[]);

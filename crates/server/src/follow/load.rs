@@ -4,7 +4,6 @@ use super::Follower;
 use crate::server::random_id;
 use std::io::{self, ErrorKind, Read};
 use std::sync::Arc;
-use tessera_cluster::{Event, PrimaryLink};
 use tessera_dataset::{LoadOptions, Loaded, Notice, Target};
 use tessera_engine::{Engine, Mode};
 use tessera_replication::{LinkEvent, Position};
@@ -45,13 +44,17 @@ impl Follower {
         if !server.follow.begin_loading(self.version) {
             return;
         }
+        // Before anything is dropped: such a replica must not be elected.
+        let was_incomplete = server.follow.is_incomplete();
+        server.follow.set_incomplete(true);
+        if server.cluster.as_ref().is_some_and(|cluster| !cluster.gives_up_data()) {
+            server.follow.set_incomplete(was_incomplete);
+            server.follow.end_loading();
+            self.lost("this node has been elected in its place");
+            return;
+        }
         engine.set_mode(Mode::LOADING, true);
         self.is_loading = true;
-        // Before anything is dropped: such a replica must not be elected.
-        server.follow.set_incomplete(true);
-        if let Some(cluster) = &server.cluster {
-            cluster.event(Event::PrimaryLink(PrimaryLink::Incomplete));
-        }
         let mut world = engine.keyspace.enter_exclusive();
         let flushed = world.flush(None);
         // No replica may continue from a history whose data is half gone.
@@ -130,13 +133,39 @@ fn load(payload: &mut Payload<'_>, engine: &Engine, thread: usize) -> Result<Loa
 
 #[cfg(test)]
 mod tests {
+    use crate::bus::{ClusterHandle, cluster_config};
     use crate::follow::{Follower, Primary};
     use crate::server::Server;
+    use crate::time;
     use std::sync::Arc;
+    use tessera_cluster::Cluster;
     use tessera_engine::Mode;
     use tessera_log::ReplId;
     use tessera_replication::Position;
     use tessera_slot::Offset;
+
+    #[test]
+    fn a_payload_drops_nothing_when_the_core_has_been_elected() {
+        // Given: the core is a primary already, but nodes.conf is not on disk yet, so the follower
+        // still follows.
+        let mut config = tessera_config::Config::default();
+        config.cluster.enabled = true;
+        let core = Cluster::new(cluster_config(&config), None, time::now(), 1).expect("no file");
+        let cluster = Arc::new(ClusterHandle::new(core));
+        let server = Server::without_threads(config, Some(cluster));
+        let slot = server.put(b"key");
+        let primary = Primary { host: "127.0.0.1".to_owned(), port: 1 };
+        server.follow.set(Some(primary.clone()));
+        let version = server.follow.state.lock().version;
+        let mut follower = Follower::new(Arc::clone(&server), 0, primary, version);
+
+        // When a full synchronisation is granted.
+        follower.load(Position { id: ReplId::from_random([2; 20]), offset: Offset(1) });
+
+        // Then the data that the node was elected with is all there.
+        assert_eq!(server.engine.keyspace.peek_len(slot), 1);
+        assert!(!server.engine.mode().any(Mode::LOADING) && !server.follow.is_incomplete());
+    }
 
     #[test]
     fn a_payload_that_is_no_longer_wanted_drops_nothing() {
