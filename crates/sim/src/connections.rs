@@ -192,19 +192,32 @@ impl World {
         self.net.refused.clear();
         self.net.slow.clear();
         let numbers: Vec<u64> = self.net.connections.keys().copied().collect();
-        for number in numbers {
-            for far in 0..2 {
-                let waiting = match self.net.connections.get_mut(&number) {
-                    Some(connection) => std::mem::take(&mut connection.stalled[far]),
-                    None => continue,
-                };
-                for bytes in waiting {
-                    self.transmit(number, far, bytes);
-                }
+        numbers.into_iter().for_each(|number| self.go_on(number));
+    }
+
+    /// Ends the cut between two hosts.
+    pub fn mend(&mut self, a: HostId, b: HostId) {
+        self.net.cut.remove(&(a.min(b), a.max(b)));
+        let is_between = |ends: &[End; 2]| {
+            let hosts = (ends[0].host, ends[1].host);
+            hosts == (a, b) || hosts == (b, a)
+        };
+        let connections = self.net.connections.iter();
+        let numbers: Vec<u64> =
+            connections.filter(|(_, c)| is_between(&c.ends)).map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.go_on(number));
+    }
+
+    /// What waited for the network on a connection goes on.
+    fn go_on(&mut self, number: u64) {
+        for far in 0..2 {
+            let Some(connection) = self.net.connections.get_mut(&number) else { return };
+            for bytes in std::mem::take(&mut connection.stalled[far]) {
+                self.transmit(number, far, bytes);
             }
-            if let Some(far) = self.net.connections.get(&number).and_then(|c| c.untold) {
-                self.hang_up(number, 1 - far, LinkDownReason::Reset);
-            }
+        }
+        if let Some(far) = self.net.connections.get(&number).and_then(|c| c.untold) {
+            self.hang_up(number, 1 - far, LinkDownReason::Reset);
         }
     }
 }

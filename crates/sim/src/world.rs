@@ -262,9 +262,9 @@ impl World {
         });
         self.invariants.process_started(host, &self.hosts[host], self.seed);
         self.trouble(host);
-        self.carry_out(host);
-        // No data survives a process here.
-        self.deliver(host, Event::StartedEmpty);
+        // No data survives a process here. The core knows before anybody can connect, however long
+        // its first save takes.
+        self.tell_at_once(host, Event::StartedEmpty);
         let first = self.now + self.rng.below(100);
         self.schedule_tick(host, generation, first);
         if self.data.is_some() {

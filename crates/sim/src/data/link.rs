@@ -185,6 +185,12 @@ impl Node {
     /// What stood here is gone from the start.
     fn begin_loading(&mut self, grant: Position, ctx: &mut Ctx<'_>) {
         let Some(follower) = &mut self.follower else { return };
+        if !ctx.may_lose_data && ctx.bug != Some(Bug::DropsDataWhenElected) {
+            if let Some(link) = follower.socket {
+                ctx.out.push(Output::Close { link });
+            }
+            return self.lost_primary(ctx);
+        }
         follower.payload.clear();
         follower.payload_ended = false;
         follower.loading = Some(grant);

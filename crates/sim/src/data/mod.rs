@@ -39,7 +39,7 @@ use oracle::promises::Candidate;
 use oracle::{Counts, Oracle, Rule, Violation};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
-use tessera_cluster::{Effect, Event, LinkId, Now, PrimaryLink};
+use tessera_cluster::{Effect, Event, LinkId, Now, PrimaryLink, ViewRole};
 use tessera_log::ReplId;
 use tessera_slot::Offset;
 
@@ -64,6 +64,9 @@ pub enum Bug {
     ForgetsWrites,
     /// A primary continues the history of whoever asks, if the name is not its own.
     ResumesAnyHistory,
+    /// A full synchronisation drops the data of a replica that has been elected already, while its
+    /// nodes.conf is on the way to the disk.
+    DropsDataWhenElected,
     /// A replica that has resynchronised does not apply the stream.
     TakesNoStream,
 }
@@ -115,6 +118,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) out: Vec<Output>,
     /// The core lets nobody synchronise now.
     pub(crate) withholds: bool,
+    /// The core takes this node for a replica: it has won no election that is not carried out yet.
+    pub(crate) may_lose_data: bool,
     pub(crate) bug: Option<Bug>,
     net: &'a Network,
 }
@@ -152,6 +157,7 @@ impl World {
         let machine = &mut self.hosts[host];
         let (Some(data), Some(process)) = (&mut self.data, &mut machine.process) else { return };
         let withholds = process.cluster.withholds_data();
+        let may_lose_data = matches!(process.cluster.role(), ViewRole::Replica(_));
         let Some(node) = &mut process.data else { return };
         let mut ctx = Ctx {
             me: (host, machine.generation),
@@ -161,6 +167,7 @@ impl World {
             oracle: &mut data.oracle,
             out: Vec::new(),
             withholds,
+            may_lose_data,
             bug: data.options.bug,
             net: &self.net,
         };

@@ -95,6 +95,8 @@ pub struct Counts {
     pub promised: u64,
     /// Promises whose shard was taken over by a replica that had the write.
     pub survived: u64,
+    /// Promises whose shard was taken over without the write, as the rules allow.
+    pub void: u64,
     /// Partial resynchronisations that were granted.
     pub partial_syncs: u64,
     /// Full resynchronisations that were begun.

@@ -10,6 +10,7 @@
 //! DEL writes nothing that could be told apart: it counts as a cluster without reads, and a read of
 //! nothing is checked by itself. INCR and APPEND tell their order by their answers.
 
+use super::reads::TOKEN;
 use super::{Kind, Operation, Reign};
 use std::collections::{BTreeMap, HashMap};
 
@@ -74,7 +75,7 @@ impl Era<'_> {
     }
 
     fn check_register(&self, all: &[&Operation]) -> Option<String> {
-        let mut zones: HashMap<&[u8], Zone> = HashMap::new();
+        let mut zones: BTreeMap<&[u8], Zone> = BTreeMap::new();
         let mut deletions = Vec::new();
         for operation in &self.own {
             match &operation.kind {
@@ -170,12 +171,10 @@ impl Era<'_> {
                         && before.done < operation.asked
                         && !value.starts_with(known)
                     {
-                        return Some(format!(
-                            "step {} does not extend what was read",
-                            operation.asked
-                        ));
+                        let step = operation.asked;
+                        return Some(format!("step {step} does not extend what was read"));
                     }
-                    if let Some(lost) = self.lost_token(&appended, operation, value) {
+                    if let Some(lost) = lost_token(&appended, operation, value) {
                         return Some(lost);
                     }
                     if longest.is_none_or(|(_, known)| known.len() < value.len()) {
@@ -187,31 +186,30 @@ impl Era<'_> {
         }
         None
     }
-
-    fn lost_token(
-        &self,
-        appended: &[(&Operation, &[u8])],
-        read: &Operation,
-        value: &[u8],
-    ) -> Option<String> {
-        let mut last = 0;
-        for (write, token) in appended.iter().filter(|(write, _)| write.done < read.asked) {
-            let at = value.chunks(super::reads::TOKEN).position(|chunk| chunk == *token);
-            let Some(at) = at else {
-                return Some(format!("{} is lost at step {}", token.escape_ascii(), read.asked));
-            };
-            // Tokens that were appended one after the other stand so.
-            let is_after = appended.iter().any(|(other, _)| other.done < write.asked);
-            if is_after && at == 0 {
-                return Some(format!("{} stands first", token.escape_ascii()));
-            }
-            last = last.max(at);
-        }
-        None
-    }
 }
 
-fn join<'a>(zones: &mut HashMap<&'a [u8], Zone>, value: &'a [u8], asked: u64, done: u64) {
+/// A token that was appended before the read, which is missing or stands in the wrong order.
+/// `appended` is in the order of the ends.
+fn lost_token(appended: &[(&Operation, &[u8])], read: &Operation, value: &[u8]) -> Option<String> {
+    let places: HashMap<&[u8], usize> =
+        value.chunks(TOKEN).enumerate().map(|(at, token)| (token, at)).collect();
+    // For each end: the last place of all tokens that were appended by then.
+    let mut last_places: Vec<(u64, usize)> = Vec::new();
+    for (write, token) in appended.iter().filter(|(write, _)| write.done < read.asked) {
+        let Some(&at) = places.get(token) else {
+            return Some(format!("{} is lost at step {}", token.escape_ascii(), read.asked));
+        };
+        let ended = last_places.partition_point(|(done, _)| *done < write.asked);
+        if ended > 0 && last_places[ended - 1].1 > at {
+            return Some(format!("{} stands before earlier ones", token.escape_ascii()));
+        }
+        let last = last_places.last().map_or(at, |(_, last)| at.max(*last));
+        last_places.push((write.done, last));
+    }
+    None
+}
+
+fn join<'a>(zones: &mut BTreeMap<&'a [u8], Zone>, value: &'a [u8], asked: u64, done: u64) {
     let zone = zones.entry(value).or_insert(Zone { first_end: done, last_begin: asked });
     zone.first_end = zone.first_end.min(done);
     zone.last_begin = zone.last_begin.max(asked);
@@ -229,4 +227,57 @@ fn overlap(zones: &[Zone]) -> Option<String> {
         let around = forward.iter().find(|(from, to)| *from < begin && end < *to)?;
         Some(format!("a write at {begin} to {end} leaves no trace in {around:?}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Outcome;
+    use super::*;
+
+    /// Operations of one process on the register: what is asked from when to when. A value in
+    /// lower case is written, in upper case read; `-` is a deletion, `_` reads nothing.
+    fn story(what: &[(char, u64, u64)]) -> Vec<String> {
+        let operations: Vec<Operation> = what
+            .iter()
+            .map(|&(what, asked, done)| {
+                let value = vec![what.to_ascii_lowercase() as u8];
+                let (kind, answer) = match what {
+                    '-' => (Kind::Del, None),
+                    '_' => (Kind::Get, None),
+                    'a'..='z' => (Kind::Set(value), None),
+                    _ => (Kind::Get, Some(value)),
+                };
+                Operation {
+                    key: b"r".to_vec(),
+                    kind,
+                    process: (0, 1),
+                    reign: Some(0),
+                    asked,
+                    done,
+                    outcome: Outcome::Acknowledged(answer),
+                    asked_at: asked,
+                }
+            })
+            .collect();
+        check(&operations, &[Reign { process: (0, 1), since: 0 }])
+    }
+
+    #[test]
+    fn histories_that_can_be_put_in_order_are_accepted_and_others_are_not() {
+        for (what, is_possible) in [
+            (&[('a', 1, 2), ('A', 3, 4)][..], true),
+            // A read during a write gives the old value or the new one, and never goes back.
+            (&[('a', 1, 2), ('b', 3, 9), ('A', 4, 5), ('B', 6, 7)], true),
+            (&[('a', 1, 2), ('b', 3, 9), ('B', 4, 5), ('A', 6, 7)], false),
+            // A write that was acknowledged is lost.
+            (&[('a', 1, 2), ('b', 3, 4), ('A', 5, 6)], false),
+            (&[('a', 1, 2), ('_', 3, 4)], false),
+            (&[('a', 1, 2), ('-', 3, 4), ('A', 5, 6)], false),
+            (&[('a', 1, 2), ('-', 3, 9), ('_', 4, 5)], true),
+            (&[('a', 1, 2), ('-', 3, 9), ('A', 4, 5)], true),
+            (&[('-', 1, 2), ('a', 3, 4), ('_', 5, 6)], false),
+        ] {
+            assert_eq!(story(what).is_empty(), is_possible, "{what:?}");
+        }
+    }
 }
