@@ -1,4 +1,4 @@
-//! Replication, as far as offsets go.
+//! Replication, as far as offsets go: the model for runs without data (`data/mod.rs` has the rest).
 
 use crate::net::HostId;
 use crate::world::World;

@@ -25,7 +25,7 @@ fn seeds(default: u64) -> Vec<u64> {
 
 fn options(seed: u64) -> DataOptions {
     // A chunk of the log has 64 KiB: large values get beyond a backlog that keeps nothing more.
-    let (backlog, value_bytes) = if seed % 3 == 0 { (0, 3000) } else { (1 << 20, 20) };
+    let (backlog, value_bytes) = if seed.is_multiple_of(3) { (0, 3000) } else { (1 << 20, 20) };
     let repl_timeout = if seed % 5 < 3 { 5000 } else { 2000 };
     DataOptions { backlog, value_bytes, repl_timeout, ..DataOptions::default() }
 }
@@ -46,7 +46,7 @@ fn run(seed: u64, options: DataOptions) -> (World, Vec<Violation>) {
     };
     let mut world = setup(seed).resumed_with_data(seed, config, options);
     world.run_for(5000);
-    let every = if seed % 2 == 0 { 350 } else { 700 };
+    let every = if seed.is_multiple_of(2) { 350 } else { 700 };
     world.suffer(Faults { duration: 12_000, every });
     world.run_for(5000);
     world.stop_clients();
@@ -132,8 +132,8 @@ fn a_run_with_data_is_a_function_of_its_seed() {
     }
 }
 
-/// The only replica of a primary is far behind. It reaches the primary again just when the majority,
-/// which does not, elects it, and its nodes.conf is slow.
+/// The only replica of a primary is far behind. It reaches the primary again just when the
+/// majority, which does not, elects it, and its nodes.conf is slow.
 fn elected_in_the_middle(seed: u64, bug: Option<Bug>) -> Vec<Violation> {
     let config = ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() };
     let options =

@@ -120,9 +120,9 @@ impl ClusterHandle {
         self.hand_over(&mut core);
     }
 
-    /// A full synchronisation is about to drop this node's data: the core stands for no election from
-    /// here on. False: it has won one, which the control thread has not carried out yet; then the
-    /// data must stay.
+    /// A full synchronisation is about to drop this node's data: the core stands for no election
+    /// from here on. False: it has won one, which the control thread has not carried out yet; then
+    /// the data must stay.
     pub(crate) fn gives_up_data(&self) -> bool {
         let mut core = self.core.lock();
         let is_replica = matches!(core.role(), ViewRole::Replica(_));

@@ -287,7 +287,7 @@ impl World {
 
     /// What is not yet the same on the nodes of a shard; `None` if all replicas have what their
     /// primaries have.
-    pub fn data_difference(&self) -> Option<String> {
+    fn data_difference(&self) -> Option<String> {
         (0..self.hosts.len()).find_map(|host| {
             let process = self.hosts[host].process.as_ref()?;
             let node = process.data.as_ref()?;
