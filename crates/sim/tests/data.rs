@@ -122,6 +122,30 @@ fn what_wait_has_promised_survives_primaries_that_die_one_by_one() {
 }
 
 #[test]
+fn a_manual_failover_loses_nothing_that_was_acknowledged() {
+    for seed in seeds(25) {
+        let config = ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() };
+        let setup = Setup { shards: 3, replicas: 1 };
+        let mut world = setup.resumed_with_data(seed, config, options(seed));
+        world.run_for(5000);
+        for _ in 0..5 {
+            let replicas: Vec<_> =
+                (0..world.host_count()).filter(|host| !world.takes_writes(*host)).collect();
+            let replica = replicas[world.rng.below(replicas.len() as u64) as usize];
+            world.command(replica, "FAILOVER");
+            let pause = 500 + world.rng.below(3000);
+            world.run_for(pause);
+        }
+        world.stop_clients();
+        world.run_for(3000);
+        world.expect_convergence(SAME_WITHIN);
+        assert_eq!((world.verdict(), world.lost_writes()), (vec![], vec![]), "seed {seed}");
+        let counts = world.counts();
+        assert!(counts.promotions >= 2 && counts.full_syncs == 3, "seed {seed}: {counts:?}");
+    }
+}
+
+#[test]
 fn a_run_with_data_is_a_function_of_its_seed() {
     for seed in [3, 6] {
         let story = || {

@@ -8,6 +8,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use tessera_slot::Slot;
 use tessera_store::{Keyspace, StringRef};
 
+/// The value of a key, if it has one and that is a string.
+pub(crate) fn value_of(keyspace: &Keyspace, key: &[u8]) -> Option<Vec<u8>> {
+    let place = keyspace.locate(key);
+    let mut world = keyspace.enter(0);
+    let guard = world.lock(place.slot());
+    let entry = guard.entry(0, key, place)?;
+    Some(match entry.string()? {
+        StringRef::Integer(number) => number.to_string().into_bytes(),
+        StringRef::Bytes(bytes) => bytes.to_vec(),
+    })
+}
+
 /// The sum over all keys of a hash of key and value.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Digest {
@@ -22,14 +34,7 @@ impl Digest {
 
     /// A key may have changed.
     pub(crate) fn look_at(&mut self, keyspace: &Keyspace, key: &[u8]) {
-        let place = keyspace.locate(key);
-        let mut world = keyspace.enter(0);
-        let guard = world.lock(place.slot());
-        let present = guard.entry(0, key, place).map(|entry| match entry.string() {
-            Some(StringRef::Integer(number)) => hash_of(key, number.to_string().as_bytes()),
-            Some(StringRef::Bytes(bytes)) => hash_of(key, bytes),
-            None => hash_of(key, b"(no string)"),
-        });
+        let present = value_of(keyspace, key).map(|value| hash_of(key, &value));
         let before = match present {
             Some(hash) => self.keys.insert(key.to_vec(), hash),
             None => self.keys.remove(key),

@@ -41,7 +41,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use tessera_cluster::{Effect, Event, LinkId, Now, PrimaryLink, ViewRole};
 use tessera_log::ReplId;
-use tessera_slot::Offset;
+use tessera_slot::{Offset, Slot};
 
 /// How often a node looks at its timers, in milliseconds.
 const TICK: u64 = 20;
@@ -342,6 +342,20 @@ impl World {
     pub fn verdict(&mut self) -> Vec<Violation> {
         let now = self.now;
         self.data.as_mut().map_or(Vec::new(), |data| data.oracle.verdict(now))
+    }
+
+    /// The acknowledged tokens and increments that the primaries do not have now. Failures may lose
+    /// some, unless WAIT has promised them.
+    pub fn lost_writes(&self) -> Vec<String> {
+        let Some(data) = &self.data else { return Vec::new() };
+        data.oracle.lost_writes(|key| {
+            let slot = Slot::of_key(key);
+            let process = self.hosts.iter().find_map(|host| {
+                host.process.as_ref().filter(|process| process.serves.contains(slot))
+            });
+            let node = process?.data.as_ref()?;
+            digest::value_of(&node.engine.keyspace, key)
+        })
     }
 
     /// What has happened to the data.

@@ -1,7 +1,7 @@
 //! What is read was written: by somebody, to this key, once, and not by a refused operation.
 
-use super::{Kind, Operation, Outcome};
-use std::collections::{BTreeMap, HashMap};
+use super::{Kind, Operation, Oracle, Outcome};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// The length of the tokens that APPEND writes.
 pub(crate) const TOKEN: usize = 10;
@@ -67,4 +67,34 @@ fn check_count(asked: &[u64], read: &Operation, value: &[u8]) -> Option<String> 
     let count = asked.partition_point(|asked| *asked < read.done);
     let value: usize = std::str::from_utf8(value).ok()?.parse().ok()?;
     (value > count).then(|| format!("counts {value}, but INCR was asked {count} times"))
+}
+
+impl Oracle {
+    /// The acknowledged tokens and increments that are not in the present values.
+    pub(crate) fn lost_writes(&self, value_of: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<String> {
+        let mut by_key: BTreeMap<&[u8], Vec<&Operation>> = BTreeMap::new();
+        for operation in self.operations.iter().filter(|operation| operation.is_acknowledged()) {
+            by_key.entry(&operation.key).or_default().push(operation);
+        }
+        let mut lost = Vec::new();
+        for (key, operations) in by_key {
+            let value = value_of(key).unwrap_or_default();
+            let there: HashSet<&[u8]> = value.chunks(TOKEN).collect();
+            let mut increments = 0;
+            for operation in operations {
+                match &operation.kind {
+                    Kind::Incr => increments += 1,
+                    Kind::Append(token) if !there.contains(&token[..]) => {
+                        lost.push(format!("{} of {}", token.escape_ascii(), key.escape_ascii()));
+                    }
+                    _ => {}
+                }
+            }
+            let counted = std::str::from_utf8(&value).ok().and_then(|value| value.parse().ok());
+            if key.first() == Some(&b'c') && counted.unwrap_or(0) < increments {
+                lost.push(format!("{counted:?} of {increments} in {}", key.escape_ascii()));
+            }
+        }
+        lost
+    }
 }
