@@ -202,6 +202,7 @@ impl Node {
     /// Drops the data, and the history with it: no replica may continue from it.
     fn forget_all(&mut self, ctx: &mut Ctx<'_>) {
         self.flush();
+        ctx.oracle.data_replaced(ctx.me);
         self.engine.log.adopt(ctx.random_id(), Offset(0), 0);
         self.disconnect_replicas(ctx);
     }

@@ -73,9 +73,7 @@ impl Oracle {
                 self.promises.0.push(promise);
                 continue;
             }
-            // A holder whose data was replaced is none any more; its position tells.
-            let forgets = promise.holders.contains(&winner.process)
-                && winner.position.is_some_and(|(id, _)| self.is_related(id, promise.moment.0));
+            let forgets = promise.holders.contains(&winner.process);
             let better = others.iter().find(|other| has(other)).map(|other| other.process);
             if forgets || (is_judged && better.is_some()) {
                 let operation = &self.operations[promise.operation];
@@ -95,9 +93,11 @@ impl Oracle {
         }
     }
 
-    /// Whether one history is the other one, or comes from it.
-    fn is_related(&self, id: ReplId, ancestor: ReplId) -> bool {
-        self.histories.includes((id, Offset(u64::MAX)), (ancestor, Offset(0)))
+    /// The data of a process is gone: it holds nothing that it held before.
+    pub(crate) fn data_replaced(&mut self, process: ProcessId) {
+        for promise in &mut self.promises.0 {
+            promise.holders.retain(|holder| *holder != process);
+        }
     }
 
     /// A reign that has the promised writes shows them to whoever reads.
