@@ -166,7 +166,7 @@ impl Node {
                 if renamed {
                     let (before, at) = (self.engine.log.identity().id, self.engine.log.offset());
                     self.engine.log.shift_replication_id(id);
-                    ctx.oracle.histories.renamed(id, before, at);
+                    ctx.oracle.histories.renamed(id, before, at, ctx.at);
                     self.disconnect_replicas(ctx);
                 }
                 self.note_moment(ctx);

@@ -67,10 +67,13 @@ impl Node {
         let mut config = Config::default();
         config.cluster.enabled = true;
         config.replication.repl_backlog_size.0 = options.backlog;
-        let replication_id = id;
-        let options_of_engine =
-            EngineOptions { config, threads: 1, seed, replication_id, now: now.unix };
-        let engine = Arc::new(Engine::new(options_of_engine));
+        let engine = Arc::new(Engine::new(EngineOptions {
+            config,
+            threads: 1,
+            seed,
+            replication_id: id,
+            now: now.unix,
+        }));
         let rim = Arc::new(Rim::new(Arc::clone(&engine.log), options.bug));
         engine.set_host(rim.clone());
         // Until the core has spoken, this node serves nothing.
@@ -228,7 +231,7 @@ impl Node {
         self.engine.set_mode(Mode::REPLICA, true);
         self.engine.set_mode(Mode::READ_ONLY, true);
         self.rim.noted().is_replica = true;
-        ctx.oracle.reign_ends(ctx.me, ctx.at);
+        ctx.oracle.reign_ends(ctx.me);
         self.look_at_parked(ctx);
         if self.follower.as_ref().is_some_and(|follower| follower.primary == primary) {
             return;
@@ -271,7 +274,7 @@ impl Node {
         drop(world);
         drop(flushed);
         self.digest.compute(&engine.keyspace);
-        ctx.oracle.reign_ends(ctx.me, ctx.at);
+        ctx.oracle.reign_ends(ctx.me);
         self.note_append(before, ctx);
     }
 

@@ -72,13 +72,14 @@ impl Histories {
     }
 
     /// A replica takes its primary's new name, at this offset of the former one.
-    pub(crate) fn renamed(&mut self, new: ReplId, former: ReplId, at: Offset) {
+    pub(crate) fn renamed(&mut self, new: ReplId, former: ReplId, offset: Offset, at: u64) {
         if let Some((parent, until)) = self.parents.get(&new).copied()
             && parent == former
-            && at > until
+            && offset > until
         {
-            let text = format!("a replica goes on from {at} of a history that parted at {until}");
-            self.violated(0, text);
+            let text =
+                format!("a replica goes on from {offset} of a history that parted at {until}");
+            self.violated(at, text);
         }
     }
 

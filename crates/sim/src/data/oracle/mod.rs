@@ -207,7 +207,7 @@ impl Oracle {
     }
 
     /// The process is no primary any more, or has dropped data on order.
-    pub(crate) fn reign_ends(&mut self, process: ProcessId, _at: u64) {
+    pub(crate) fn reign_ends(&mut self, process: ProcessId) {
         self.present.remove(&process);
     }
 
