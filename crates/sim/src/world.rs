@@ -386,6 +386,7 @@ impl World {
             self.replicate(host);
         }
         self.deliver(host, Event::Tick);
+        self.beat(host);
         let next = self.now + 95 + self.rng.below(10);
         self.schedule_tick(host, generation, next);
     }

@@ -85,7 +85,8 @@ fn no_promise_is_broken_under_faults() {
     }
     println!("{sum:?}");
     let Counts { promised, survived, partial_syncs, loads, .. } = sum;
-    assert!(promised > 0 && survived > 0 && partial_syncs > 0 && loads > 0, "{sum:?}");
+    let is_all = promised > 0 && survived > 0 && partial_syncs > 0 && loads > 0;
+    assert!(is_all || number("TESSERA_SIM_SEED").is_some(), "{sum:?}");
 }
 
 #[test]
@@ -186,6 +187,35 @@ fn a_replica_that_is_elected_keeps_the_data_that_it_was_elected_with() {
     let found = |bug| (0..12).find(|seed| !elected_in_the_middle(*seed, bug).is_empty());
     assert_eq!(found(None), None);
     assert!(found(Some(Bug::DropsDataWhenElected)).is_some());
+}
+
+/// A primary is cut off and stopped for so long that it is replaced. It goes on before anybody can
+/// tell it; some clients are on its side of the cut.
+fn stopped_and_replaced(seed: u64, bug: Option<Bug>) -> Vec<Violation> {
+    let config = ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() };
+    let options = DataOptions { clients: 12, bug, ..DataOptions::default() };
+    let setup = Setup { shards: 3, replicas: 1 };
+    let mut world = setup.resumed_with_data(seed, config, options);
+    world.run_for(5000);
+    (1..6).for_each(|other| world.cut(0, other));
+    world.pause(0);
+    let pause = 5000 + world.rng.below(3000);
+    world.run_for(pause);
+    world.resume(0);
+    world.run_for(500);
+    world.mend_network();
+    world.run_for(1500);
+    world.stop_clients();
+    world.run_for(2000);
+    world.expect_convergence(SAME_WITHIN);
+    world.verdict()
+}
+
+#[test]
+fn a_primary_that_was_stopped_and_replaced_answers_nothing_more() {
+    let found = |bug| (0..40).find(|seed| !stopped_and_replaced(*seed, bug).is_empty());
+    assert_eq!(found(None), None);
+    assert!(found(Some(Bug::IgnoresThatItWasStopped)).is_some());
 }
 
 /// The oracle finds a fault of the system within this many seeds.

@@ -55,6 +55,7 @@ impl Node {
     pub(crate) fn received(&mut self, link: LinkId, bytes: &[u8], ctx: &mut Ctx<'_>) {
         let Some(conn) = self.conns.get_mut(&link) else { return };
         conn.input.extend_from_slice(bytes);
+        self.check_pulse(ctx);
         let mut reply = Reply::default();
         self.run(link, &mut reply, ctx);
         self.feed_all(ctx);

@@ -67,6 +67,8 @@ pub enum Bug {
     /// A full synchronisation drops the data of a replica that has been elected already, while its
     /// nodes.conf is on the way to the disk.
     DropsDataWhenElected,
+    /// A process that was stopped, and goes on, answers before its core has had a turn.
+    IgnoresThatItWasStopped,
     /// A replica that has resynchronised does not apply the stream.
     TakesNoStream,
 }
@@ -120,6 +122,8 @@ pub(crate) struct Ctx<'a> {
     pub(crate) withholds: bool,
     /// The core takes this node for a replica: it has won no election that is not carried out yet.
     pub(crate) may_lose_data: bool,
+    /// In milliseconds.
+    pub(crate) node_timeout: u64,
     pub(crate) bug: Option<Bug>,
     net: &'a Network,
 }
@@ -168,6 +172,7 @@ impl World {
             out: Vec::new(),
             withholds,
             may_lose_data,
+            node_timeout: self.config.node_timeout,
             bug: data.options.bug,
             net: &self.net,
         };
@@ -215,6 +220,13 @@ impl World {
         if !self.hosts[host].paused {
             self.with_node(host, Node::tick);
             self.tell_core(host, false);
+        }
+    }
+
+    /// The core has had its turn.
+    pub(crate) fn beat(&mut self, host: HostId) {
+        if !self.is_busy(host) {
+            self.with_node(host, Node::beat);
         }
     }
 

@@ -19,7 +19,7 @@ use super::{Bug, Ctx, DataOptions, Output};
 use crate::net::{DATA_LINKS, HostId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tessera_cluster::{Effect, LinkId, PrimaryLink};
+use tessera_cluster::{ClusterState, Effect, FailReason, LinkId, PrimaryLink, RoutingView};
 use tessera_config::Config;
 use tessera_engine::{Engine, EngineOptions, Mode, Stopwatch, Turn};
 use tessera_log::ReplId;
@@ -46,8 +46,13 @@ pub(crate) struct Node {
     pub(crate) last_io: Option<Millis>,
     pub(crate) digest: Digest,
     pings: PingSchedule,
+    /// When the core last had its turn. If that is long ago, nobody is served until it has: the
+    /// process was stopped, and may have been replaced.
+    beat_at: Millis,
     /// When writes go on that a manual failover has paused.
     resume_at: Option<Millis>,
+    /// The core's last view.
+    said: Option<Arc<RoutingView>>,
     next_link: u64,
 }
 
@@ -93,7 +98,9 @@ impl Node {
             last_io: None,
             digest: Digest::default(),
             pings: PingSchedule::new(now.mono, PING_PERIOD),
+            beat_at: now.mono,
             resume_at: None,
+            said: None,
             next_link: DATA_LINKS,
         }
     }
@@ -183,6 +190,33 @@ impl Node {
         }
     }
 
+    /// Commands are routed by this view from now on.
+    fn show(&mut self, view: Arc<RoutingView>, ctx: &Ctx<'_>) {
+        let is_down = view.state != ClusterState::Ok && ctx.bug != Some(Bug::ServesWhenDown);
+        self.engine.set_mode(Mode::CLUSTER_DOWN, is_down);
+        self.rim.noted().routing = Some(view);
+    }
+
+    /// The core has had its turn: what it says of serving holds.
+    pub(crate) fn beat(&mut self, ctx: &mut Ctx<'_>) {
+        self.beat_at = ctx.now.mono;
+        if let Some(view) = self.said.clone() {
+            self.show(view, ctx);
+        }
+    }
+
+    /// Clients' commands are about to run.
+    pub(crate) fn check_pulse(&mut self, ctx: &Ctx<'_>) {
+        if ctx.now.mono.since(self.beat_at) > ctx.node_timeout
+            && ctx.bug != Some(Bug::IgnoresThatItWasStopped)
+            && let Some(said) = &self.said
+        {
+            let mut view = (**said).clone();
+            view.state = ClusterState::Fail(FailReason::Settling);
+            self.show(Arc::new(view), ctx);
+        }
+    }
+
     /// Carries out what the cluster core wants of the data.
     pub(crate) fn effect(&mut self, effect: &Effect, ctx: &mut Ctx<'_>) {
         match effect {
@@ -193,12 +227,8 @@ impl Node {
                 );
             }
             Effect::Routing(view) => {
-                let is_down = view.state != tessera_cluster::ClusterState::Ok;
-                self.engine.set_mode(Mode::CLUSTER_DOWN, is_down);
-                if ctx.bug == Some(Bug::ServesWhenDown) {
-                    self.engine.set_mode(Mode::CLUSTER_DOWN, false);
-                }
-                self.rim.noted().routing = Some(Arc::clone(view));
+                self.said = Some(Arc::clone(view));
+                self.show(Arc::clone(view), ctx);
             }
             Effect::Follow { host, .. } => self.follow(crate::net::host_at(*host), ctx),
             Effect::Promote => self.promote(ctx),
