@@ -7,13 +7,13 @@ use super::input::Parsed;
 use super::long::Long;
 use super::spare::Spare;
 use super::thread::IoThread;
-use super::ticks::{self, Rate, Started};
+use super::ticks::{Laps, Rate, Started};
 use crate::logging::limited;
 use crate::server::Server;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Args, Engine, Outcome, Park, Prepared, ThreadStats, Turn};
+use tessera_engine::{Args, Engine, Outcome, Park, Prepared, Turn};
 use tessera_resp::{ArgRange, Span};
 use tessera_slot::{Millis, Slot};
 use tessera_store::{KeyHash, MemberHash, World};
@@ -35,22 +35,12 @@ struct Request {
     /// Its arguments, in `Batch::spans`.
     args: ArgRange,
     prepared: Prepared,
-    /// How long it ran (`ticks.rs`); 0: it did not.
-    ticks: u64,
 }
 
 impl Request {
     /// Where it ends in the connection's input.
     fn end(&self) -> usize {
         self.start + self.len
-    }
-
-    /// It has run since `before`, which becomes now.
-    #[inline]
-    fn note_time(&mut self, before: &mut u64) {
-        let now = ticks::now();
-        self.ticks = now.wrapping_sub(*before).max(1);
-        *before = now;
     }
 
     /// Has the connection wait until this request runs by itself; it stays in the input.
@@ -133,7 +123,8 @@ pub(super) struct Batch {
     slots: Vec<Slot>,
     /// The values of which parts are still to be prefetched.
     ahead: Vec<(KeyHash, MemberHash)>,
-    pub(super) rate: Rate,
+    laps: Laps,
+    rate: Rate,
 }
 
 impl Batch {
@@ -162,14 +153,7 @@ impl Batch {
                     }
                     let (bytes, _, _) = conn.parts(start, len);
                     let prepared = engine.prepare(Args::new(bytes, args.of(&self.spans)));
-                    self.requests.push(Request {
-                        conn: index,
-                        start,
-                        len,
-                        args,
-                        prepared,
-                        ticks: 0,
-                    });
+                    self.requests.push(Request { conn: index, start, len, args, prepared });
                     if !conn.session.authenticated {
                         // Requests after AUTH are parsed under other limits.
                         return true;
@@ -182,17 +166,6 @@ impl Batch {
             }
         }
         true
-    }
-
-    /// Adds the time of the batch to the counters of its commands, by how long each ran.
-    fn share_out(&self, nanos: u64, stats: &ThreadStats) {
-        let ticks: u64 = self.requests.iter().map(|request| request.ticks).sum();
-        let each = nanos as f64 / ticks.max(1) as f64;
-        for request in self.requests.iter().filter(|request| request.ticks > 0) {
-            if let Some(command) = stats.of(&request.prepared) {
-                command.took((request.ticks as f64 * each) as u64);
-            }
-        }
     }
 
     /// Passes over the batch, each of which asks for what the next one needs: three for the
@@ -256,7 +229,7 @@ impl IoThread {
         let stats = self.server.engine.stats.thread(self.index);
         stats.bump(|stats| &stats.commands, run);
         let nanos = self.batch.rate.nanos_since(&started);
-        self.batch.share_out(nanos, stats);
+        self.batch.laps.share_out(nanos, stats);
         parks.into_iter().for_each(|(park, index)| self.park(park, index));
         self.run_rim();
         self.run_long();
@@ -269,10 +242,10 @@ impl IoThread {
         let mut world = engine.keyspace.enter(self.index);
         engine.make_room(&mut world, self.index, self.now, &self.settings.config);
         let mut world = Some(world);
-        let Batch { requests, spans, hashes, slots, rate, .. } = &mut self.batch;
+        let Batch { requests, spans, hashes, slots, laps, rate, .. } = &mut self.batch;
         let stopwatch = rate.stopwatch();
-        let (mut run, mut before) = (0, ticks::now());
-        for request in requests.iter_mut() {
+        let mut run = 0;
+        for request in requests.iter() {
             let Some(conn) = self.conns.get_mut(request.conn) else { continue };
             // CLIENT KILL earlier in this batch counts.
             if !conn.may_run() || conn.info().killed.load(Relaxed) {
@@ -282,6 +255,7 @@ impl IoThread {
                 self.long.queue.push_back(request.set_aside(conn, spans));
                 continue;
             }
+            laps.run(&request.prepared);
             conn.output.take_buffer(&mut self.spare);
             let (bytes, session, reply) = conn.parts(request.start, request.len);
             let mut turn = Turn {
@@ -298,7 +272,6 @@ impl IoThread {
             let outcome =
                 engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
             run += 1;
-            request.note_time(&mut before);
             match outcome {
                 Outcome::Next => {
                     conn.executed(request.end());
@@ -311,8 +284,8 @@ impl IoThread {
                             shares: &mut self.budget.shares,
                             resting: &mut self.budget.resting,
                         };
+                        laps.stop();
                         output.send_much(conn, request.conn, &mut world);
-                        before = ticks::now();
                     }
                 }
                 Outcome::Rim => {
@@ -332,6 +305,7 @@ impl IoThread {
             }
             conn.mark_dirty(request.conn, &mut self.lists.dirty);
         }
+        laps.stop();
         run
     }
 
