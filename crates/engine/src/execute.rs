@@ -500,6 +500,7 @@ impl Engine {
         let Some(&one) = turn.hashes.first() else {
             return Ok(Locks::World(world));
         };
+        self.keyspace.prefetch_keys(turn.hashes);
         if turn.hashes.iter().all(|hash| hash.slot() == one.slot()) {
             return Ok(Locks::One(world.lock_within(one.slot(), turn.patience)?));
         }

@@ -132,6 +132,20 @@ impl Keyspace {
         self.cell(hash.slot).prefetch_entry(hash);
     }
 
+    /// All stages for the keys of one command, before their slots are locked: the memory that they
+    /// need is asked for at once, and not one key after another. Of very many keys it is the first
+    /// ones', which fit into the second-level cache.
+    pub fn prefetch_keys(&self, hashes: &[KeyHash]) {
+        const MOST: usize = 1024;
+        if hashes.len() < 2 {
+            return;
+        }
+        let hashes = &hashes[..hashes.len().min(MOST)];
+        hashes.iter().for_each(|&hash| self.prefetch_slot(hash));
+        hashes.iter().for_each(|&hash| self.prefetch_bucket(hash));
+        hashes.iter().for_each(|&hash| self.prefetch_entry(hash));
+    }
+
     /// Further stages, from step 0 on: what leads to this member of the value in database 0. False:
     /// that was the last.
     #[inline]
@@ -451,8 +465,11 @@ impl<'k> World<'k> {
     ) -> Result<ManySlots<'w>, Busy> {
         slots.sort_unstable();
         slots.dedup();
-        let lock = |&slot: &Slot| SlotGuard::within(self.keyspace, slot, patience);
-        slots.iter().map(lock).collect::<Result<_, _>>().map(ManySlots)
+        let mut guards = Vec::with_capacity(slots.len());
+        for &slot in slots.iter() {
+            guards.push(SlotGuard::within(self.keyspace, slot, patience)?);
+        }
+        Ok(ManySlots(guards))
     }
 
     /// Locks all slots, one after another, and calls `see` with each; passes over those that

@@ -132,6 +132,7 @@ impl Engine {
             let text = "CROSSSLOT Keys in request don't hash to the same slot";
             return Err(Fail::text(text).into());
         }
+        self.keyspace.prefetch_keys(turn.hashes);
         let locks = if reach == Reach::Everything {
             let needs = (Keys::None, transaction.flags(), true);
             let alone = self.be_alone(world, turn, session, needs).map_err(aborted)?;
