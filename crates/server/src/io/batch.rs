@@ -268,9 +268,8 @@ impl IoThread {
                 hashes,
                 slots,
             };
-            let args = Args::new(bytes, request.args.of(spans));
-            let outcome =
-                engine.execute(&mut world, &mut turn, session, request.prepared, args, reply);
+            let (prepared, args) = (request.prepared, Args::new(bytes, request.args.of(spans)));
+            let outcome = engine.execute(&mut world, &mut turn, session, prepared, args, reply);
             run += 1;
             match outcome {
                 Outcome::Next => {
