@@ -6,7 +6,7 @@ use crate::cx::{Cx, Outcome, Park, Propagate};
 use crate::db::{Db, ExpiredKeys, Key, Locks, Told};
 use crate::notify::Notifier;
 use crate::unit::Unit;
-use crate::{Args, Engine, Fail, Mode, Session, ThreadStats, commands};
+use crate::{Args, ClientKind, Engine, Fail, Mode, Session, ThreadStats, commands};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
@@ -261,7 +261,7 @@ impl Engine {
         let alone = self.keyspace.enter_exclusive_within(turn.patience).map_err(Fail::from)?;
         // The role may have changed while this command waited to be alone.
         if !session.is_primary
-            && let Err(refusal) = self.check_mode(keys, flags, is_exec, self.mode(), turn)
+            && let Err(refusal) = self.check_mode(keys, flags, is_exec, self.mode(), turn, session)
         {
             *world = Some(alone.share(turn.thread));
             return Err(refusal);
@@ -534,9 +534,9 @@ impl Engine {
         }
         match &session.transaction {
             Some(transaction) if command.role == Role::Exec => {
-                self.check_mode(command.keys, transaction.flags(), true, mode, turn)
+                self.check_mode(command.keys, transaction.flags(), true, mode, turn, session)
             }
-            _ => self.check_mode(command.keys, command.flags, false, mode, turn),
+            _ => self.check_mode(command.keys, command.flags, false, mode, turn, session),
         }
     }
 
@@ -550,6 +550,7 @@ impl Engine {
         is_exec: bool,
         mode: Mode,
         turn: &Turn<'_>,
+        session: &Session,
     ) -> Result<(), Refusal> {
         let text = if mode.any(Mode::LOADING) && !flags.has(Flags::LOADING) {
             "LOADING Redis is loading the dataset in memory"
@@ -571,7 +572,10 @@ impl Engine {
             && !mode.any(Mode::REPLICA)
         {
             "NOREPLICAS Not enough good replicas to write."
-        } else if mode.any(Mode::PAUSED) && self.is_held_back(flags.any(TOLD), turn.now) {
+        } else if mode.any(Mode::PAUSED)
+            && session.info.kind() != ClientKind::Replica
+            && self.is_held_back(flags.any(TOLD), turn.now)
+        {
             return Err(Refusal::Wait(Park::WritesPaused));
         } else {
             return Ok(());

@@ -273,7 +273,9 @@ pub(crate) fn command(
     };
     let mut effects = Vec::new();
     feed.session.handle(now, event, &mut effects);
-    carry_out(server, conn, thread, now, effects);
+    if carry_out(server, conn, thread, now, effects) == Next::Close {
+        conn.state = crate::io::State::Closing;
+    }
 }
 
 fn permission(server: &Server) -> SyncPermission {
@@ -290,15 +292,26 @@ fn timeout_ms(config: &Config) -> u64 {
     u64::from(config.replication.repl_timeout) * 1000
 }
 
-/// Moves a synchronisation on: called every turn.
+/// What becomes of a replica's connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[must_use]
+pub(crate) enum Next {
+    /// It stays.
+    Stay,
+    /// It is to be closed.
+    Close,
+}
+
+/// Moves a synchronisation on: called every turn. The connection may be in any state, since a
+/// replica sends commands too; whoever closes it has to know in which.
 pub(crate) fn pump(
     server: &Arc<Server>,
     conn: &mut Conn,
     thread: usize,
     now: Millis,
     config: &Config,
-) {
-    let Some(feed) = &mut conn.feed else { return };
+) -> Next {
+    let Some(feed) = &mut conn.feed else { return Next::Stay };
     feed.session.set_timeout(timeout_ms(config));
     let mut effects = Vec::new();
     if std::mem::take(&mut feed.signs) {
@@ -326,8 +339,9 @@ pub(crate) fn pump(
         }
     }
     feed.session.handle(now, SessionEvent::Tick, &mut effects);
-    carry_out(server, conn, thread, now, effects);
+    let next = carry_out(server, conn, thread, now, effects);
     note_status(server, conn, now);
+    next
 }
 
 fn carry_out(
@@ -336,11 +350,12 @@ fn carry_out(
     thread: usize,
     now: Millis,
     effects: Vec<SessionEffect>,
-) {
+) -> Next {
+    let mut next = Next::Stay;
     let mut effects = std::collections::VecDeque::from(effects);
     while let Some(effect) = effects.pop_front() {
         let addr = conn.info().addr.clone();
-        let Some(feed) = &mut conn.feed else { return };
+        let Some(feed) = &mut conn.feed else { return next };
         let mut more = Vec::new();
         match effect {
             SessionEffect::Send(bytes) => feed.outbox.extend_from_slice(&bytes),
@@ -388,12 +403,13 @@ fn carry_out(
             }
             SessionEffect::Close(fault) => {
                 limited!(warn, "Disconnecting replica {addr}: {fault}");
-                conn.state = crate::io::State::Closing;
+                next = Next::Close;
             }
         }
         effects.extend(more);
     }
     note_status(server, conn, now);
+    next
 }
 
 /// From now on the connection is a replica's.

@@ -55,6 +55,7 @@ pub(crate) fn follow(server: &Server, primary: Option<Primary>) {
     };
     // After this no client's write is under way.
     let world = engine.keyspace.enter_exclusive();
+    server.forget_asking();
     engine.set_mode(Mode::REPLICA, true);
     engine.set_mode(Mode::READ_ONLY, engine.config().replication.replica_read_only);
     drop(world);

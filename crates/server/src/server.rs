@@ -220,6 +220,11 @@ impl Server {
         }
     }
 
+    /// This node's history ends: what was asked about it says nothing about the next one.
+    pub(crate) fn forget_asking(&self) {
+        self.asked_until.store(0, Ordering::Release);
+    }
+
     /// Has the thread of a client, whose flag is set, disconnect it.
     pub(crate) fn disconnect(&self, client: &ClientInfo) {
         if let Some(mailbox) = self.mailboxes.get(client.thread) {

@@ -254,7 +254,12 @@ impl Control {
             && (is_due || is_news(self.told.1, link))
         {
             self.told.1 = Some(link);
-            cluster.event(Event::PrimaryLink(link));
+            // Looked at anew under the core's lock: a full synchronisation that drops this node's
+            // data has told the core so, and this must not say otherwise.
+            cluster.event_of(|| match self.server.follow.is_incomplete() {
+                true => Event::PrimaryLink(PrimaryLink::Incomplete),
+                false => Event::PrimaryLink(link),
+            });
         }
         // It does not tick at every event: a tick may send, packets are answered, and that would
         // never end.

@@ -115,8 +115,13 @@ impl ClusterHandle {
 
     /// Lets the core take an event; the control thread does what follows.
     pub(crate) fn event(&self, event: Event) {
+        self.event_of(|| event);
+    }
+
+    /// Gives the core an event that is made while nobody else gives it one.
+    pub(crate) fn event_of(&self, event: impl FnOnce() -> Event) {
         let mut core = self.core.lock();
-        core.handle(crate::time::now(), event);
+        core.handle(crate::time::now(), event());
         self.hand_over(&mut core);
     }
 

@@ -45,11 +45,14 @@ impl Gates {
 
     /// The connections whose promise is kept. `acknowledged` says which offset so many replicas
     /// have acknowledged, or `None` if there are fewer; it is asked once for each number.
-    pub(super) fn kept(&self, acknowledged: impl Fn(usize) -> Option<Offset>) -> Vec<ConnId> {
+    pub(super) fn kept(
+        &self,
+        acknowledged: impl Fn(usize) -> Option<Offset>,
+    ) -> Vec<(Promise, ConnId)> {
         let mut kept = Vec::new();
         for replicas in self.numbers() {
             if let Some(offset) = acknowledged(replicas) {
-                kept.extend(self.of(replicas, offset).map(|&(_, conn)| conn));
+                kept.extend(self.of(replicas, offset));
             }
         }
         kept
@@ -105,11 +108,14 @@ mod tests {
             3 => Some(Offset(0)),
             _ => None,
         };
-        assert_eq!(gates.kept(acknowledged), [conns[0], conns[1], conns[2]]);
+        let kept = |gates: &Gates| -> Vec<ConnId> {
+            gates.kept(acknowledged).into_iter().map(|(_, conn)| conn).collect()
+        };
+        assert_eq!(kept(&gates), [conns[0], conns[1], conns[2]]);
         assert_eq!(gates.highest(), Some(Offset(20)));
 
         gates.forget(promise(1, 10), conns[0]);
-        assert_eq!(gates.kept(acknowledged), [conns[1], conns[2]]);
+        assert_eq!(kept(&gates), [conns[1], conns[2]]);
         assert_eq!((gates.len(), gates.all().len()), (5, 5));
         assert_eq!(gates.kept(|_| Some(Offset(u64::MAX))).len(), 5, "all are kept");
     }

@@ -58,6 +58,9 @@ impl IoThread {
         while let Some(long) = self.long.queue.pop_front() {
             let index = long.conn;
             let Some(mut conn) = self.conns.take(index) else { continue };
+            // What was answered before it is flushed when it is back: a turn that others are given
+            // meanwhile does not find it.
+            conn.dirty = false;
             let outcome = self.run_one_long(&mut conn, &long);
             conn.go_on();
             let is_killed = conn.info().is_killed();

@@ -9,6 +9,7 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use tessera_config::Config;
 use tessera_config::value::{Bytes, BytesOrPercent};
+use tessera_log::ReplId;
 use tessera_slot::Millis;
 
 mod fairness;
@@ -101,6 +102,52 @@ fn who_waits_again_and_again_does_not_leave_a_buffer_each_time() {
         step(&mut thread);
         assert_eq!(received(&mut far).as_deref(), Some(&b"+PONG\r\n"[..]));
         assert!(thread.spare.count() <= 2, "{} buffers after {round} rounds", thread.spare.count());
+    }
+}
+
+/// A replica that has resumed this thread's history, and is fed.
+fn replica(thread: &mut IoThread) -> UnixStream {
+    let id = ReplId::from_random([1; 20]);
+    thread.server.engine.log.activate(id);
+    let next = thread.server.engine.log.offset().0 + 1;
+    let mut far = client(thread, format!("PSYNC {id} {next}\r\n").as_bytes());
+    step(thread);
+    let answer = received(&mut far).expect("it is connected");
+    assert!(answer.starts_with(b"+CONTINUE"), "{}", answer.escape_ascii());
+    far
+}
+
+#[test]
+fn a_pause_holds_clients_and_no_replicas() {
+    let mut thread = thread(Config::default());
+    let mut far = replica(&mut thread);
+    let mut other = client(&mut thread, b"CLIENT PAUSE 600000 ALL\r\nECHO b\r\n");
+    far.write_all(b"REPLCONF ACK 0\r\nECHO a\r\n").expect("there is room");
+    for _ in 0..2 {
+        step(&mut thread);
+    }
+    assert_eq!(received(&mut far).as_deref(), Some(&b"$1\r\na\r\n"[..]));
+    assert_eq!(received(&mut other).as_deref(), Some(&b"+OK\r\n"[..]));
+}
+
+#[test]
+fn a_replica_that_is_timed_out_while_it_waits_is_in_no_list() {
+    for command in ["WAIT 9 0", "BLPOP key 600"] {
+        let mut thread = thread(Config::default());
+        let mut far = replica(&mut thread);
+        far.write_all(format!("{command}\r\n").as_bytes()).expect("there is room");
+        step(&mut thread);
+
+        // When it has not acknowledged anything for longer than `repl-timeout`.
+        let (unix, steady) = (thread.now.plus(HOUR), thread.steady.plus(120_000));
+        turn_at(&mut thread, unix, steady);
+        let started = std::time::Instant::now();
+        while received(&mut far).is_some() {
+            assert!(started.elapsed() < std::time::Duration::from_secs(5), "{command}");
+        }
+        // Then nothing is left by which the next connection with its number could be met.
+        assert_eq!(thread.waiting.count(), 0, "{command}");
+        assert_eq!(thread.waiting.next_deadline(), None, "{command}");
     }
 }
 

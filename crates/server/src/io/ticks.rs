@@ -32,16 +32,23 @@ impl Laps {
                     && lap.command.command.is_some() == command.command.is_some()
             });
         if !goes_on {
-            self.stop();
+            let now = now();
+            self.stop_at(now);
             self.laps.push(Lap { command: *command, ticks: 0 });
-            self.began = Some(now());
+            self.began = Some(now);
         }
     }
 
     /// No command runs from now on.
     pub(super) fn stop(&mut self) {
+        if self.began.is_some() {
+            self.stop_at(now());
+        }
+    }
+
+    fn stop_at(&mut self, now: u64) {
         if let (Some(began), Some(lap)) = (self.began.take(), self.laps.last_mut()) {
-            lap.ticks = now().wrapping_sub(began).max(1);
+            lap.ticks = now.wrapping_sub(began).max(1);
         }
     }
 

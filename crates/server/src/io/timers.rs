@@ -3,6 +3,7 @@
 use super::conn::State;
 use super::thread::IoThread;
 use super::waiting::RETRY;
+use crate::feed::Next;
 use crate::logging::limited;
 use tessera_engine::{ClientKind, Park};
 
@@ -103,8 +104,14 @@ impl IoThread {
     pub(super) fn pump_feeds(&mut self) {
         for index in self.lists.feeds.clone() {
             let Some(conn) = self.conns.get_mut(index) else { continue };
-            crate::feed::pump(&self.server, conn, self.index, self.steady, &self.settings.config);
-            self.flush(index);
+            let (steady, config) = (self.steady, &self.settings.config);
+            match crate::feed::pump(&self.server, conn, self.index, steady, config) {
+                Next::Stay => self.flush(index),
+                Next::Close => {
+                    let _ = conn.send_replies(&mut self.spare);
+                    self.close_in_order(index);
+                }
+            }
         }
     }
 }

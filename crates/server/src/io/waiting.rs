@@ -56,6 +56,11 @@ impl Waiting {
     pub(super) fn count(&self) -> usize {
         self.parked.len() + self.gates.len()
     }
+
+    /// When the first one is answered at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Millis> {
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
 }
 
 /// When a client is answered at the latest.
@@ -139,12 +144,20 @@ impl IoThread {
         });
     }
 
-    /// Answers a client in WAIT: enough replicas have acknowledged its writes, or it does not wait
-    /// any longer.
+    /// Answers a client in WAIT that does not wait any longer.
     fn end_wait(&mut self, index: ConnId) {
+        self.end_wait_with(index, 0);
+    }
+
+    /// Answers a client in WAIT, if so many replicas have acknowledged its writes or its wait was
+    /// cut.
+    fn end_wait_with(&mut self, index: ConnId, least: usize) {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let State::Waiting(Park::Acknowledged { offset, .. }) = conn.state else { return };
         let reached = self.server.replicas.acknowledged(offset);
+        if reached < least && conn.info().ack_wait() == AckWait::Waiting {
+            return;
+        }
         let end = conn.info().end_ack_wait();
         self.complete(index, |conn| match end {
             AckWait::Fail => conn.output.reply.error(UNBLOCKED),
@@ -163,7 +176,7 @@ impl IoThread {
 
     /// How long the thread may sleep for the sake of those who wait, in milliseconds.
     pub(super) fn wait_for_waiting(&mut self, now: Millis) -> Option<u64> {
-        let deadline = self.waiting.deadlines.first().map(|(deadline, _)| deadline.since(now));
+        let deadline = self.waiting.next_deadline().map(|deadline| deadline.since(now));
         let mut waits = [deadline, (self.waiting.count() > 0).then_some(PARKED_WAIT), None, None];
         if !self.waiting.parked.is_empty() {
             let unix = crate::time::unix();
@@ -232,7 +245,8 @@ impl IoThread {
             return;
         }
         let kept = self.waiting.gates.kept(|count| self.server.replicas.acknowledged_by(count));
-        kept.into_iter().for_each(|index| self.end_wait(index));
+        // A replica may be gone since.
+        kept.into_iter().for_each(|(promise, index)| self.end_wait_with(index, promise.replicas));
         if self.waiting.gates.len() > 0 {
             let world = self.server.engine.keyspace.enter(self.index);
             self.server.ask_acknowledgements(highest);

@@ -203,3 +203,15 @@ fn a_long_command_whose_client_has_left_is_not_run_for_the_next_one() {
     assert_eq!(answer(&mut next), "", "it has asked nothing");
     assert_eq!(ask(&mut thread, &mut next, "ECHO own"), "$3\r\nown\r\n");
 }
+
+#[test]
+fn what_was_answered_before_a_long_command_is_sent() {
+    let mut thread = thread_with_debug();
+    let mut long = client(&mut thread, b"PING\r\nDEBUG HOLD held 0.05\r\n");
+    let mut all = String::new();
+    while !all.ends_with("+OK\r\n") {
+        step(&mut thread);
+        all += &await_answer(&mut thread, &mut long);
+    }
+    assert_eq!(all, "+PONG\r\n+OK\r\n");
+}
