@@ -8,7 +8,7 @@
 //! Not here: commands. Their clients are parked ([`crate::Park::Locked`]), and they run again.
 
 use crate::blocking::{Left, ReadyKey, Waiter};
-use crate::{Engine, Stopwatch, Turn};
+use crate::{Engine, Turn};
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -77,16 +77,7 @@ impl Engine {
         let chores = std::mem::take(&mut *self.chores.list.lock());
         let (config, patience) = (self.config(), Patience::none());
         let (hashes, slots) = (&mut Vec::new(), &mut Vec::new());
-        let turn = Turn {
-            thread,
-            now,
-            config: &config,
-            patience: &patience,
-            others: None,
-            stopwatch: Stopwatch::STOPPED,
-            hashes,
-            slots,
-        };
+        let turn = Turn::apart(thread, now, &config, &patience, hashes, slots);
         for chore in chores {
             let mut world = self.keyspace.enter(thread);
             match chore {

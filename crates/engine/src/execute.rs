@@ -59,6 +59,21 @@ pub struct Turn<'a> {
     pub slots: &'a mut Vec<Slot>,
 }
 
+impl<'a> Turn<'a> {
+    /// For what runs apart from a thread's clients. It serves nobody meanwhile, and is not timed.
+    pub fn apart(
+        thread: usize,
+        now: Millis,
+        config: &'a Arc<Config>,
+        patience: &'a Patience,
+        hashes: &'a mut Vec<KeyHash>,
+        slots: &'a mut Vec<Slot>,
+    ) -> Turn<'a> {
+        let stopwatch = Stopwatch::STOPPED;
+        Turn { thread, now, config, patience, others: None, stopwatch, hashes, slots }
+    }
+}
+
 /// A counter by which the time of a transaction's commands is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Stopwatch {

@@ -2,6 +2,9 @@
 //! same. A failure prints its seed; `TESSERA_SIM_SEED=n` runs that one alone, `TESSERA_SIM_SEEDS=n`
 //! runs so many.
 
+mod night;
+
+use night::{number, seeds};
 use tessera_cluster::ClusterConfig;
 use tessera_sim::faults::Faults;
 use tessera_sim::{Bug, Counts, DataOptions, Rule, Setup, Violation, World};
@@ -10,18 +13,6 @@ const DEFAULT_SEEDS: u64 = 150;
 /// All nodes of a shard must have the same data within this time after the last fault, in
 /// milliseconds: they agree on who is who first, which takes up to 40 s (`seeds.rs`).
 const SAME_WITHIN: u64 = 60_000;
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
-fn seeds(default: u64) -> Vec<u64> {
-    match number("TESSERA_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(default)).collect(),
-    }
-}
 
 fn options(seed: u64) -> DataOptions {
     // A chunk of the log has 64 KiB: large values get beyond a backlog that keeps nothing more.

@@ -1,6 +1,9 @@
 //! Thousands of unkind runs. A failure prints its seed; `TESSERA_SIM_SEED=n` runs that one alone,
 //! `TESSERA_SIM_SEEDS=n` runs so many.
 
+mod night;
+
+use night::seeds;
 use tessera_cluster::ClusterConfig;
 use tessera_sim::faults::Faults;
 use tessera_sim::invariants::agreement::disagreement;
@@ -15,18 +18,6 @@ const AGREE_WITHIN: u64 = 40_000;
 
 fn config() -> ClusterConfig {
     ClusterConfig { node_timeout: 2000, ..ClusterConfig::default() }
-}
-
-fn number(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is not a number: {text}")))
-}
-
-fn seeds(default: u64) -> Vec<u64> {
-    match number("TESSERA_SIM_SEED") {
-        Some(seed) => vec![seed],
-        None => (0..number("TESSERA_SIM_SEEDS").unwrap_or(default)).collect(),
-    }
 }
 
 fn must_agree(world: &mut World) {

@@ -5,7 +5,7 @@ use crate::chores::Chore;
 use crate::command::Flags;
 use crate::cx::Propagate;
 use crate::db::{Db, Key, Locks};
-use crate::{Cx, Engine, Outcome, Session, Stopwatch, Turn};
+use crate::{Cx, Engine, Outcome, Session, Turn};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tessera_config::Config;
@@ -308,16 +308,7 @@ impl Engine {
         }
         let config = self.config();
         let (hashes, slots, patience) = (&mut Vec::new(), &mut Vec::new(), Patience::none());
-        let turn = Turn {
-            thread,
-            now,
-            config: &config,
-            patience: &patience,
-            others: None,
-            stopwatch: Stopwatch::STOPPED,
-            hashes,
-            slots,
-        };
+        let turn = Turn::apart(thread, now, &config, &patience, hashes, slots);
         for (db, bytes) in news {
             let hash = self.keyspace.locate(&bytes);
             let Some(guard) = world.try_lock(hash.slot()) else {

@@ -5,7 +5,7 @@ use crate::time;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use tessera_config::Config;
-use tessera_engine::{Args, Engine, Stopwatch, Turn};
+use tessera_engine::{Args, Engine, Turn};
 use tessera_replication::LinkEvent;
 use tessera_resp::{Limits, Reply, RequestParser, Span, Step};
 use tessera_slot::{Millis, Slot};
@@ -181,16 +181,9 @@ impl Follower {
         } else if !args.is(0, "ping") {
             let stats = engine.stats.thread(self.thread);
             let errors = stats.errors.load(Relaxed);
-            let mut turn = Turn {
-                thread: self.thread,
-                now: applying.now,
-                config: &applying.config,
-                patience: &Patience::unlimited(),
-                others: None,
-                stopwatch: Stopwatch::STOPPED,
-                hashes: &mut applying.hashes,
-                slots: &mut applying.slots,
-            };
+            let (patience, config) = (Patience::unlimited(), &applying.config);
+            let (hashes, slots) = (&mut applying.hashes, &mut applying.slots);
+            let mut turn = Turn::apart(self.thread, applying.now, config, &patience, hashes, slots);
             applying.reply.buf.clear();
             let (session, reply) = (&mut self.session, &mut applying.reply);
             let prepared = engine.prepare_replicated(args);

@@ -119,7 +119,9 @@ impl IoThread {
         let Some(conn) = self.conns.get_mut(index) else { return };
         let State::Waiting(park) = conn.state else { return };
         conn.go_on();
-        conn.output.open_gate();
+        if let Park::Acknowledged { .. } = park {
+            conn.output.open_gate();
+        }
         conn.info().end_ack_wait();
         conn.output.take_buffer(&mut self.spare);
         let start = conn.output.reply.buf.len();
